@@ -1,0 +1,187 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What ended a call: the kind of fault, where, and the three words that carry it.
+
+use core::fmt;
+
+/// What a sandbox did that ended its call. The numbers are those of the wire.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum FaultKind {
+    /// A page fault (#PF): the address is not mapped, or not for this access.
+    Page = 1,
+    /// A CPU exception other than #PF; its vector is in [`Fault::vector`].
+    Exception = 2,
+    /// A system call that the sandbox has no right to, or that the kernel does not know.
+    SystemCall = 3,
+    /// A capability that is not there was used in a system call.
+    Capability = 4,
+    /// A message on the fault endpoint that the kernel did not send: the sandbox forged it.
+    Forged = 5,
+}
+
+/// How memory was touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+#[repr(u8)]
+pub enum Access {
+    /// Not a memory access, or not known.
+    None = 0,
+    /// Read.
+    Read = 1,
+    /// Write.
+    Write = 2,
+    /// Instruction fetch.
+    Execute = 3,
+}
+
+/// A fault, as the server tells it to the client.
+///
+/// A client reads it out of a reply that its sandbox could have forged: it is a report, not evidence.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Fault {
+    /// What happened.
+    pub kind: FaultKind,
+    /// How memory was touched.
+    pub access: Access,
+    /// CPU exception vector (Intel SDM volume 3, table 7-1); 0 where [`Self::kind`] is not an exception.
+    pub vector: u8,
+    /// Address that was touched; 0 where there is none. A non-canonical access (#GP) has none on x86-64.
+    pub address: u64,
+    /// Instruction pointer.
+    pub ip: u64,
+}
+
+impl Fault {
+    /// Codes the fault in three words: kind, access and vector; address; instruction pointer.
+    #[must_use]
+    pub const fn words(self) -> [u64; 3] {
+        [self.kind as u64 | (self.access as u64) << 8 | (self.vector as u64) << 16, self.address, self.ip]
+    }
+
+    /// Decodes three words, if they are a fault.
+    #[must_use]
+    pub fn from_words([what, address, ip]: [u64; 3]) -> Option<Self> {
+        let [kind, access, vector, 0, 0, 0, 0, 0] = what.to_le_bytes() else { return None };
+        let kind = match kind {
+            1 => FaultKind::Page,
+            2 => FaultKind::Exception,
+            3 => FaultKind::SystemCall,
+            4 => FaultKind::Capability,
+            5 => FaultKind::Forged,
+            _ => return None,
+        };
+        let access = match access {
+            0 => Access::None,
+            1 => Access::Read,
+            2 => Access::Write,
+            3 => Access::Execute,
+            _ => return None,
+        };
+        Some(Self { kind, access, vector, address, ip })
+    }
+
+    /// Returns the kind in words, with the mnemonic of Intel's manual where there is one.
+    #[must_use]
+    pub const fn what(self) -> &'static str {
+        match self.kind {
+            FaultKind::Page => "page fault",
+            FaultKind::SystemCall => "system call",
+            FaultKind::Capability => "capability fault",
+            FaultKind::Forged => "forged fault message",
+            FaultKind::Exception => match self.vector {
+                0 => "divide error (#DE)",
+                1 => "debug exception (#DB)",
+                3 => "breakpoint (#BP)",
+                4 => "overflow (#OF)",
+                6 => "invalid opcode (#UD)",
+                13 => "general protection (#GP)",
+                16 => "x87 error (#MF)",
+                17 => "alignment check (#AC)",
+                19 => "SIMD error (#XM)",
+                _ => "CPU exception",
+            },
+        }
+    }
+}
+
+impl fmt::Display for Access {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::None => "none",
+            Self::Read => "read",
+            Self::Write => "write",
+            Self::Execute => "execute",
+        })
+    }
+}
+
+/// What lies at an address that a sandbox touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// The unmapped page before the buffer of argument N.
+    GuardBefore(u8),
+    /// The buffer of argument N: input that was written to, or code that was fetched from it.
+    Argument(u8),
+    /// The unmapped page after the buffer of argument N.
+    GuardAfter(u8),
+    /// Another unmapped page of the sandbox's arena.
+    Guard,
+    /// The argument page.
+    Arguments,
+    /// The sandbox's stack.
+    Stack,
+    /// The unmapped page below the sandbox's stack.
+    StackGuard,
+    /// The client's code and read-only data.
+    ClientCode,
+    /// The client's statics.
+    ClientData,
+    /// The client's stack.
+    ClientStack,
+    /// An input file of the client.
+    ClientInput,
+    /// Another page of the client: its IPC buffer or start information.
+    ClientPrivate,
+    /// Nothing.
+    NotMapped,
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GuardBefore(n) => write!(f, "guard before argument {n}"),
+            Self::Argument(n) => write!(f, "argument {n}"),
+            Self::GuardAfter(n) => write!(f, "guard after argument {n}"),
+            Self::Guard => f.write_str("guard"),
+            Self::Arguments => f.write_str("argument page"),
+            Self::Stack => f.write_str("stack"),
+            Self::StackGuard => f.write_str("stack guard"),
+            Self::ClientCode => f.write_str("client code"),
+            Self::ClientData => f.write_str("client data"),
+            Self::ClientStack => f.write_str("client stack"),
+            Self::ClientInput => f.write_str("client input"),
+            Self::ClientPrivate => f.write_str("client private page"),
+            Self::NotMapped => f.write_str("not mapped"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn any_words_are_a_fault_or_none(what: u64, address: u64, ip: u64) {
+            if let Some(fault) = Fault::from_words([what, address, ip]) {
+                prop_assert_eq!(fault.words(), [what, address, ip]);
+            }
+        }
+    }
+
+    #[test]
+    fn a_fault_comes_back_as_it_was() {
+        let fault = Fault { kind: FaultKind::Page, access: Access::Write, vector: 0, address: 0x1234, ip: 0x20_0000 };
+        assert_eq!(Fault::from_words(fault.words()), Some(fault));
+    }
+}

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Limits and fixed addresses that both sides rely on.
+//!
+//! All addresses lie below 4 GiB: seL4 5 to 7 report the address of a page fault cut to 32 bits. A sandbox's own
+//! memory lies in the first GiB beside the client's code, so that one page directory covers both.
+
+/// Bytes in a small page, the granularity of every mapping but the code.
+pub const PAGE: u32 = 4096;
+/// Bytes in a large page, and covered by one page table.
+pub const LARGE_PAGE: u32 = 2 * 1024 * 1024;
+
+/// Where a client's program is linked: its code is mapped by large pages from here.
+pub const CODE_BASE: u32 = LARGE_PAGE;
+/// First address after everything that a client's ELF file may occupy.
+pub const PROGRAM_END: u32 = 0x0f00_0000;
+/// Lowest address of a client's stack; the page below is a guard.
+pub const CLIENT_STACK_BASE: u32 = 0x0f10_0000;
+/// Bytes of a client's stack.
+pub const CLIENT_STACK_BYTES: u32 = 64 * PAGE;
+/// Address of a client's IPC buffer, one page.
+pub const CLIENT_IPC_BUFFER: u32 = 0x0f18_0000;
+/// Address of the page that holds a client's encoded [`StartInfo`](crate::StartInfo), read-only.
+pub const CLIENT_START_INFO: u32 = 0x0f18_2000;
+/// First address of the arenas: the memory that clients share with their sandboxes.
+pub const ARENA_BASE: u32 = 0x1000_0000;
+/// First address after the arenas.
+pub const ARENA_END: u32 = 0x4000_0000;
+/// Where input files are mapped, read-only, each from a page boundary.
+pub const INPUT_BASE: u32 = 0x4000_0000;
+/// First address after the input files.
+pub const INPUT_END: u32 = 0x8000_0000;
+
+/// Most buffers of one sandbox; SBM's calls take at most six parameters.
+pub const MAX_BUFFERS: usize = 8;
+/// Most pages of one buffer (4 MiB); what is larger is mapped, not copied.
+pub const MAX_BUFFER_PAGES: u16 = 1024;
+/// Fewest and most pages of a sandbox's stack.
+pub const STACK_PAGES: core::ops::RangeInclusive<u16> = 1..=256;
+/// Pages of a sandbox's stack where the client names none: with it and without buffers a sandbox fits 32 KiB.
+pub const DEFAULT_STACK_PAGES: u16 = 2;
+/// Most ranges of its own pages that a client can map into one sandbox.
+pub const MAX_MAPPINGS: usize = 4;
+/// Most pages in one such range (4 MiB).
+pub const MAX_MAPPING_PAGES: u16 = 1024;
+/// Most times that buffers can be added to one sandbox after `sbm_init`.
+pub const MAX_GROWTHS: usize = 8;
+
+/// Most clients at once.
+pub const MAX_CLIENTS: usize = 8;
+/// Most sandboxes at once: seL4 on x86-64 has 4,096 address-space ids, and clients and the root task need some.
+pub const MAX_SANDBOXES: usize = 4064;
+
+/// Most bytes in one request or response: the 120 message registers of seL4 (manual, 4.1).
+pub const MAX_MESSAGE: usize = 960;
+/// Most bytes of console output in one request.
+pub const MAX_CONSOLE: usize = 900;
+
+/// Bytes of the argument page that hold argument words; the rest takes a panic's text.
+pub const ARGUMENT_BYTES: u32 = 1024;
+/// Most words of arguments: two for each of six parameters.
+pub const MAX_ARGUMENT_WORDS: usize = 12;
+/// Offset in the argument page at which a sandbox writes the text of a panic.
+pub const PANIC_TEXT_OFFSET: u32 = ARGUMENT_BYTES;
+/// Most bytes of a panic's text.
+pub const PANIC_TEXT_BYTES: u32 = PAGE - ARGUMENT_BYTES;
+
+/// Slot in a client's CSpace of its badged endpoint to the server.
+pub const CLIENT_SERVER_SLOT: u64 = 1;
+/// Slot in a client's CSpace of the send capability to the sandbox with index 0; the others follow.
+pub const CLIENT_SANDBOX_SLOTS: u64 = 16;
+/// Slot in a sandbox's CSpace of the receive-only capability to its own endpoint.
+pub const SANDBOX_ENDPOINT_SLOT: u64 = 1;
+/// Slot in a sandbox's CSpace of its fault endpoint.
+pub const SANDBOX_FAULT_SLOT: u64 = 2;
+/// Radix of a sandbox's CSpace, bits: four slots, of which two are filled.
+pub const SANDBOX_CNODE_BITS: u8 = 2;
+
+const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= ARGUMENT_BYTES as usize);
+const _: () = assert!(MAX_CONSOLE + 16 <= MAX_MESSAGE);
+const _: () = assert!(CLIENT_STACK_BASE + CLIENT_STACK_BYTES < CLIENT_IPC_BUFFER);

@@ -1,0 +1,227 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Control messages between a client and the server, and their bounded coding.
+//!
+//! A message is the `postcard` form of [`Request`] or [`Response`] in seL4 message registers, padded with zeros to a
+//! whole number of words. Decoding borrows from the bytes that it is given, visits each byte at most once and has no
+//! length that it takes on trust: whatever the bytes are, the result is a value or [`DecodeError`].
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Errno,
+    layout::{BufferAccess, BufferSpec, Spec},
+    limits::{MAX_BUFFERS, MAX_MESSAGE},
+};
+
+/// Names one sandbox of one client: an index, and the generation of what stands there.
+///
+/// A handle that was destroyed never becomes valid again before 2^20 further sandboxes stood at its index.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Handle(u32);
+
+impl Handle {
+    const INDEX_BITS: u32 = 12;
+    /// Number of generations before they repeat.
+    pub const GENERATIONS: u32 = 1 << (32 - Self::INDEX_BITS);
+
+    /// Makes the handle for `index` (below 4,096) in `generation` (taken modulo [`Self::GENERATIONS`]).
+    #[must_use]
+    pub const fn new(index: u16, generation: u32) -> Self {
+        Self((generation << Self::INDEX_BITS) | (index as u32 & ((1 << Self::INDEX_BITS) - 1)))
+    }
+
+    /// Returns the index, below 4,096.
+    #[must_use]
+    pub const fn index(self) -> u16 {
+        (self.0 & ((1 << Self::INDEX_BITS) - 1)) as u16
+    }
+
+    /// Returns the generation, below [`Self::GENERATIONS`].
+    #[must_use]
+    pub const fn generation(self) -> u32 {
+        self.0 >> Self::INDEX_BITS
+    }
+}
+
+/// Where a sandbox's thread starts: addresses in the client's own code, told to the server once.
+///
+/// They are the client's claim. A wrong one makes the client's own sandboxes fault, and nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EntryPoints {
+    /// Waits for the first call.
+    pub start: u32,
+    /// Answers the call that was aborted, then waits for the next one.
+    pub abort: u32,
+    /// Clears the stack, then waits for the next call.
+    pub reset: u32,
+}
+
+/// What a client asks of the server.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Request<'a> {
+    /// Sets the entry points of the sandboxes that are made from now on; the client library does it at start.
+    Register(EntryPoints),
+    /// `sbm_init`: makes a sandbox. Answered by [`Response::Ready`].
+    Init(Spec),
+    /// Adds buffers to a sandbox. Answered by [`Response::Grown`].
+    Grow {
+        /// The sandbox.
+        handle: Handle,
+        /// The buffers to add, in order.
+        buffers: Vec<BufferSpec, MAX_BUFFERS>,
+    },
+    /// Maps the client's own pages into a sandbox, at their own addresses. Answered by [`Response::Done`].
+    Map {
+        /// The sandbox.
+        handle: Handle,
+        /// Address of the first page, a multiple of 4,096.
+        address: u32,
+        /// Number of pages.
+        pages: u16,
+        /// What the sandbox may do with them.
+        access: BufferAccess,
+    },
+    /// Ends an error: puts the sandbox back to its first state. Answered by [`Response::Done`].
+    Reset(Handle),
+    /// `sbm_destroy`: gives everything back. Answered by [`Response::Done`].
+    Destroy(Handle),
+    /// Writes text to the system's console. Answered by [`Response::Done`].
+    #[serde(borrow)]
+    Console(&'a [u8]),
+    /// Reads how much memory and how many sandboxes there are. Answered by [`Response::Usage`].
+    Usage,
+    /// Ends the client: its sandboxes go, and the system ends with its last client. Not answered.
+    Exit(u8),
+}
+
+/// What the server answers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub enum Response {
+    /// It is done.
+    Done,
+    /// A sandbox stands ready.
+    Ready {
+        /// Its name in further requests. The send capability to its endpoint lies in the client's CSpace at slot
+        /// [`CLIENT_SANDBOX_SLOTS`](crate::limits::CLIENT_SANDBOX_SLOTS) + index.
+        handle: Handle,
+        /// Address of its arena, from which [`Layout`](crate::Layout) tells all others.
+        base: u32,
+        /// Whether it was used before, by this same client: its buffers then hold what was left in them.
+        used: bool,
+    },
+    /// Buffers were added.
+    Grown {
+        /// Address of their arena, from which [`Layout`](crate::Layout) tells all others.
+        base: u32,
+    },
+    /// What is in use and what is free.
+    Usage {
+        /// Bytes of untyped memory that no one uses.
+        free_bytes: u64,
+        /// Capability slots that no one uses.
+        free_slots: u32,
+        /// Sandboxes that this client has, spare ones left out.
+        sandboxes: u16,
+        /// Spare sandboxes that stand ready for this client.
+        spares: u16,
+    },
+    /// The request was refused, and changed nothing.
+    Refused(Errno),
+}
+
+/// Error: the bytes are not a message.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct DecodeError;
+
+/// A coded message: whole words, in message-register order.
+#[derive(Debug, Clone, Copy)]
+pub struct Encoded {
+    bytes: [u8; MAX_MESSAGE],
+    length: usize,
+}
+
+impl Encoded {
+    /// Codes a message.
+    ///
+    /// # Errors
+    /// [`DecodeError`] if it does not fit [`MAX_MESSAGE`] bytes, which takes a console text over its limit.
+    pub fn new<T: Serialize>(message: &T) -> Result<Self, DecodeError> {
+        let mut bytes = [0; MAX_MESSAGE];
+        let length = postcard::to_slice(message, &mut bytes).map_err(|_| DecodeError)?.len();
+        Ok(Self { bytes, length })
+    }
+
+    /// Returns the words, the last one padded with zeros.
+    pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
+        self.bytes[..self.length.next_multiple_of(8)].chunks_exact(8).map(|chunk| {
+            let mut word = [0; 8];
+            word.copy_from_slice(chunk);
+            u64::from_le_bytes(word)
+        })
+    }
+}
+
+/// Decodes a request out of `bytes`; what follows it is ignored (padding).
+///
+/// # Errors
+/// [`DecodeError`] if they do not begin with one.
+pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, DecodeError> {
+    postcard::take_from_bytes(bytes).map(|(request, _)| request).map_err(|_| DecodeError)
+}
+
+/// Decodes a response out of `bytes`; what follows it is ignored (padding).
+///
+/// # Errors
+/// [`DecodeError`] if they do not begin with one.
+pub fn decode_response(bytes: &[u8]) -> Result<Response, DecodeError> {
+    postcard::take_from_bytes(bytes).map(|(response, _)| response).map_err(|_| DecodeError)
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use proptest::prelude::*;
+
+    fn bytes_of(encoded: &Encoded) -> std::vec::Vec<u8> {
+        encoded.words().flat_map(u64::to_le_bytes).collect()
+    }
+
+    extern crate std;
+
+    #[test]
+    fn a_request_comes_back_as_it_was() {
+        let request = Request::Grow {
+            handle: Handle::new(7, 9),
+            buffers: Vec::from_slice(&[BufferSpec::new(3, BufferAccess::ReadOnly)]).unwrap(),
+        };
+        let encoded = Encoded::new(&request).unwrap();
+        assert_eq!(decode_request(&bytes_of(&encoded)).unwrap(), request);
+    }
+
+    #[test]
+    fn a_console_text_over_a_message_is_refused() {
+        assert!(Encoded::new(&Request::Console(&[b'x'; MAX_MESSAGE])).is_err());
+    }
+
+    #[test]
+    fn an_init_without_buffers_fits_the_four_fast_registers() {
+        let encoded = Encoded::new(&Request::Init(Spec::default())).unwrap();
+        assert!(encoded.words().len() <= 4);
+    }
+
+    proptest! {
+        #[test]
+        fn any_bytes_are_a_request_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..=MAX_MESSAGE)) {
+            let _ = decode_request(&bytes);
+            let _ = decode_response(&bytes);
+        }
+
+        #[test]
+        fn a_handle_keeps_its_parts(index in 0u16..4096, generation in 0..Handle::GENERATIONS) {
+            let handle = Handle::new(index, generation);
+            prop_assert_eq!((handle.index(), handle.generation()), (index, generation));
+        }
+    }
+}

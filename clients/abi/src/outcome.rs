@@ -1,0 +1,79 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How a call ended: the label of the reply that a client gets from its sandbox's endpoint.
+//!
+//! A sandbox can answer with any label and words that it likes; it thereby chooses its own result, as it could by
+//! returning it. So the client decodes with [`Outcome::decode`] and treats everything in it as the sandbox's word.
+
+use crate::{Fault, limits::PANIC_TEXT_BYTES};
+
+/// Label of a reply to a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub enum Label {
+    /// The function ran to its end; two words of result follow.
+    Returned = 0,
+    /// The call was aborted by the server after a fault; the three words of [`Fault`] follow.
+    Aborted = 1,
+    /// The function panicked; the number of bytes of text in the argument page follows.
+    Panicked = 2,
+}
+
+/// How a call ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Outcome {
+    /// The function ran to its end and returned these words.
+    Returned([u64; 2]),
+    /// The call was aborted.
+    Aborted(Fault),
+    /// The function panicked and left that many bytes of text, at most [`PANIC_TEXT_BYTES`].
+    Panicked(u32),
+    /// The reply is none of these: the sandbox made it up.
+    Garbled,
+}
+
+impl Outcome {
+    /// Decodes a reply from its label and first three words.
+    #[inline]
+    #[must_use]
+    pub fn decode(label: u64, words: [u64; 3]) -> Self {
+        if label == Label::Returned as u64 {
+            return Self::Returned([words[0], words[1]]);
+        }
+        Self::decode_abnormal(label, words)
+    }
+
+    #[cold]
+    fn decode_abnormal(label: u64, words: [u64; 3]) -> Self {
+        if label == Label::Aborted as u64 {
+            return Fault::from_words(words).map_or(Self::Garbled, Self::Aborted);
+        }
+        if label == Label::Panicked as u64 {
+            return u32::try_from(words[0])
+                .ok()
+                .filter(|length| *length <= PANIC_TEXT_BYTES)
+                .map_or(Self::Garbled, Self::Panicked);
+        }
+        Self::Garbled
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Access, FaultKind};
+
+    #[test]
+    fn each_label_decodes_to_its_outcome() {
+        let fault = Fault { kind: FaultKind::Exception, access: Access::None, vector: 6, address: 0, ip: 1 };
+        assert_eq!(Outcome::decode(0, [4, 5, 6]), Outcome::Returned([4, 5]));
+        assert_eq!(Outcome::decode(1, fault.words()), Outcome::Aborted(fault));
+        assert_eq!(Outcome::decode(2, [9, 0, 0]), Outcome::Panicked(9));
+    }
+
+    #[test]
+    fn what_no_one_would_send_is_garbled() {
+        assert_eq!(Outcome::decode(3, [0; 3]), Outcome::Garbled);
+        assert_eq!(Outcome::decode(1, [0; 3]), Outcome::Garbled);
+        assert_eq!(Outcome::decode(2, [u64::from(PANIC_TEXT_BYTES) + 1, 0, 0]), Outcome::Garbled);
+    }
+}

@@ -1,0 +1,57 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a client finds at its start: its name, arguments and input files.
+
+use heapless::Vec;
+use serde::{Deserialize, Serialize};
+
+use crate::layout::ClientMap;
+
+/// Most arguments of a client.
+pub const MAX_ARGUMENTS: usize = 16;
+/// Most input files of a client.
+pub const MAX_INPUTS: usize = 32;
+
+/// An input file: mapped read-only, zeros up to the end of its last page.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Input<'a> {
+    /// Name, as the host gave it.
+    pub name: &'a str,
+    /// Address of the first byte, a multiple of 4,096.
+    pub address: u32,
+    /// Length in bytes.
+    pub length: u32,
+}
+
+/// The start information of a client: the `postcard` form lies in one page at
+/// [`CLIENT_START_INFO`](crate::limits::CLIENT_START_INFO).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StartInfo<'a> {
+    /// The program's name in the archive.
+    pub name: &'a str,
+    /// Where the program lies.
+    pub map: ClientMap,
+    /// Arguments.
+    #[serde(borrow)]
+    pub arguments: Vec<&'a str, MAX_ARGUMENTS>,
+    /// Input files.
+    #[serde(borrow)]
+    pub inputs: Vec<Input<'a>, MAX_INPUTS>,
+}
+
+impl<'a> StartInfo<'a> {
+    /// Decodes the start information at the beginning of `page`.
+    ///
+    /// # Errors
+    /// [`DecodeError`](crate::DecodeError) if there is none.
+    pub fn decode(page: &'a [u8]) -> Result<Self, crate::DecodeError> {
+        postcard::take_from_bytes(page).map(|(info, _)| info).map_err(|_| crate::DecodeError)
+    }
+
+    /// Codes the start information into `page` and returns its length.
+    ///
+    /// # Errors
+    /// [`DecodeError`](crate::DecodeError) if it does not fit.
+    pub fn encode(&self, page: &mut [u8]) -> Result<usize, crate::DecodeError> {
+        postcard::to_slice(self, page).map(|bytes| bytes.len()).map_err(|_| crate::DecodeError)
+    }
+}
