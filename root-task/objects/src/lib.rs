@@ -1,2 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Buddy allocation of untyped memory, slots and address ranges
+//!
+//! Two allocators, both over power-of-two sizes, both in tables of a fixed size that may be statics (all zero when
+//! empty, so they lie in `.bss`), both without allocation, recursion, `unsafe` or panics on any input:
+//!
+//! * [`Buddy`] for untyped memory: a split or a join of two blocks is work that the caller does and that may fail, so
+//!   each is handed to a [`Splitter`], one at a time. Joins are *lazy*.
+//! * [`Ranges`] for what splits and joins for nothing, capability slots and virtual addresses: a range of numbers.
+//!
+//! | static table | bytes |
+//! | --- | --- |
+//! | `Buddy<NODES>` | 40 * NODES + 1,088 |
+//! | `Ranges<UNITS>` | 2 * UNITS + 8 |
+#![no_std]
+#![forbid(unsafe_code)]
+
+mod buddy;
+mod nodes;
+mod ranges;
+mod size;
+
+pub use buddy::{AllocError, Block, Buddy, FreeError, Kind, PlaceError, RootError, Splitter, Stats, StepError};
+pub use nodes::BlockId;
+pub use ranges::{FillError, OutOfRanges, Ranges, ReturnError, Span};
+pub use size::SizeBits;

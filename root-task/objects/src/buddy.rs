@@ -1,0 +1,454 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Buddy allocator whose splits and joins are the caller's work
+//!
+//! [`Buddy`] hands out power-of-two blocks of its roots, the untyped memory that the kernel gave at boot. Splitting a
+//! block is a Retype of it into two untypeds of half the size; joining two is a Revoke of the block they were made
+//! from. Both cost system calls and may fail, so the [`Splitter`] that the caller passes does them, one at a time, and
+//! the tables change only after it has succeeded.
+//!
+//! Joins are lazy. When the kernel retypes out of an untyped that has no children, it first clears all that was ever
+//! used of it; a freed block that is joined up to its root at once would have the kernel clear that whole root again at
+//! the next allocation. So a freed block stays as it is, ready for the next one of its size. Split blocks below which
+//! all is free are remembered as *whole*, and joined when a block of their size is wanted, or when the table runs out
+//! of nodes. For the same reason the smallest sufficient block is taken first.
+//!
+//! ```text
+//!        32 Split                 32 Whole                32 Free (after an allocation of 32 asked for it)
+//!        /      \     free(8a)    /      \
+//!    16 Whole  16 Split   =>  16 Whole  16 Whole
+//!     /    \    /    \         /    \    /    \
+//!   8 F  8 F  8a U  8 F      8 F  8 F  8 F   8 F
+//! ```
+
+use core::fmt;
+
+use crate::nodes::{Index, Link, Lists, Node, Nodes, State};
+use crate::{BlockId, SizeBits};
+
+/// What a root consists of; blocks of one kind never stand in for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Main memory, cleared by the kernel before use.
+    Memory = 0,
+    /// Device memory: registers, and whatever the firmware keeps to itself.
+    Device = 1,
+}
+
+impl Kind {
+    const ALL: [Self; 2] = [Self::Memory, Self::Device];
+}
+
+/// One block: a copy of what the allocator knows of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Block {
+    /// The allocation's name. Of use only for blocks that [`Buddy::alloc`] or [`Buddy::alloc_at`] returned.
+    pub id: BlockId,
+    /// Address of the first byte.
+    pub base: u64,
+    /// Size.
+    pub size: SizeBits,
+    /// Kind of its root.
+    pub kind: Kind,
+    /// The caller's own value, such as the capability slot of the untyped: of a root as given to
+    /// [`Buddy::add_root`], of any other as returned by [`Splitter::split`].
+    pub value: u32,
+}
+
+/// The caller's part of a split or a join.
+pub trait Splitter {
+    /// Why a step failed.
+    type Error;
+
+    /// Makes two blocks of half the size out of `parent`, of which nothing is in use, and returns their values, the
+    /// lower half's first.
+    ///
+    /// # Errors
+    /// After an error everything must be as before the call: `parent` stays a free block.
+    fn split(&mut self, parent: &Block) -> Result<[u32; 2], Self::Error>;
+
+    /// Makes `parent` whole again out of its two free halves, whose values are given as `split` returned them, and
+    /// releases what `split` took for these.
+    ///
+    /// # Errors
+    /// After an error both halves must be as usable as before: they stay free blocks.
+    fn join(&mut self, parent: &Block, children: [u32; 2]) -> Result<(), Self::Error>;
+}
+
+/// Why a root was refused.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum RootError {
+    /// The base is not a multiple of the size.
+    Misaligned,
+    /// An earlier root has some of the same addresses.
+    Overlaps {
+        /// Base of that root.
+        base: u64,
+    },
+    /// No node is left for it, or blocks were split already.
+    NoNodes,
+}
+
+/// Why a split or join did not happen.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StepError<E> {
+    /// The table has no two vacant nodes, and no blocks that could be joined to get them.
+    NoNodes,
+    /// The splitter could not split.
+    Split(E),
+    /// The splitter could not join.
+    Join(E),
+}
+
+/// Why [`Buddy::alloc`] returned no block. No memory is lost by any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum AllocError<E> {
+    /// No free block is large enough.
+    OutOfMemory {
+        /// Size asked for.
+        requested: SizeBits,
+        /// The largest that there is.
+        largest: Option<SizeBits>,
+    },
+    /// A split or join on the way failed.
+    Step(StepError<E>),
+}
+
+/// Why [`Buddy::alloc_at`] returned no block. No memory is lost by any of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlaceError<E> {
+    /// No root of that kind holds that address range, or the base is not a multiple of the size.
+    NoSuchPlace,
+    /// Some of it is handed out.
+    Taken,
+    /// A split or join on the way failed.
+    Step(StepError<E>),
+}
+
+/// A block was given back that is not handed out: freed twice, or never from here.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct FreeError {
+    /// The refused name.
+    pub id: BlockId,
+}
+
+/// Figures of one kind of memory.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stats {
+    /// Bytes in all roots.
+    pub total_bytes: u64,
+    /// Bytes not handed out.
+    pub free_bytes: u64,
+    /// The largest block that [`Buddy::alloc`] can return.
+    pub largest: Option<SizeBits>,
+    /// Blocks handed out.
+    pub blocks: usize,
+}
+
+/// Lists and counters of one kind.
+struct Pool {
+    free: Lists,
+    whole: Lists,
+    total_bytes: u64,
+    free_bytes: u64,
+    blocks: usize,
+}
+
+impl Pool {
+    const EMPTY: Self = Self {
+        free: [Link::NONE; SizeBits::COUNT],
+        whole: [Link::NONE; SizeBits::COUNT],
+        total_bytes: 0,
+        free_bytes: 0,
+        blocks: 0,
+    };
+
+    /// Finds the smallest free or whole block of at least `size`, unsplit before split.
+    fn smallest(&self, size: SizeBits) -> Option<Index> {
+        self.free[size.index()..]
+            .iter()
+            .zip(&self.whole[size.index()..])
+            .find_map(|(free, whole)| free.get().or(whole.get()))
+    }
+
+    /// Finds the smallest block that is split and all free.
+    fn smallest_whole(&self) -> Option<Index> {
+        self.whole.iter().find_map(|list| list.get())
+    }
+
+    /// Finds the largest free or whole block.
+    fn largest(&self) -> Option<Index> {
+        self.free.iter().zip(&self.whole).rev().find_map(|(free, whole)| free.get().or(whole.get()))
+    }
+}
+
+/// A buddy allocator with room for `NODES` blocks, counting roots, blocks that are split, and their halves.
+///
+/// N blocks handed out need at most about 2 N nodes when they are packed, and two more for each size between a block
+/// and its root where they are not. 4,096 sandboxes of a block each, with a quarter of them scattered, fit into 16,384.
+pub struct Buddy<const NODES: usize> {
+    nodes: Nodes<NODES>,
+    pools: [Pool; 2],
+}
+
+impl<const NODES: usize> Buddy<NODES> {
+    /// Makes an allocator without roots.
+    pub const fn new() -> Self {
+        Self { nodes: Nodes::new(), pools: [Pool::EMPTY; 2] }
+    }
+
+    /// Hands `2^size` bytes from `base` to the allocator, with the caller's `value` for the block. All roots come
+    /// before the first allocation.
+    ///
+    /// # Errors
+    /// When it is misaligned, overlaps another root, or finds no node.
+    pub fn add_root(&mut self, base: u64, size: SizeBits, kind: Kind, value: u32) -> Result<(), RootError> {
+        if !size.aligns(base) {
+            return Err(RootError::Misaligned);
+        }
+        // Of two aligned power-of-two ranges that meet, the larger one holds all of the smaller one.
+        let meets = |node: &Node| (node.base ^ base) >> node.size.max(size).bits() == 0;
+        if let Some(node) = self.nodes.roots().map(|root| self.nodes.get(root)).find(|node| meets(node)) {
+            return Err(RootError::Overlaps { base: node.base });
+        }
+        let root = self.nodes.push_root().ok_or(RootError::NoNodes)?;
+        self.set_free(root, Link::NONE, base, size, kind, value);
+        let pool = self.pool(kind);
+        pool.total_bytes += size.size();
+        pool.free_bytes += size.size();
+        Ok(())
+    }
+
+    /// Hands out a block of main memory: one of that size that lies ready, else one joined to that size, else part of
+    /// the smallest larger one.
+    ///
+    /// # Errors
+    /// When no block is large enough, the table is full, or the splitter fails. Splits and joins done before stay done;
+    /// their blocks are free.
+    pub fn alloc<S: Splitter>(&mut self, size: SizeBits, splitter: &mut S) -> Result<Block, AllocError<S::Error>> {
+        loop {
+            let pool = self.pool(Kind::Memory);
+            let Some(index) = pool.smallest(size) else {
+                let largest = self.stats(Kind::Memory).largest;
+                return Err(AllocError::OutOfMemory { requested: size, largest });
+            };
+            let node = self.nodes.get(index);
+            let step = if node.state == State::Whole {
+                self.join_below(index, splitter)
+            } else if node.size == size {
+                return Ok(self.take(index));
+            } else if node.size.steps_to(size) > self.nodes.pairs_left() {
+                self.join_any(splitter)
+            } else {
+                self.split(index, splitter)
+            };
+            step.map_err(AllocError::Step)?;
+        }
+    }
+
+    /// Hands out the block of `2^size` bytes at `base`, as device registers need it.
+    ///
+    /// # Errors
+    /// When there is no such memory of that kind, it is in use, the table is full, or the splitter fails.
+    pub fn alloc_at<S: Splitter>(
+        &mut self,
+        kind: Kind,
+        base: u64,
+        size: SizeBits,
+        splitter: &mut S,
+    ) -> Result<Block, PlaceError<S::Error>> {
+        let holds = |node: &Node| node.kind == kind && node.size >= size && (node.base ^ base) >> node.size.bits() == 0;
+        let mut index = match self.nodes.roots().find(|&root| holds(self.nodes.get(root))) {
+            Some(root) if size.aligns(base) => root,
+            _ => return Err(PlaceError::NoSuchPlace),
+        };
+        loop {
+            let node = self.nodes.get(index);
+            let here = node.size == size;
+            match (node.state, node.child.get()) {
+                (State::Free, _) if here => return Ok(self.take(index)),
+                (State::Free, _) => self.split(index, splitter).map_err(PlaceError::Step)?,
+                (State::Whole, _) if here => self.join_below(index, splitter).map_err(PlaceError::Step)?,
+                (State::Whole | State::Split, Some(lower)) if !here => {
+                    index = if holds(self.nodes.get(lower)) { lower } else { lower.buddy() };
+                }
+                (State::Used | State::Split | State::Whole | State::Vacant, _) => return Err(PlaceError::Taken),
+            }
+        }
+    }
+
+    /// Takes a block back and returns what it was. Nothing may be in use of it any more: for untyped memory, it was
+    /// revoked.
+    ///
+    /// # Errors
+    /// When it is not handed out; nothing changes then.
+    pub fn free(&mut self, id: BlockId) -> Result<Block, FreeError> {
+        let block = self.block(id)?;
+        let mut index = id.node;
+        self.nodes.get_mut(index).state = State::Free;
+        let pool = &mut self.pools[block.kind as usize];
+        self.nodes.push(&mut pool.free, index);
+        pool.free_bytes += block.size.size();
+        pool.blocks -= 1;
+        while let Some(parent) = self.nodes.get(index).parent.get()
+            && self.nodes.get(index.buddy()).is_free()
+        {
+            self.nodes.get_mut(parent).state = State::Whole;
+            self.nodes.push(&mut pool.whole, parent);
+            index = parent;
+        }
+        Ok(block)
+    }
+
+    /// Looks up a block that is handed out.
+    ///
+    /// # Errors
+    /// When it is not.
+    pub fn block(&self, id: BlockId) -> Result<Block, FreeError> {
+        self.nodes.lookup(id).ok_or(FreeError { id })?;
+        Ok(self.describe(id.node))
+    }
+
+    /// Returns the figures of one kind.
+    pub fn stats(&self, kind: Kind) -> Stats {
+        let Pool { total_bytes, free_bytes, blocks, .. } = self.pools[kind as usize];
+        let largest = self.pools[kind as usize].largest().map(|index| self.nodes.get(index).size);
+        Stats { total_bytes, free_bytes, largest, blocks }
+    }
+
+    /// Returns how many pairs of halves exist: the splits that were not joined again.
+    pub fn splits(&self) -> usize {
+        self.nodes.pairs_in_use()
+    }
+
+    fn pool(&mut self, kind: Kind) -> &mut Pool {
+        &mut self.pools[kind as usize]
+    }
+
+    fn describe(&self, index: Index) -> Block {
+        let Node { base, size, kind, value, generation, .. } = *self.nodes.get(index);
+        Block { id: BlockId { node: index, generation }, base, size, kind, value }
+    }
+
+    /// Makes a vacant node a free block.
+    fn set_free(&mut self, index: Index, parent: Link, base: u64, size: SizeBits, kind: Kind, value: u32) {
+        let node = self.nodes.get_mut(index);
+        (node.parent, node.base, node.size, node.kind, node.value) = (parent, base, size, kind, value);
+        node.state = State::Free;
+        self.nodes.push(&mut self.pools[kind as usize].free, index);
+    }
+
+    /// Hands out a free block. What it is part of is whole no longer.
+    fn take(&mut self, index: Index) -> Block {
+        let Node { kind, size, .. } = *self.nodes.get(index);
+        let pool = &mut self.pools[kind as usize];
+        self.nodes.unlink(&mut pool.free, index);
+        pool.free_bytes -= size.size();
+        pool.blocks += 1;
+        let node = self.nodes.get_mut(index);
+        node.state = State::Used;
+        node.generation = node.generation.wrapping_add(1);
+        let mut above = node.parent.get();
+        while let Some(parent) = above
+            && self.nodes.get(parent).state == State::Whole
+        {
+            self.nodes.unlink(&mut pool.whole, parent);
+            self.nodes.get_mut(parent).state = State::Split;
+            above = self.nodes.get(parent).parent.get();
+        }
+        self.describe(index)
+    }
+
+    /// Splits a free block; it is whole then, and its lower half the first in the list of its size.
+    fn split<S: Splitter>(&mut self, index: Index, splitter: &mut S) -> Result<(), StepError<S::Error>> {
+        let parent = self.describe(index);
+        // A block of one byte is never split, since callers ask for no less.
+        let half = parent.size.half().ok_or(StepError::NoNodes)?;
+        let lower = self.nodes.take_pair().ok_or(StepError::NoNodes)?;
+        let values = match splitter.split(&parent) {
+            Ok(values) => values,
+            Err(error) => {
+                self.nodes.return_pair(lower);
+                return Err(StepError::Split(error));
+            }
+        };
+        let pool = &mut self.pools[parent.kind as usize];
+        self.nodes.unlink(&mut pool.free, index);
+        self.nodes.push(&mut pool.whole, index);
+        let node = self.nodes.get_mut(index);
+        (node.state, node.child) = (State::Whole, Link::to(lower));
+        let above = Link::to(index);
+        self.set_free(lower.buddy(), above, parent.base + half.size(), half, parent.kind, values[1]);
+        self.set_free(lower, above, parent.base, half, parent.kind, values[0]);
+        Ok(())
+    }
+
+    /// Does one join at or below a whole block, where both halves are unsplit.
+    fn join_below<S: Splitter>(&mut self, whole: Index, splitter: &mut S) -> Result<(), StepError<S::Error>> {
+        let mut index = whole;
+        let lower = loop {
+            let lower = self.nodes.get(index).child.get().ok_or(StepError::NoNodes)?;
+            index = match (self.nodes.get(lower).state, self.nodes.get(lower.buddy()).state) {
+                (State::Whole, _) => lower,
+                (_, State::Whole) => lower.buddy(),
+                _ => break lower,
+            };
+        };
+        let parent = self.describe(index);
+        let values = [self.nodes.get(lower).value, self.nodes.get(lower.buddy()).value];
+        splitter.join(&parent, values).map_err(StepError::Join)?;
+        let pool = &mut self.pools[parent.kind as usize];
+        self.nodes.unlink(&mut pool.free, lower);
+        self.nodes.unlink(&mut pool.free, lower.buddy());
+        self.nodes.return_pair(lower);
+        self.nodes.unlink(&mut pool.whole, index);
+        self.nodes.push(&mut pool.free, index);
+        let node = self.nodes.get_mut(index);
+        (node.state, node.child) = (State::Free, Link::NONE);
+        Ok(())
+    }
+
+    /// Does one join anywhere, to gain a pair of nodes.
+    fn join_any<S: Splitter>(&mut self, splitter: &mut S) -> Result<(), StepError<S::Error>> {
+        let whole = Kind::ALL.iter().find_map(|&kind| self.pools[kind as usize].smallest_whole());
+        self.join_below(whole.ok_or(StepError::NoNodes)?, splitter)
+    }
+}
+
+impl<const NODES: usize> Default for Buddy<NODES> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for StepError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoNodes => f.write_str("the table of blocks is full"),
+            Self::Split(error) => write!(f, "splitting a block failed: {error}"),
+            Self::Join(error) => write!(f, "joining two blocks failed: {error}"),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for AllocError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::OutOfMemory { requested, largest: Some(largest) } => {
+                write!(f, "no free block of {requested} bytes, the largest is {largest}")
+            }
+            Self::OutOfMemory { requested, largest: None } => write!(f, "no memory is free, {requested} bytes wanted"),
+            Self::Step(error) => error.fmt(f),
+        }
+    }
+}
+
+impl<E: fmt::Display> fmt::Display for PlaceError<E> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NoSuchPlace => f.write_str("no memory of that kind at that address"),
+            Self::Taken => f.write_str("memory at that address is in use"),
+            Self::Step(error) => error.fmt(f),
+        }
+    }
+}

@@ -1,0 +1,324 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tests of the buddy allocator against a model
+//!
+//! The model splitter keeps the set of blocks that exist, as the kernel would: a split needs its parent to exist
+//! unsplit, a join needs both halves, and either can be made to fail.
+#![allow(clippy::unwrap_used, clippy::panic)]
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use sbm_objects::{AllocError, Block, BlockId, Buddy, Kind, PlaceError, RootError, SizeBits, Splitter, StepError};
+
+const NODES: usize = 512;
+const BASE: u64 = 0x10_0000;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Refused;
+
+/// The kernel's side: each value names one existing block.
+#[derive(Default)]
+struct Kernel {
+    /// Value to (base, size, is split).
+    blocks: BTreeMap<u32, (u64, u8, bool)>,
+    next: u32,
+    /// Steps until each further one is refused.
+    patience: Option<u32>,
+    splits: usize,
+    joins: usize,
+}
+
+impl Kernel {
+    fn root(&mut self, base: u64, bits: u8) -> u32 {
+        self.next += 1;
+        self.blocks.insert(self.next, (base, bits, false));
+        self.next
+    }
+
+    fn lose_patience(&mut self) -> Result<(), Refused> {
+        match &mut self.patience {
+            Some(0) => Err(Refused),
+            Some(steps) => {
+                *steps -= 1;
+                Ok(())
+            }
+            None => Ok(()),
+        }
+    }
+}
+
+impl Splitter for Kernel {
+    type Error = Refused;
+
+    fn split(&mut self, parent: &Block) -> Result<[u32; 2], Refused> {
+        self.lose_patience()?;
+        let (base, bits, split) = self.blocks.get_mut(&parent.value).unwrap();
+        assert_eq!((*base, *bits, *split), (parent.base, parent.size.bits(), false));
+        *split = true;
+        let (base, half) = (*base, *bits - 1);
+        self.splits += 1;
+        Ok([self.root(base, half), self.root(base + (1 << half), half)])
+    }
+
+    fn join(&mut self, parent: &Block, children: [u32; 2]) -> Result<(), Refused> {
+        self.lose_patience()?;
+        let half = parent.size.bits() - 1;
+        assert_eq!(self.blocks.remove(&children[0]), Some((parent.base, half, false)));
+        assert_eq!(self.blocks.remove(&children[1]), Some((parent.base + (1 << half), half, false)));
+        self.blocks.get_mut(&parent.value).unwrap().2 = false;
+        self.joins += 1;
+        Ok(())
+    }
+}
+
+fn bits(bits: u8) -> SizeBits {
+    SizeBits::new(bits).unwrap()
+}
+
+/// An allocator with one root of main memory at `BASE`.
+fn with_root(root_bits: u8) -> (Box<Buddy<NODES>>, Kernel) {
+    let (mut buddy, mut kernel) = (Box::new(Buddy::new()), Kernel::default());
+    let value = kernel.root(BASE, root_bits);
+    buddy.add_root(BASE, bits(root_bits), Kind::Memory, value).unwrap();
+    (buddy, kernel)
+}
+
+fn free_all<const N: usize>(buddy: &mut Buddy<N>, blocks: &[Block]) {
+    assert!(blocks.iter().all(|block| buddy.free(block.id) == Ok(*block)));
+}
+
+#[test]
+fn a_block_is_cut_from_the_smallest_root_that_holds_it() {
+    let (mut buddy, mut kernel) = with_root(16);
+    let small = kernel.root(0x8000, 13);
+    buddy.add_root(0x8000, bits(13), Kind::Memory, small).unwrap();
+    let block = buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert_eq!((block.base, block.size, kernel.splits), (0x8000, bits(12), 1));
+    assert_eq!(buddy.stats(Kind::Memory).largest, Some(bits(16)));
+}
+
+#[test]
+fn a_block_that_no_root_holds_is_refused_with_what_there_is() {
+    let (mut buddy, mut kernel) = with_root(16);
+    let refused = Err(AllocError::OutOfMemory { requested: bits(17), largest: Some(bits(16)) });
+    assert_eq!(buddy.alloc(bits(17), &mut kernel), refused);
+    buddy.alloc(bits(16), &mut kernel).unwrap();
+    let refused = Err(AllocError::OutOfMemory { requested: bits(0), largest: None });
+    assert_eq!(buddy.alloc(bits(0), &mut kernel), refused);
+}
+
+#[test]
+fn a_freed_block_is_handed_out_again_without_a_step() {
+    let (mut buddy, mut kernel) = with_root(20);
+    let first = buddy.alloc(bits(12), &mut kernel).unwrap();
+    let (splits, _) = (kernel.splits, buddy.free(first.id).unwrap());
+    let second = buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert_eq!((second.base, kernel.splits, kernel.joins), (first.base, splits, 0));
+}
+
+#[test]
+fn free_blocks_are_joined_when_their_whole_is_wanted() {
+    let (mut buddy, mut kernel) = with_root(16);
+    let blocks: Vec<_> = (0..16).map(|_| buddy.alloc(bits(12), &mut kernel).unwrap()).collect();
+    free_all(&mut buddy, &blocks);
+    assert_eq!((buddy.splits(), kernel.joins), (15, 0));
+    assert_eq!(buddy.alloc(bits(16), &mut kernel).unwrap().base, BASE);
+    assert_eq!((buddy.splits(), kernel.joins), (0, 15));
+}
+
+#[test]
+fn blocks_around_one_in_use_are_not_joined() {
+    let (mut buddy, mut kernel) = with_root(16);
+    let blocks: Vec<_> = (0..16).map(|_| buddy.alloc(bits(12), &mut kernel).unwrap()).collect();
+    free_all(&mut buddy, &blocks[1..]);
+    let refused = Err(AllocError::OutOfMemory { requested: bits(16), largest: Some(bits(15)) });
+    assert_eq!(buddy.alloc(bits(16), &mut kernel), refused);
+}
+
+#[test]
+fn a_second_free_is_refused_also_after_the_block_found_a_new_owner() {
+    let (mut buddy, mut kernel) = with_root(12);
+    let first = buddy.alloc(bits(12), &mut kernel).unwrap();
+    buddy.free(first.id).unwrap();
+    assert_eq!(buddy.free(first.id).unwrap_err().id, first.id);
+    let second = buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert!(buddy.free(first.id).is_err());
+    assert!(buddy.free(second.id).is_ok());
+}
+
+#[test]
+fn a_name_from_another_allocator_is_refused() {
+    let (mut buddy, mut kernel) = with_root(16);
+    let (mut other, mut other_kernel) = with_root(16);
+    let foreign: Vec<BlockId> = (0..16).map(|_| other.alloc(bits(12), &mut other_kernel).unwrap().id).collect();
+    assert!(foreign.iter().all(|&id| buddy.free(id).is_err()));
+    buddy.alloc(bits(16), &mut kernel).unwrap();
+}
+
+#[test]
+fn device_memory_is_found_by_its_address_and_never_otherwise() {
+    let (mut buddy, mut kernel) = with_root(12);
+    let value = kernel.root(0xfec0_0000, 22);
+    buddy.add_root(0xfec0_0000, bits(22), Kind::Device, value).unwrap();
+    buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert!(matches!(buddy.alloc(bits(12), &mut kernel), Err(AllocError::OutOfMemory { .. })));
+    let hpet = buddy.alloc_at(Kind::Device, 0xfed0_0000, bits(12), &mut kernel).unwrap();
+    assert_eq!((hpet.base, hpet.kind), (0xfed0_0000, Kind::Device));
+    let taken = Err(PlaceError::Taken);
+    assert_eq!(buddy.alloc_at(Kind::Device, 0xfed0_0000, bits(12), &mut kernel), taken);
+    assert_eq!(buddy.alloc_at(Kind::Device, 0xfec0_0000, bits(22), &mut kernel), taken);
+    let nowhere = Err(PlaceError::NoSuchPlace);
+    assert_eq!(buddy.alloc_at(Kind::Device, 0xfed0_0800, bits(12), &mut kernel), nowhere);
+    assert_eq!(buddy.alloc_at(Kind::Device, BASE, bits(12), &mut kernel), nowhere);
+    buddy.free(hpet.id).unwrap();
+    assert!(buddy.alloc_at(Kind::Device, 0xfec0_0000, bits(22), &mut kernel).is_ok());
+}
+
+#[test]
+fn roots_are_refused_that_overlap_are_misaligned_or_late() {
+    let (mut buddy, mut kernel) = with_root(16);
+    let add = |base, size, buddy: &mut Buddy<NODES>| buddy.add_root(base, bits(size), Kind::Memory, 0);
+    assert_eq!(add(BASE + 0x1000, 12, &mut buddy), Err(RootError::Overlaps { base: BASE }));
+    assert_eq!(add(0, 22, &mut buddy), Err(RootError::Overlaps { base: BASE }));
+    assert_eq!(add(0x1800, 12, &mut buddy), Err(RootError::Misaligned));
+    assert_eq!(add(1 << 63, 63, &mut buddy), Ok(()));
+    buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert_eq!(add(0x1000, 12, &mut buddy), Err(RootError::NoNodes));
+}
+
+#[test]
+fn a_full_table_joins_what_is_free_before_it_refuses() {
+    let mut buddy = Buddy::<18>::new();
+    let mut kernel = Kernel::default();
+    for base in [0x1_0000, 0x2_0000] {
+        let value = kernel.root(base, 16);
+        buddy.add_root(base, bits(16), Kind::Memory, value).unwrap();
+    }
+    // Eight pairs: four for the first block, three for its neighbours.
+    let blocks: Vec<_> = (0..4).map(|_| buddy.alloc(bits(12), &mut kernel).unwrap()).collect();
+    assert_eq!(buddy.splits(), 5);
+    // The first root's free quarter and half go first; a block of the second root needs what the four leave.
+    let held: Vec<_> = (0..2).map(|_| buddy.alloc(bits(15), &mut kernel)).collect();
+    assert!(held.iter().all(Result::is_ok), "{held:?}");
+    assert_eq!(buddy.splits(), 6);
+    free_all(&mut buddy, &blocks);
+    let tiny = buddy.alloc(bits(10), &mut kernel).unwrap();
+    assert_eq!(buddy.splits(), 8);
+    assert_eq!(buddy.alloc(bits(6), &mut kernel), Err(AllocError::Step(StepError::NoNodes)));
+    buddy.free(tiny.id).unwrap();
+    assert!(buddy.alloc(bits(9), &mut kernel).is_ok());
+}
+
+#[test]
+fn four_thousand_sandboxes_of_mixed_sizes_fit_the_documented_table() {
+    let mut buddy = Box::new(Buddy::<16_384>::new());
+    let mut kernel = Kernel::default();
+    for root in 0..40 {
+        let base = (root + 1) << 24;
+        let value = kernel.root(base, 24);
+        buddy.add_root(base, bits(24), Kind::Memory, value).unwrap();
+    }
+    let mut ids: Vec<_> =
+        (0..4096).map(|n| buddy.alloc(bits(if n % 4 == 0 { 17 } else { 16 }), &mut kernel).unwrap().id).collect();
+    // Scatter: a quarter leaves, and as many come back at another size.
+    for slot in ids.iter_mut().step_by(4) {
+        buddy.free(*slot).unwrap();
+        *slot = buddy.alloc(bits(13), &mut kernel).unwrap().id;
+    }
+    assert!(buddy.splits() < 16_384 / 3, "{} splits", buddy.splits());
+}
+
+#[test]
+fn tables_have_the_documented_sizes() {
+    assert_eq!(size_of::<Buddy<16_384>>(), 40 * 16_384 + 1_088);
+    assert_eq!(size_of::<sbm_objects::Ranges<0x2_0000>>(), 2 * 0x2_0000 + 8);
+}
+
+/// One step of a random history.
+#[derive(Clone, Debug)]
+enum Op {
+    Alloc { bits: u8 },
+    AllocAt { page: u64, bits: u8 },
+    Free { which: usize },
+    FreeStale { which: usize },
+    Patience { steps: Option<u32> },
+}
+
+fn op() -> impl Strategy<Value = Op> {
+    prop_oneof![
+        6 => (8u8..18).prop_map(|bits| Op::Alloc { bits }),
+        1 => (0u64..64, 8u8..16).prop_map(|(page, bits)| Op::AllocAt { page, bits }),
+        6 => any::<usize>().prop_map(|which| Op::Free { which }),
+        1 => any::<usize>().prop_map(|which| Op::FreeStale { which }),
+        1 => prop::option::of(0u32..6).prop_map(|steps| Op::Patience { steps }),
+    ]
+}
+
+/// Checks a block against all that are held, and holds it.
+fn hold(held: &mut Vec<Block>, block: Block) {
+    assert!(block.size.aligns(block.base));
+    let end = block.base + block.size.size();
+    assert!(held.iter().all(|other| other.base >= end || block.base >= other.base + other.size.size()));
+    held.push(block);
+}
+
+fn check_figures(buddy: &Buddy<NODES>, held: &[Block], total: u64) {
+    let stats = buddy.stats(Kind::Memory);
+    let used: u64 = held.iter().map(|block| block.size.size()).sum();
+    assert_eq!((stats.total_bytes, stats.free_bytes, stats.blocks), (total, total - used, held.len()));
+}
+
+proptest! {
+    #[test]
+    fn any_history_keeps_blocks_apart_and_ends_whole(ops in prop::collection::vec(op(), 1..300)) {
+        let (mut buddy, mut kernel) = with_root(17);
+        let value = kernel.root(0x4000, 14);
+        buddy.add_root(0x4000, bits(14), Kind::Memory, value).unwrap();
+        let total = (1 << 17) + (1 << 14);
+        let (mut held, mut stale) = (Vec::new(), Vec::new());
+        for op in ops {
+            match op {
+                Op::Alloc { bits: wanted } => match buddy.alloc(bits(wanted), &mut kernel) {
+                    Ok(block) => hold(&mut held, block),
+                    Err(AllocError::OutOfMemory { requested, largest }) => {
+                        prop_assert!(largest.is_none_or(|largest| largest < requested));
+                    }
+                    Err(AllocError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
+                    Err(AllocError::Step(_)) => prop_assert!(kernel.patience == Some(0)),
+                },
+                Op::AllocAt { page, bits: wanted } => {
+                    let base = BASE + (page << 12);
+                    let free = !held.iter().any(|b| b.base < base + (1 << wanted) && base < b.base + b.size.size());
+                    match buddy.alloc_at(Kind::Memory, base, bits(wanted), &mut kernel) {
+                        Ok(block) => hold(&mut held, block),
+                        Err(PlaceError::NoSuchPlace) => prop_assert!(page >= 32 || !bits(wanted).aligns(base)),
+                        Err(PlaceError::Taken) => prop_assert!(!free),
+                        Err(PlaceError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
+                        Err(PlaceError::Step(_)) => prop_assert!(kernel.patience == Some(0)),
+                    }
+                }
+                Op::Free { which } if !held.is_empty() => {
+                    let block = held.swap_remove(which % held.len());
+                    prop_assert_eq!(buddy.free(block.id), Ok(block));
+                    stale.push(block);
+                }
+                Op::FreeStale { which } if !stale.is_empty() => {
+                    prop_assert!(buddy.free(stale[which % stale.len()].id).is_err());
+                }
+                Op::Free { .. } | Op::FreeStale { .. } => {}
+                Op::Patience { steps } => kernel.patience = steps,
+            }
+            check_figures(&buddy, &held, total);
+        }
+        kernel.patience = None;
+        for block in held.drain(..) {
+            buddy.free(block.id).unwrap();
+        }
+        check_figures(&buddy, &[], total);
+        prop_assert_eq!(buddy.stats(Kind::Memory).largest, Some(bits(17)));
+        for root in [17, 14] {
+            buddy.alloc(bits(root), &mut kernel).unwrap();
+        }
+        prop_assert_eq!((buddy.splits(), kernel.blocks.len()), (0, 2));
+    }
+}

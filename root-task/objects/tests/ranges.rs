@@ -1,0 +1,116 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Tests of the range allocator against a plain set of numbers
+#![allow(clippy::unwrap_used)]
+
+use std::collections::BTreeSet;
+
+use proptest::prelude::*;
+use sbm_objects::{FillError, OutOfRanges, Ranges, SizeBits, Span};
+
+const UNITS: usize = 1024;
+
+fn bits(bits: u8) -> SizeBits {
+    SizeBits::new(bits).unwrap()
+}
+
+fn filled(numbers: core::ops::Range<u32>) -> Box<Ranges<UNITS>> {
+    let mut ranges = Box::new(Ranges::new());
+    ranges.fill(numbers).unwrap();
+    ranges
+}
+
+#[test]
+fn every_number_it_was_filled_with_is_handed_out_once() {
+    let mut ranges = filled(77..1000);
+    let numbers: BTreeSet<u32> = (77..1000).map(|_| ranges.alloc(SizeBits::ONE).unwrap().first).collect();
+    assert!(numbers.into_iter().eq(77..1000));
+    let refused = Err(OutOfRanges { requested: SizeBits::ONE, largest: None });
+    assert_eq!(ranges.alloc(SizeBits::ONE), refused);
+}
+
+#[test]
+fn nothing_is_handed_out_before_it_is_filled() {
+    assert!(Ranges::<UNITS>::new().alloc(SizeBits::ONE).is_err());
+}
+
+#[test]
+fn it_is_filled_once_and_within_bounds() {
+    let mut ranges = Box::new(Ranges::<UNITS>::new());
+    assert_eq!(ranges.fill(0..1025), Err(FillError::OutOfBounds { limit: 1024 }));
+    assert_eq!(ranges.fill(core::ops::Range { start: 6, end: 5 }), Err(FillError::OutOfBounds { limit: 1024 }));
+    assert_eq!(ranges.fill(0..1024), Ok(()));
+    assert_eq!(ranges.fill(0..1024), Err(FillError::Filled));
+    assert_eq!(ranges.alloc(bits(10)), Ok(Span { first: 0, size: bits(10) }));
+}
+
+#[test]
+fn a_range_comes_from_the_smallest_free_one() {
+    let mut ranges = filled(0..1024);
+    let small = [ranges.alloc(bits(4)).unwrap(), ranges.alloc(bits(4)).unwrap()];
+    ranges.free(small[0]).unwrap();
+    assert_eq!(ranges.alloc(bits(4)), Ok(small[0]));
+    assert_eq!(ranges.largest(), Some(bits(9)));
+}
+
+#[test]
+fn a_range_that_is_too_large_is_refused() {
+    let mut ranges = filled(0..1023);
+    assert_eq!(ranges.alloc(bits(10)), Err(OutOfRanges { requested: bits(10), largest: Some(bits(9)) }));
+    assert!(ranges.alloc(bits(63)).is_err());
+}
+
+#[test]
+fn ranges_that_were_not_handed_out_are_refused() {
+    let mut ranges = filled(0..1024);
+    let span = ranges.alloc(bits(4)).unwrap();
+    let refused = [
+        Span { first: span.first, size: bits(3) },
+        Span { first: span.first, size: bits(5) },
+        Span { first: span.first + 1, size: SizeBits::ONE },
+        Span { first: span.first + 1, size: bits(4) },
+        Span { first: 512, size: bits(4) },
+        Span { first: 1024, size: bits(4) },
+        Span { first: u32::MAX, size: SizeBits::ONE },
+        Span { first: 0, size: bits(63) },
+    ];
+    assert!(refused.into_iter().all(|span| ranges.free(span).is_err()));
+    assert_eq!((ranges.free(span), ranges.free(span).is_err()), (Ok(()), true));
+}
+
+proptest! {
+    #[test]
+    fn any_history_keeps_ranges_apart_and_ends_whole(
+        ends in (0u32..512, 512u32..1025),
+        ops in prop::collection::vec((any::<bool>(), 0u8..8, any::<usize>()), 1..400),
+    ) {
+        let mut ranges = filled(ends.0..ends.1);
+        let (total, whole) = (ranges.total(), ranges.largest());
+        let mut free: BTreeSet<u32> = (ends.0..ends.1).collect();
+        let mut held: Vec<Span> = Vec::new();
+        for (give, size, which) in ops {
+            if give && !held.is_empty() {
+                let span = held.swap_remove(which % held.len());
+                prop_assert_eq!(ranges.free(span), Ok(()));
+                prop_assert!(span.numbers().all(|number| free.insert(number as u32)));
+            } else {
+                match ranges.alloc(bits(size)) {
+                    Ok(span) => {
+                        prop_assert_eq!((span.size, span.first % (1 << size)), (bits(size), 0));
+                        prop_assert!(span.numbers().all(|number| free.remove(&(number as u32))));
+                        held.push(span);
+                    }
+                    Err(OutOfRanges { largest, .. }) => {
+                        prop_assert!(largest.is_none_or(|largest| largest < bits(size)));
+                        let aligned = |first: &u32| first.is_multiple_of(1 << size) && (*first..*first + (1 << size)).all(|n| free.contains(&n));
+                        prop_assert!(!free.iter().any(aligned));
+                    }
+                }
+            }
+            prop_assert_eq!(ranges.available() as usize, free.len());
+        }
+        for span in held.drain(..) {
+            ranges.free(span).unwrap();
+        }
+        prop_assert_eq!((ranges.available(), ranges.largest()), (total, whole));
+    }
+}
