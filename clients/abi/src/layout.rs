@@ -207,8 +207,7 @@ impl Layout {
                 return Some(Region::StackGuard);
             }
         }
-        let mut number = numbered_from;
-        for (pages, _) in &self.buffers {
+        for (number, (pages, _)) in (numbered_from..).zip(&self.buffers) {
             if address < u64::from(pages.address) {
                 return Some(Region::GuardBefore(number));
             }
@@ -218,7 +217,6 @@ impl Layout {
             if address < u64::from(pages.end() + PAGE) {
                 return Some(Region::GuardAfter(number));
             }
-            number += 1;
         }
         Some(Region::Guard)
     }

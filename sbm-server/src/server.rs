@@ -1,0 +1,392 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Decides what each request and each fault means, and has the platform carry it out.
+
+use heapless::Vec;
+use sbm_abi::{
+    BufferAccess, BufferSpec, EntryPoints, Errno, Handle, Layout, Pages, Request, Response, Spec, decode_request,
+    limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_MAPPING_PAGES, PAGE},
+};
+
+use crate::{
+    KernelFault, MapError, Platform, Restart, meaning,
+    platform::Exhausted,
+    table::{Client, ClientId, Place, Quota, Sandbox, SandboxIndex, State},
+};
+
+/// What becomes of a request.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Effect {
+    /// The client gets this answer.
+    Answer(Response),
+    /// The client ended itself with this status; its sandboxes are gone already.
+    Exit(u8),
+}
+
+/// All clients and all sandboxes: `N` of them at most.
+#[derive(Debug)]
+pub struct Server<S, const N: usize> {
+    pub(crate) clients: [Option<Client>; MAX_CLIENTS],
+    pub(crate) places: [Place<S>; N],
+    vacant: Vec<SandboxIndex, N>,
+    /// Places below this one have been used; the others need not be listed as vacant.
+    used: usize,
+}
+
+impl<S, const N: usize> Server<S, N> {
+    /// Makes a server without clients.
+    #[must_use]
+    pub const fn new() -> Self {
+        Self {
+            clients: [const { None }; MAX_CLIENTS],
+            places: [const { Place::EMPTY }; N],
+            vacant: Vec::new(),
+            used: 0,
+        }
+    }
+
+    /// Adds a client, or begins it anew: one that was there has been ended before.
+    pub fn add_client(&mut self, client: ClientId, quota: Quota) {
+        self.clients[client.place()] = Some(Client::new(quota));
+    }
+
+    /// Answers a request of `client`, whatever its bytes are.
+    pub fn request<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId, bytes: &[u8]) -> Effect {
+        let Ok(request) = decode_request(bytes) else { return Effect::Answer(Response::Refused(Errno::BadMessage)) };
+        let result = match request {
+            Request::Register(entries) => self.register(client, entries),
+            Request::Init(spec) => self.init(platform, client, spec),
+            Request::Grow { handle, buffers } => self.grow(platform, client, handle, &buffers),
+            Request::Map { handle, address, pages, access } => {
+                self.map(platform, client, handle, Pages { address, count: pages }, access)
+            }
+            Request::Reset(handle) => self.reset(platform, client, handle),
+            Request::Destroy(handle) => self.destroy(platform, client, handle),
+            Request::Console(text) => console(platform, client, text),
+            Request::Usage => self.usage(platform, client),
+            Request::Exit(status) => {
+                self.end_client(platform, client);
+                return Effect::Exit(status);
+            }
+        };
+        Effect::Answer(result.unwrap_or_else(Response::Refused))
+    }
+
+    /// Ends the call that `index` was running: its client gets the fault as an error, and the thread waits again.
+    ///
+    /// Returns whether the fault belongs to a sandbox; one that is gone cannot fault, so `false` means a lost message.
+    pub fn fault<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        index: SandboxIndex,
+        fault: KernelFault,
+    ) -> bool {
+        let Some(sandbox) = self.places.get_mut(index.place()).and_then(|place| place.sandbox.as_mut()) else {
+            return false;
+        };
+        let entries = self.clients[sandbox.owner.place()].as_ref().and_then(|client| client.entries);
+        let fault = meaning(fault);
+        match entries {
+            // The entry point itself faults: to go on there would go round for ever.
+            Some(entries) if fault.ip != u64::from(entries.abort) => {
+                sandbox.state = if sandbox.state == State::Spare { State::Spare } else { State::Faulted };
+                let restart = Restart::Abort { entry: entries.abort, stack: sandbox.stack, fault };
+                platform.restart(&sandbox.objects, restart);
+            }
+            Some(_) | None => sandbox.state = State::Stopped,
+        }
+        true
+    }
+
+    /// Ends a client: all its sandboxes go.
+    pub fn end_client<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) {
+        for place in 0..self.used {
+            if self.places[place].sandbox.as_ref().is_some_and(|sandbox| sandbox.owner == client)
+                && let Some(index) = SandboxIndex::new(place as u64, N)
+            {
+                self.remove(platform, index);
+            }
+        }
+        self.clients[client.place()] = None;
+    }
+
+    fn client(&mut self, client: ClientId) -> Result<&mut Client, Errno> {
+        self.clients[client.place()].as_mut().ok_or(Errno::Perm)
+    }
+
+    /// The one way from a handle to a sandbox: occupied, this client's, this generation's.
+    fn owned(&mut self, client: ClientId, handle: Handle) -> Result<(SandboxIndex, &mut Sandbox<S>), Errno> {
+        let index = SandboxIndex::new(u64::from(handle.index()), N).ok_or(Errno::BadHandle)?;
+        let place = &mut self.places[index.place()];
+        let sandbox = place.sandbox.as_mut().ok_or(Errno::BadHandle)?;
+        if sandbox.owner != client {
+            return Err(Errno::Perm);
+        }
+        if place.generation != handle.generation() || sandbox.state == State::Spare {
+            return Err(Errno::BadHandle);
+        }
+        Ok((index, sandbox))
+    }
+
+    fn register(&mut self, client: ClientId, entries: EntryPoints) -> Result<Response, Errno> {
+        self.client(client)?.entries = Some(entries);
+        Ok(Response::Done)
+    }
+
+    fn init<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        spec: Spec,
+    ) -> Result<Response, Errno> {
+        if let Some(ready) = self.take_spare(client, &spec) {
+            return Ok(ready);
+        }
+        let layout = Layout::of_sandbox(&spec, 0)?;
+        let entries = self.client(client)?.entries.ok_or(Errno::Invalid)?;
+        if let Err(Errno::Quota) = self.client(client)?.charge_for(&layout, 1) {
+            // Spares are the client's own; they make room for what it wants now.
+            self.drop_spares(platform, client);
+        }
+        let charge = self.client(client)?.charge_for(&layout, 1)?;
+        let index = self.vacant_place().ok_or(Errno::TooMany)?;
+        let made = match self.build(platform, client, index, &spec, entries) {
+            // Under pressure nobody keeps spares.
+            Err(Exhausted) if self.drop_all_spares(platform) => self.build(platform, client, index, &spec, entries),
+            made => made,
+        };
+        let (layout, objects) = match made {
+            Ok(made) => made,
+            Err(Exhausted) => {
+                self.put_vacant(index);
+                return Err(Errno::NoMemory);
+            }
+        };
+        let base = layout.base();
+        let place = &mut self.places[index.place()];
+        place.sandbox = Some(Sandbox {
+            owner: client,
+            state: State::Ready,
+            base,
+            bits: layout.span_bits(),
+            stack: layout.stack().unwrap_or(Pages { address: base, count: 0 }),
+            spec,
+            charge,
+            growths: Vec::new(),
+            mappings: Vec::new(),
+            objects,
+        });
+        let handle = index.handle(place.generation);
+        let client = self.client(client)?;
+        client.sandboxes += 1;
+        client.pages += charge;
+        Ok(Response::Ready { handle, base, used: false })
+    }
+
+    fn build<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        index: SandboxIndex,
+        spec: &Spec,
+        entries: EntryPoints,
+    ) -> Result<(Layout, S), Exhausted> {
+        let bits = Layout::of_sandbox(spec, 0).map_err(|_| Exhausted)?.span_bits();
+        let base = platform.reserve(bits)?;
+        let layout = Layout::of_sandbox(spec, base).map_err(|_| Exhausted)?;
+        match platform.build(client, index, &layout, entries) {
+            Ok(objects) => Ok((layout, objects)),
+            Err(Exhausted) => {
+                platform.release(base, bits);
+                Err(Exhausted)
+            }
+        }
+    }
+
+    fn grow<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        handle: Handle,
+        buffers: &[BufferSpec],
+    ) -> Result<Response, Errno> {
+        let layout = Layout::of_growth(buffers, 0)?;
+        if self.owned(client, handle)?.1.growths.is_full() {
+            return Err(Errno::Invalid);
+        }
+        let charge = self.client(client)?.charge_for(&layout, 0)?;
+        let bits = layout.span_bits();
+        let base = platform.reserve(bits).map_err(|Exhausted| Errno::NoMemory)?;
+        let layout = Layout::of_growth(buffers, base)?;
+        let (_, sandbox) = self.owned(client, handle)?;
+        if platform.grow(client, &mut sandbox.objects, &layout).is_err() {
+            platform.release(base, bits);
+            return Err(Errno::NoMemory);
+        }
+        // There is room: it was looked for above.
+        let _ = sandbox.growths.push((base, bits));
+        sandbox.charge += charge;
+        self.client(client)?.pages += charge;
+        Ok(Response::Grown { base })
+    }
+
+    fn map<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        handle: Handle,
+        pages: Pages,
+        access: BufferAccess,
+    ) -> Result<Response, Errno> {
+        let within = pages.address.checked_add(u32::from(pages.count) * PAGE).is_some();
+        if !within || !pages.address.is_multiple_of(PAGE) || !(1..=MAX_MAPPING_PAGES).contains(&pages.count) {
+            return Err(Errno::Invalid);
+        }
+        let (_, sandbox) = self.owned(client, handle)?;
+        if sandbox.mappings.is_full() {
+            return Err(Errno::Invalid);
+        }
+        platform.map(client, &mut sandbox.objects, pages, access).map_err(|error| match error {
+            MapError::Exhausted => Errno::NoMemory,
+            MapError::NotTheClients => Errno::Perm,
+            MapError::Occupied => Errno::Invalid,
+        })?;
+        // There is room: it was looked for above.
+        let _ = sandbox.mappings.push(pages);
+        Ok(Response::Done)
+    }
+
+    fn reset<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        handle: Handle,
+    ) -> Result<Response, Errno> {
+        let entry = self.client(client)?.entries.ok_or(Errno::Invalid)?.reset;
+        let (_, sandbox) = self.owned(client, handle)?;
+        platform.restart(&sandbox.objects, Restart::Reset { entry, stack: sandbox.stack });
+        sandbox.state = State::Ready;
+        Ok(Response::Done)
+    }
+
+    fn destroy<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        handle: Handle,
+    ) -> Result<Response, Errno> {
+        let entry = self.client(client)?.entries.map(|entries| entries.reset);
+        let (index, sandbox) = self.owned(client, handle)?;
+        let keep = sandbox.is_as_made() && sandbox.state != State::Stopped;
+        let owner = self.client(client)?;
+        let room = owner.spares.len() < usize::from(owner.quota.spares) && !owner.spares.is_full();
+        match entry {
+            Some(entry) if keep && room => {
+                let _ = owner.spares.push(index);
+                self.places[index.place()].bump();
+                if let Some(sandbox) = &mut self.places[index.place()].sandbox {
+                    sandbox.state = State::Spare;
+                    platform.restart(&sandbox.objects, Restart::Reset { entry, stack: sandbox.stack });
+                }
+            }
+            Some(_) | None => self.remove(platform, index),
+        }
+        Ok(Response::Done)
+    }
+
+    /// Hands out a spare of exactly this shape, if the client has one.
+    fn take_spare(&mut self, client: ClientId, spec: &Spec) -> Option<Response> {
+        let owner = self.clients[client.place()].as_mut()?;
+        for at in 0..owner.spares.len() {
+            let index = owner.spares[at];
+            let place = &mut self.places[index.place()];
+            let generation = place.generation;
+            if let Some(sandbox) = &mut place.sandbox
+                && sandbox.spec == *spec
+            {
+                owner.spares.swap_remove(at);
+                sandbox.state = State::Ready;
+                return Some(Response::Ready { handle: index.handle(generation), base: sandbox.base, used: true });
+            }
+        }
+        None
+    }
+
+    fn drop_spares<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) -> bool {
+        let mut dropped = false;
+        while let Some(index) = self.clients[client.place()].as_mut().and_then(|owner| owner.spares.pop()) {
+            self.remove(platform, index);
+            dropped = true;
+        }
+        dropped
+    }
+
+    fn drop_all_spares<P: Platform<Sandbox = S>>(&mut self, platform: &mut P) -> bool {
+        let mut dropped = false;
+        for place in 0..MAX_CLIENTS as u64 {
+            if let Some(client) = ClientId::new(place) {
+                dropped |= self.drop_spares(platform, client);
+            }
+        }
+        dropped
+    }
+
+    /// Takes a sandbox out of the table and gives everything back.
+    fn remove<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, index: SandboxIndex) {
+        let place = &mut self.places[index.place()];
+        place.bump();
+        let Some(sandbox) = place.sandbox.take() else { return };
+        platform.destroy(sandbox.owner, sandbox.objects);
+        platform.release(sandbox.base, sandbox.bits);
+        for (base, bits) in &sandbox.growths {
+            platform.release(*base, *bits);
+        }
+        if let Some(owner) = &mut self.clients[sandbox.owner.place()] {
+            owner.sandboxes -= 1;
+            owner.pages -= sandbox.charge;
+            if let Some(at) = owner.spares.iter().position(|spare| *spare == index) {
+                owner.spares.swap_remove(at);
+            }
+        }
+        self.put_vacant(index);
+    }
+
+    fn usage<P: Platform<Sandbox = S>>(&mut self, platform: &P, client: ClientId) -> Result<Response, Errno> {
+        let client = self.client(client)?;
+        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPARES")]
+        let spares = client.spares.len() as u16;
+        let free = platform.free();
+        Ok(Response::Usage {
+            free_bytes: free.bytes,
+            free_slots: free.slots,
+            sandboxes: client.sandboxes - spares,
+            spares,
+        })
+    }
+
+    fn vacant_place(&mut self) -> Option<SandboxIndex> {
+        self.vacant.pop().or_else(|| {
+            let index = SandboxIndex::new(self.used as u64, N)?;
+            self.used += 1;
+            Some(index)
+        })
+    }
+
+    fn put_vacant(&mut self, index: SandboxIndex) {
+        // As many entries as places: each is vacant at most once.
+        let _ = self.vacant.push(index);
+    }
+}
+
+impl<S, const N: usize> Default for Server<S, N> {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+fn console<P: Platform>(platform: &mut P, client: ClientId, text: &[u8]) -> Result<Response, Errno> {
+    if text.len() > MAX_CONSOLE {
+        return Err(Errno::Invalid);
+    }
+    platform.console(client, text);
+    Ok(Response::Done)
+}
