@@ -1,0 +1,110 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The IPC buffer of this program's thread.
+//!
+//! A thread has one page-bound block of memory through which message words beyond the fourth, and capabilities, travel
+//! (manual, section "IPC Buffer"). A program here has one thread: the runtime tells its buffer once with
+//! [`set_ipc_buffer`], and every invocation finds it through [`ipc_buffer`]. There is no thread-local storage.
+//!
+//! rust-sel4 lends slices into the buffer; here [`IpcBuffer`] is a handle that copies words in and out, because every
+//! invocation writes to the same memory while such a slice would be alive.
+
+use core::{
+    cell::UnsafeCell,
+    mem::MaybeUninit,
+    sync::atomic::{AtomicPtr, Ordering},
+};
+
+use crate::{AbsoluteCPtr, CPtr, Word, cap, sys, syscalls::Mrs};
+
+/// Number of capabilities that a message can carry.
+pub const NUM_EXTRA_CAPS: usize = sys::seL4_MsgMaxExtraCaps as usize;
+
+/// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer`] needs no check.
+struct Unset(UnsafeCell<MaybeUninit<sys::seL4_IPCBuffer>>);
+
+// SAFETY: only reached through `ipc_buffer()`, whose handle is not `Send`; words race with nobody, as the program has
+// one thread until it has set its buffer.
+unsafe impl Sync for Unset {}
+
+static UNSET: Unset = Unset(UnsafeCell::new(MaybeUninit::zeroed()));
+
+static IPC_BUFFER: AtomicPtr<sys::seL4_IPCBuffer> = AtomicPtr::new(UNSET.0.get().cast());
+
+/// Sets the IPC buffer that this program's invocations use.
+///
+/// Until then they use memory that the kernel does not know: invocations of at most four words and no capabilities
+/// work, others fail with an [`Error`](crate::Error).
+///
+/// # Safety
+/// `buffer` is the IPC buffer of the calling thread, mapped readable and writable for the rest of the program; nothing
+/// else in the program reads or writes it, and no second thread of the program uses this crate.
+pub unsafe fn set_ipc_buffer(buffer: *mut sys::seL4_IPCBuffer) {
+    IPC_BUFFER.store(buffer, Ordering::Relaxed);
+}
+
+/// Returns the handle of the IPC buffer.
+#[inline]
+pub fn ipc_buffer() -> IpcBuffer {
+    // SAFETY: the address is that of `UNSET`, or one that `set_ipc_buffer`'s caller vouched for.
+    IpcBuffer(unsafe { sys::IpcBufferPtr::new(IPC_BUFFER.load(Ordering::Relaxed)) })
+}
+
+/// A handle of the IPC buffer: `seL4_IPCBuffer`.
+#[derive(Copy, Clone, Debug)]
+pub struct IpcBuffer(sys::IpcBufferPtr);
+
+impl IpcBuffer {
+    pub(crate) const fn into_sys(self) -> sys::IpcBufferPtr {
+        self.0
+    }
+
+    /// Returns message word `index`, or 0 beyond the last.
+    #[inline]
+    pub fn msg_reg(self, index: usize) -> Word {
+        self.0.msg(index)
+    }
+
+    /// Sets message word `index`; beyond the last nothing happens.
+    #[inline]
+    pub fn set_msg_reg(self, index: usize, word: Word) {
+        self.0.set_msg(index, word);
+    }
+
+    /// Returns the words that travel in registers where a system call does not say otherwise.
+    #[inline]
+    pub(crate) fn fast_mrs(self) -> Mrs {
+        core::array::from_fn(|index| self.msg_reg(index))
+    }
+
+    /// Sets the words that travel in registers.
+    #[inline]
+    pub(crate) fn set_fast_mrs(self, mrs: Mrs) {
+        for (index, word) in mrs.into_iter().enumerate() {
+            self.set_msg_reg(index, word);
+        }
+    }
+
+    /// Returns the badge of received capability `index` where it was unwrapped, or 0 beyond the last.
+    #[inline]
+    pub fn badge(self, index: usize) -> Word {
+        self.0.cap_or_badge(index)
+    }
+
+    /// Sets capability `index` to send; beyond the last nothing happens.
+    #[inline]
+    pub fn set_cap(self, index: usize, cptr: CPtr) {
+        self.0.set_cap(index, cptr.bits());
+    }
+
+    /// Returns the slot for a received capability.
+    pub fn recv_slot(self) -> AbsoluteCPtr {
+        let (root, index, depth) = self.0.receive_path();
+        cap::CNode::from_bits(root).absolute_cptr_from_bits_with_depth(index, depth as u8)
+    }
+
+    /// Sets the slot for a received capability. The kernel reads it at each receive; with none set, capabilities that
+    /// are sent to this thread are dropped.
+    pub fn set_recv_slot(self, slot: &AbsoluteCPtr) {
+        self.0.set_receive_path(slot.root().bits(), slot.path().bits(), Word::from(slot.path().depth()));
+    }
+}

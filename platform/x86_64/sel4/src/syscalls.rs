@@ -1,0 +1,162 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Sending and receiving messages (manual, chapter "Message Passing (IPC)").
+//!
+//! The forms `*_with_mrs` keep the first four words in registers and touch no memory; they are what the fastpath takes.
+//! The plain forms exchange these four words with the [IPC buffer](crate::IpcBuffer), as C's libsel4 does, so that a
+//! message of any length is in one place.
+
+use crate::{Cap, CapType, MessageInfo, Word, cap, ipc_buffer, sys};
+
+/// Number of message words that travel in registers.
+pub const NUM_FAST_MESSAGE_REGISTERS: usize = sys::NUM_FAST_MESSAGE_REGISTERS;
+
+/// Number of words of the longest message.
+pub const NUM_MESSAGE_REGISTERS: usize = sys::seL4_MsgMaxLength as usize;
+
+/// The badge of the capability that a message came through, 0 if it has none.
+pub type Badge = Word;
+
+/// Number of bits of a badge. On a kernel older than 8.0 they are 28, and minting a wider one is refused.
+pub const BADGE_BITS: u32 = crate::version::BADGE_BITS;
+
+/// The message words that travel in registers.
+pub type Mrs = [Word; NUM_FAST_MESSAGE_REGISTERS];
+
+impl<T: CapType> Cap<T> {
+    /// Sends the message in the IPC buffer, and waits until it is received: `seL4_Send`.
+    #[inline]
+    pub fn send(self, info: MessageInfo) {
+        self.send_with_mrs(info, ipc_buffer().fast_mrs());
+    }
+
+    /// Sends the message if someone is waiting for it, and drops it otherwise: `seL4_NBSend`.
+    #[inline]
+    pub fn nb_send(self, info: MessageInfo) {
+        self.nb_send_with_mrs(info, ipc_buffer().fast_mrs());
+    }
+
+    /// Waits for a message, and leaves it in the IPC buffer: `seL4_Recv`.
+    #[inline]
+    pub fn recv(self) -> (MessageInfo, Badge) {
+        let (info, badge, mrs) = self.recv_with_mrs();
+        ipc_buffer().set_fast_mrs(mrs);
+        (info, badge)
+    }
+
+    /// Takes a message if one is there: `seL4_NBRecv`. Without one the badge is 0.
+    #[inline]
+    pub fn nb_recv(self) -> (MessageInfo, Badge) {
+        let (info, badge, mrs) = self.nb_recv_with_mrs();
+        ipc_buffer().set_fast_mrs(mrs);
+        (info, badge)
+    }
+
+    /// Sends the message in the IPC buffer, and waits for the answer there: `seL4_Call`.
+    #[inline]
+    pub fn call(self, info: MessageInfo) -> MessageInfo {
+        let buffer = ipc_buffer();
+        let (info, mrs) = self.call_with_mrs(info, buffer.fast_mrs());
+        buffer.set_fast_mrs(mrs);
+        info
+    }
+
+    /// Answers the last caller, and waits for the next message: `seL4_ReplyRecv`.
+    #[inline]
+    pub fn reply_recv(self, info: MessageInfo) -> (MessageInfo, Badge) {
+        let buffer = ipc_buffer();
+        let (info, badge, mrs) = self.reply_recv_with_mrs(info, buffer.fast_mrs());
+        buffer.set_fast_mrs(mrs);
+        (info, badge)
+    }
+
+    /// Sends, with the first four words from `mrs`: `seL4_SendWithMRs`.
+    #[inline]
+    pub fn send_with_mrs(self, info: MessageInfo, mrs: Mrs) {
+        sys::syscall::send(sys::syscall::SEND, self.bits(), info.into_word(), mrs);
+    }
+
+    /// Sends if someone is waiting, with the first four words from `mrs`: `seL4_NBSendWithMRs`.
+    #[inline]
+    pub fn nb_send_with_mrs(self, info: MessageInfo, mrs: Mrs) {
+        sys::syscall::send(sys::syscall::NB_SEND, self.bits(), info.into_word(), mrs);
+    }
+
+    /// Waits for a message, and returns its first four words: `seL4_RecvWithMRs`.
+    ///
+    /// Words beyond the message's length hold whatever the sender's registers held for the kernel to copy: zero or old.
+    #[inline]
+    pub fn recv_with_mrs(self) -> (MessageInfo, Badge, Mrs) {
+        let (info, badge, mrs) = sys::syscall::recv(sys::syscall::RECV, self.bits());
+        (MessageInfo::from_word(info), badge, mrs)
+    }
+
+    /// Takes a message if one is there, and returns its first four words: `seL4_NBRecvWithMRs`.
+    #[inline]
+    pub fn nb_recv_with_mrs(self) -> (MessageInfo, Badge, Mrs) {
+        let (info, badge, mrs) = sys::syscall::recv(sys::syscall::NB_RECV, self.bits());
+        (MessageInfo::from_word(info), badge, mrs)
+    }
+
+    /// Calls with the first four words from `mrs`, and returns those of the answer: `seL4_CallWithMRs`.
+    #[inline]
+    pub fn call_with_mrs(self, info: MessageInfo, mrs: Mrs) -> (MessageInfo, Mrs) {
+        let (info, _, mrs) = sys::syscall::send_recv(sys::syscall::CALL, self.bits(), info.into_word(), mrs);
+        (MessageInfo::from_word(info), mrs)
+    }
+
+    /// Answers with the first four words from `mrs`, and returns those of the next message: `seL4_ReplyRecvWithMRs`.
+    #[inline]
+    pub fn reply_recv_with_mrs(self, info: MessageInfo, mrs: Mrs) -> (MessageInfo, Badge, Mrs) {
+        let (info, badge, mrs) = sys::syscall::send_recv(sys::syscall::REPLY_RECV, self.bits(), info.into_word(), mrs);
+        (MessageInfo::from_word(info), badge, mrs)
+    }
+}
+
+impl cap::Notification {
+    /// Signals: `seL4_Signal`. The bits of the capability's badge are added to the notification's word.
+    #[inline]
+    pub fn signal(self) {
+        sys::syscall::send_null(sys::syscall::SEND, self.bits(), MessageInfo::new(0, 0, 0, 0).into_word());
+    }
+
+    /// Waits for a signal, and returns the word: `seL4_Wait`.
+    #[inline]
+    pub fn wait(self) -> Badge {
+        sys::syscall::recv(sys::syscall::RECV, self.bits()).1
+    }
+
+    /// Returns the word, 0 if there was no signal: `seL4_Poll`.
+    #[inline]
+    pub fn poll(self) -> Badge {
+        sys::syscall::recv(sys::syscall::NB_RECV, self.bits()).1
+    }
+}
+
+/// Answers the last caller with the message in the IPC buffer: `seL4_Reply`.
+#[inline]
+pub fn reply(info: MessageInfo) {
+    reply_with_mrs(info, ipc_buffer().fast_mrs());
+}
+
+/// Answers the last caller, with the first four words from `mrs`: `seL4_ReplyWithMRs`.
+#[inline]
+pub fn reply_with_mrs(info: MessageInfo, mrs: Mrs) {
+    sys::syscall::reply(sys::syscall::REPLY, info.into_word(), mrs);
+}
+
+/// Gives up the rest of the time slice: `seL4_Yield`.
+#[inline]
+pub fn r#yield() {
+    sys::syscall::null(sys::syscall::YIELD);
+}
+
+/// Says whether the kernel prints what [`debug_put_char`] gives it.
+pub const HAS_DEBUG_PUT_CHAR: bool = sys::syscall::DEBUG_PUT_CHAR.is_some();
+
+/// Prints a byte on the kernel's console: `seL4_DebugPutChar`. Does nothing on a kernel built without printing.
+#[inline]
+pub fn debug_put_char(byte: u8) {
+    if let Some(number) = sys::syscall::DEBUG_PUT_CHAR {
+        sys::syscall::send_null(number, Word::from(byte), 0);
+    }
+}
