@@ -41,7 +41,7 @@ fn cases() -> Vec<(&'static str, Elf)> {
         ("not-elf--magic", with(|e| e.magic = *b"\x7fELG")),
         ("not-elf--ident-version", with(|e| e.ident_version = 2)),
         ("not-elf--version", with(|e| e.version = 0)),
-        ("not-64-bit--class-32", with(|e| (e.class, e.header_size) = (1, 32))),
+        ("not-64-bit--class-32", with(|e| (e.class, e.header_offset) = (1, 0))),
         ("not-64-bit--class-unknown", with(|e| e.class = 3)),
         ("not-little-endian--big", with(|e| e.endian = 2)),
         ("not-little-endian--unknown", with(|e| e.endian = 0)),
