@@ -114,57 +114,6 @@ impl fmt::Display for Access {
     }
 }
 
-/// What lies at an address that a sandbox touched.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Region {
-    /// The unmapped page before the buffer of argument N.
-    GuardBefore(u8),
-    /// The buffer of argument N: input that was written to, or code that was fetched from it.
-    Argument(u8),
-    /// The unmapped page after the buffer of argument N.
-    GuardAfter(u8),
-    /// Another unmapped page of the sandbox's arena.
-    Guard,
-    /// The argument page.
-    Arguments,
-    /// The sandbox's stack.
-    Stack,
-    /// The unmapped page below the sandbox's stack.
-    StackGuard,
-    /// The client's code and read-only data.
-    ClientCode,
-    /// The client's statics.
-    ClientData,
-    /// The client's stack.
-    ClientStack,
-    /// An input file of the client.
-    ClientInput,
-    /// Another page of the client: its IPC buffer or start information.
-    ClientPrivate,
-    /// Nothing.
-    NotMapped,
-}
-
-impl fmt::Display for Region {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::GuardBefore(n) => write!(f, "guard before argument {n}"),
-            Self::Argument(n) => write!(f, "argument {n}"),
-            Self::GuardAfter(n) => write!(f, "guard after argument {n}"),
-            Self::Guard => f.write_str("guard"),
-            Self::Arguments => f.write_str("argument page"),
-            Self::Stack => f.write_str("stack"),
-            Self::StackGuard => f.write_str("stack guard"),
-            Self::ClientCode => f.write_str("client code"),
-            Self::ClientData => f.write_str("client data"),
-            Self::ClientStack => f.write_str("client stack"),
-            Self::ClientInput => f.write_str("client input"),
-            Self::ClientPrivate => f.write_str("client private page"),
-            Self::NotMapped => f.write_str("not mapped"),
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;

@@ -13,11 +13,8 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Errno, Region,
-    limits::{
-        ARENA_BASE, CLIENT_STACK_BASE, CLIENT_STACK_BYTES, CODE_BASE, DEFAULT_STACK_PAGES, INPUT_BASE, INPUT_END,
-        LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES,
-    },
+    Errno,
+    limits::{DEFAULT_STACK_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 
 /// What a sandbox may do with a buffer. Whatever it can read, x86-64 seL4 lets it execute.
@@ -83,7 +80,9 @@ impl Pages {
         self.count as u32 * PAGE
     }
 
-    fn contains(self, address: u64) -> bool {
+    /// Tells whether `address` lies in the pages.
+    #[must_use]
+    pub fn contains(self, address: u64) -> bool {
         (u64::from(self.address)..u64::from(self.end())).contains(&address)
     }
 }
@@ -188,76 +187,13 @@ impl Layout {
         let count = (1 << self.bits) / LARGE_PAGE;
         first..first + if count == 0 { 1 } else { count }
     }
-
-    /// Names what lies at `address`, if it is in this span. `numbered_from` is the number of the first buffer.
-    #[must_use]
-    pub fn region_of(&self, address: u64, numbered_from: u8) -> Option<Region> {
-        let end = u64::from(self.base) + (1 << self.bits);
-        if !(u64::from(self.base)..end).contains(&address) {
-            return None;
-        }
-        if self.arguments.is_some_and(|pages| pages.contains(address)) {
-            return Some(Region::Arguments);
-        }
-        if let Some(stack) = self.stack {
-            if stack.contains(address) {
-                return Some(Region::Stack);
-            }
-            if address < u64::from(stack.address) && address >= u64::from(stack.address - PAGE) {
-                return Some(Region::StackGuard);
-            }
-        }
-        for (number, (pages, _)) in (numbered_from..).zip(&self.buffers) {
-            if address < u64::from(pages.address) {
-                return Some(Region::GuardBefore(number));
-            }
-            if pages.contains(address) {
-                return Some(Region::Argument(number));
-            }
-            if address < u64::from(pages.end() + PAGE) {
-                return Some(Region::GuardAfter(number));
-            }
-        }
-        Some(Region::Guard)
-    }
-}
-
-/// Where a client's own program lies, to name what a sandbox hit.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ClientMap {
-    /// First address after the code; it begins at [`CODE_BASE`].
-    pub code_end: u32,
-    /// First address of the writable data.
-    pub data: u32,
-    /// First address after the writable data.
-    pub data_end: u32,
-}
-
-impl ClientMap {
-    /// Names what of the client lies at `address`; everything else is [`Region::NotMapped`].
-    #[must_use]
-    pub fn region_of(&self, address: u64) -> Region {
-        let within = |from: u32, to: u32| (u64::from(from)..u64::from(to)).contains(&address);
-        if within(CODE_BASE, self.code_end) {
-            Region::ClientCode
-        } else if within(self.data, self.data_end) {
-            Region::ClientData
-        } else if within(CLIENT_STACK_BASE, CLIENT_STACK_BASE + CLIENT_STACK_BYTES) {
-            Region::ClientStack
-        } else if within(INPUT_BASE, INPUT_END) {
-            Region::ClientInput
-        } else if within(CLIENT_STACK_BASE + CLIENT_STACK_BYTES, ARENA_BASE) {
-            Region::ClientPrivate
-        } else {
-            Region::NotMapped
-        }
-    }
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::limits::ARENA_BASE;
     use proptest::prelude::*;
 
     fn specs() -> impl Strategy<Value = std::vec::Vec<BufferSpec>> {
@@ -297,21 +233,6 @@ mod tests {
                 prop_assert!(pair[1].address >= pair[0].end() + PAGE);
             }
             prop_assert!(parts.last().unwrap().end() + PAGE <= end);
-            for (number, (pages, _)) in layout.buffers().iter().enumerate() {
-                let number = u8::try_from(number).unwrap();
-                let at = |address: u32| layout.region_of(u64::from(address), 0).unwrap();
-                prop_assert_eq!(at(pages.address), Region::Argument(number));
-                prop_assert_eq!(at(pages.end() - 1), Region::Argument(number));
-                prop_assert_eq!(at(pages.end()), Region::GuardAfter(number));
-            }
-        }
-
-        #[test]
-        fn every_address_has_one_name_or_none(buffers in specs(), address: u64) {
-            let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap() };
-            let layout = Layout::of_sandbox(&spec, ARENA_BASE).unwrap();
-            let inside = address >= u64::from(layout.base()) && address < u64::from(layout.base()) + (1 << layout.span_bits());
-            prop_assert_eq!(layout.region_of(address, 0).is_some(), inside);
         }
     }
 }

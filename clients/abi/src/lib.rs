@@ -16,11 +16,13 @@ mod layout;
 pub mod limits;
 mod message;
 mod outcome;
+mod region;
 mod start;
 
 pub use errno::Errno;
-pub use fault::{Access, Fault, FaultKind, Region};
-pub use layout::{BufferAccess, BufferSpec, ClientMap, Layout, Pages, Spec};
+pub use fault::{Access, Fault, FaultKind};
+pub use layout::{BufferAccess, BufferSpec, Layout, Pages, Spec};
 pub use message::{DecodeError, Encoded, EntryPoints, Handle, Request, Response, decode_request, decode_response};
 pub use outcome::{Label, Outcome};
+pub use region::{ClientMap, Region, SandboxMap};
 pub use start::{Input, MAX_ARGUMENTS, MAX_INPUTS, StartInfo};

@@ -43,7 +43,7 @@ pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range (4 MiB).
 pub const MAX_MAPPING_PAGES: u16 = 1024;
 /// Most times that buffers can be added to one sandbox after `sbm_init`.
-pub const MAX_GROWTHS: usize = 8;
+pub const MAX_GROWTHS: usize = 16;
 
 /// Most clients at once.
 pub const MAX_CLIENTS: usize = 8;
@@ -59,6 +59,10 @@ pub const MAX_CONSOLE: usize = 900;
 pub const ARGUMENT_BYTES: u32 = 1024;
 /// Most words of arguments: two for each of six parameters.
 pub const MAX_ARGUMENT_WORDS: usize = 12;
+/// Offset in the argument page of the top of the sandbox's stack, for the way out of a panic.
+pub const STACK_TOP_OFFSET: u32 = ARGUMENT_BYTES - 16;
+/// Offset in the argument page of its own address; the sandbox's thread has it as its FS base.
+pub const SELF_OFFSET: u32 = ARGUMENT_BYTES - 8;
 /// Offset in the argument page at which a sandbox writes the text of a panic.
 pub const PANIC_TEXT_OFFSET: u32 = ARGUMENT_BYTES;
 /// Most bytes of a panic's text.
@@ -75,6 +79,6 @@ pub const SANDBOX_FAULT_SLOT: u64 = 2;
 /// Radix of a sandbox's CSpace, bits: four slots, of which two are filled.
 pub const SANDBOX_CNODE_BITS: u8 = 2;
 
-const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= ARGUMENT_BYTES as usize);
+const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= STACK_TOP_OFFSET as usize);
 const _: () = assert!(MAX_CONSOLE + 16 <= MAX_MESSAGE);
 const _: () = assert!(CLIENT_STACK_BASE + CLIENT_STACK_BYTES < CLIENT_IPC_BUFFER);

@@ -4,7 +4,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::layout::ClientMap;
+use crate::ClientMap;
 
 /// Most arguments of a client.
 pub const MAX_ARGUMENTS: usize = 16;

@@ -1,0 +1,193 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Names what lies at an address that a sandbox touched.
+
+use core::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{
+    Pages,
+    limits::{ARENA_BASE, ARENA_END, CLIENT_STACK_BASE, CLIENT_STACK_BYTES, CODE_BASE, INPUT_BASE, INPUT_END, PAGE},
+};
+
+/// What lies at an address that a sandbox touched.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Region {
+    /// The unmapped page before the buffer of argument N.
+    GuardBefore(u8),
+    /// The buffer of argument N: input that was written to, or code that was fetched from it.
+    Argument(u8),
+    /// The unmapped page after the buffer of argument N.
+    GuardAfter(u8),
+    /// Another unmapped page of the sandbox's arena.
+    Guard,
+    /// The argument page.
+    Arguments,
+    /// The sandbox's stack.
+    Stack,
+    /// The unmapped page below the sandbox's stack.
+    StackGuard,
+    /// The client's code and read-only data.
+    ClientCode,
+    /// The client's statics.
+    ClientData,
+    /// The client's stack.
+    ClientStack,
+    /// An input file of the client.
+    ClientInput,
+    /// Another page of the client: its IPC buffer or start information.
+    ClientPrivate,
+    /// Nothing.
+    NotMapped,
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::GuardBefore(n) => write!(f, "guard before argument {n}"),
+            Self::Argument(n) => write!(f, "argument {n}"),
+            Self::GuardAfter(n) => write!(f, "guard after argument {n}"),
+            Self::Guard => f.write_str("guard"),
+            Self::Arguments => f.write_str("argument page"),
+            Self::Stack => f.write_str("stack"),
+            Self::StackGuard => f.write_str("stack guard"),
+            Self::ClientCode => f.write_str("client code"),
+            Self::ClientData => f.write_str("client data"),
+            Self::ClientStack => f.write_str("client stack"),
+            Self::ClientInput => f.write_str("client input"),
+            Self::ClientPrivate => f.write_str("client private page"),
+            Self::NotMapped => f.write_str("not mapped"),
+        }
+    }
+}
+
+/// Where a client's own program lies, to name what a sandbox hit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClientMap {
+    /// First address after the code; it begins at [`CODE_BASE`].
+    pub code_end: u32,
+    /// First address of the writable data.
+    pub data: u32,
+    /// First address after the writable data.
+    pub data_end: u32,
+}
+
+impl ClientMap {
+    /// Names what of the client lies at `address`; everything else is [`Region::NotMapped`].
+    #[must_use]
+    pub fn region_of(&self, address: u64) -> Region {
+        let within = |from: u32, to: u32| (u64::from(from)..u64::from(to)).contains(&address);
+        if within(CODE_BASE, self.code_end) {
+            Region::ClientCode
+        } else if within(self.data, self.data_end) {
+            Region::ClientData
+        } else if within(CLIENT_STACK_BASE, CLIENT_STACK_BASE + CLIENT_STACK_BYTES) {
+            Region::ClientStack
+        } else if within(INPUT_BASE, INPUT_END) {
+            Region::ClientInput
+        } else if within(CLIENT_STACK_BASE + CLIENT_STACK_BYTES, ARENA_BASE) {
+            Region::ClientPrivate
+        } else {
+            Region::NotMapped
+        }
+    }
+}
+
+/// Where the parts of a sandbox lie that a fault can be named after.
+#[derive(Debug, Clone, Copy)]
+pub struct SandboxMap<'a> {
+    /// The argument page.
+    pub arguments: Pages,
+    /// The stack.
+    pub stack: Pages,
+    /// The buffers of the call, each with the number of its argument.
+    pub buffers: &'a [(u8, Pages)],
+    /// The client.
+    pub client: ClientMap,
+}
+
+impl SandboxMap<'_> {
+    /// Names what lies at `address`. A guard page between two buffers belongs half to each.
+    #[must_use]
+    pub fn region_of(&self, address: u64) -> Region {
+        const HALF: u64 = PAGE as u64 / 2;
+        if self.arguments.contains(address) {
+            return Region::Arguments;
+        }
+        if self.stack.contains(address) {
+            return Region::Stack;
+        }
+        let below = |pages: Pages, reach: u64| {
+            (u64::from(pages.address).saturating_sub(reach)..u64::from(pages.address)).contains(&address)
+        };
+        if below(self.stack, u64::from(PAGE)) {
+            return Region::StackGuard;
+        }
+        let above =
+            |pages: Pages, reach: u64| (u64::from(pages.end())..u64::from(pages.end()) + reach).contains(&address);
+        for (number, pages) in self.buffers {
+            if pages.contains(address) {
+                return Region::Argument(*number);
+            }
+        }
+        for reach in [HALF, u64::from(PAGE)] {
+            for (number, pages) in self.buffers {
+                if above(*pages, reach) {
+                    return Region::GuardAfter(*number);
+                }
+                if below(*pages, reach) {
+                    return Region::GuardBefore(*number);
+                }
+            }
+        }
+        if (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&address) {
+            return Region::Guard;
+        }
+        self.client.region_of(address)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    const ONE: Pages = Pages { address: 0x1000_a000, count: 2 };
+    const TWO: Pages = Pages { address: 0x1000_d000, count: 1 };
+    const MAP: SandboxMap<'static> = SandboxMap {
+        arguments: Pages { address: 0x1000_1000, count: 1 },
+        stack: Pages { address: 0x1000_3000, count: 2 },
+        buffers: &[(1, ONE), (3, TWO)],
+        client: ClientMap { code_end: 0x30_0000, data: 0x40_0000, data_end: 0x40_2000 },
+    };
+
+    #[test]
+    fn each_part_has_its_name() {
+        for (address, region) in [
+            (0x1000_1008, Region::Arguments),
+            (0x1000_4fff, Region::Stack),
+            (0x1000_2fff, Region::StackGuard),
+            (0x1000_a000, Region::Argument(1)),
+            (0x1000_9fff, Region::GuardBefore(1)),
+            (0x1000_c000, Region::GuardAfter(1)),
+            (0x1000_cff8, Region::GuardBefore(3)),
+            (0x1000_e000, Region::GuardAfter(3)),
+            (0x1001_0000, Region::Guard),
+            (0x20_0000, Region::ClientCode),
+            (0x40_1000, Region::ClientData),
+            (u64::from(CLIENT_STACK_BASE), Region::ClientStack),
+            (u64::from(INPUT_BASE), Region::ClientInput),
+            (0, Region::NotMapped),
+            (u64::MAX, Region::NotMapped),
+        ] {
+            assert_eq!(MAP.region_of(address), region, "{address:#x}");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_address_has_a_name(address: u64) {
+            let _ = MAP.region_of(address);
+        }
+    }
+}
