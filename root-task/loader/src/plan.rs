@@ -2,7 +2,9 @@
 //! What to map, copy and start for an ELF file
 //!
 //! A program becomes two parts: *code*, all that is not writable, in frames that sandboxes can share, and *data*, all
-//! that is writable. Each is a run of whole frames with nothing of the other among them.
+//! that is writable. Each is a run of whole frames with nothing of the other among them. A writable segment that is
+//! wholly `PT_GNU_RELRO`, as `lld` lays it out, counts as code: precompiled code calls through the table in it, also in
+//! a sandbox.
 //!
 //! ```text
 //!   window.start                                                                         window.end
@@ -16,7 +18,7 @@
 use core::fmt;
 use core::ops::Range;
 
-use elf::abi::{EM_X86_64, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_INTERP, PT_LOAD, PT_TLS};
+use elf::abi::{EM_X86_64, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_RELRO, PT_INTERP, PT_LOAD, PT_TLS};
 use elf::endian::LittleEndian;
 use elf::file::Class;
 use elf::segment::ProgramHeader;
@@ -92,9 +94,13 @@ impl<'a> LoadPlan<'a> {
         if headers.len() > MAX_HEADERS {
             return Err(ElfError::TooManySegments { limit: MAX_HEADERS });
         }
+        let fixed = headers
+            .iter()
+            .find(|header| header.p_type == PT_GNU_RELRO)
+            .map_or(0..0, |header| header.p_vaddr..header.p_vaddr.saturating_add(header.p_memsz));
         let mut segments = Vec::<Segment<'a>, MAX_SEGMENTS>::new();
         for (index, header) in headers.iter().enumerate() {
-            let Some(segment) = Segment::new(index, &header, file, &limits.window)? else { continue };
+            let Some(segment) = Segment::new(index, &header, &fixed, file, &limits.window)? else { continue };
             if let Some(other) = segments.iter().find(|other| meet(&other.range, &segment.range)) {
                 return Err(ElfError::Overlap { first: other.index, second: index });
             }
@@ -192,10 +198,12 @@ struct Segment<'a> {
 }
 
 impl<'a> Segment<'a> {
-    /// Checks one program header; nothing if it asks for no memory.
+    /// Checks one program header; nothing if it asks for no memory. `fixed` is what may be written only by a dynamic
+    /// linker, so by nobody here: a segment that lies in it is not writable, whatever its own header says.
     fn new(
         index: usize,
         header: &ProgramHeader,
+        fixed: &Range<u64>,
         file: &'a [u8],
         window: &Range<u64>,
     ) -> Result<Option<Self>, ElfError> {
@@ -232,7 +240,8 @@ impl<'a> Segment<'a> {
         if writable && executable {
             return Err(ElfError::WritableCode { segment: index });
         }
-        let part = if writable { PartKind::Data } else { PartKind::Code };
+        let fixed = fixed.start <= p_vaddr && end <= fixed.end;
+        let part = if writable && !fixed { PartKind::Data } else { PartKind::Code };
         Ok(Some(Self { index, range: p_vaddr..end, bytes, part, executable }))
     }
 }

@@ -17,6 +17,16 @@ fn with(change: impl FnOnce(&mut Elf)) -> Elf {
     Elf::with(change)
 }
 
+/// Code, a writable segment in the next frame, and constants after it; of the middle one, part is read-only after
+/// relocation.
+fn relro(address: u64, size: u64) -> Elf {
+    with(|e| {
+        e.headers[1] = Header::load(R | W, DATA, 0x10, 0x1000);
+        e.headers[2] = Header { kind: 0x6474_e552, ..Header::load(R, address, 0, size) };
+        e.headers.push(Header::load(R, DATA + 0x20_0000, 0, 0x1000));
+    })
+}
+
 /// Every case that is made by the builder.
 fn cases() -> Vec<(&'static str, Elf)> {
     let segment = |flags, address, memory| {
@@ -37,6 +47,14 @@ fn cases() -> Vec<(&'static str, Elf)> {
                 (e.headers[0].address, e.entry) = (CODE + 0x40_0000, CODE + 0x40_0000);
             }),
         ),
+        ("ok--read-only-after-relocation-among-code", relro(DATA, 0x1000)),
+        ("shared-frame--partly-read-only-after-relocation", relro(DATA, 0xfff)),
+        ("shared-frame--partly-read-only-after-relocation-at-start", relro(DATA + 1, 0xfff)),
+        ("writable-code--read-only-after-relocation", {
+            let mut elf = relro(DATA, 0x1000);
+            elf.headers[1].flags |= X;
+            elf
+        }),
         ("malformed--empty", with(|e| e.length = 0)),
         ("not-elf--magic", with(|e| e.magic = *b"\x7fELG")),
         ("not-elf--ident-version", with(|e| e.ident_version = 2)),
