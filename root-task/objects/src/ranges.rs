@@ -186,13 +186,16 @@ impl<const UNITS: usize> Ranges<UNITS> {
         self.update_above(node, level);
     }
 
-    /// Brings the nodes above one that has changed up to date.
+    /// Brings the nodes above one that has changed up to date, as far as they change.
     fn update_above(&mut self, mut node: usize, mut level: u8) {
         while node > ROOT {
             let (this, other) = (self.free_at(node), self.free_at(node ^ 1));
             let all = level + 1;
             (node, level) = (node / 2, level + 1);
-            *self.at(node) = if this == all && other == all { level + 1 } else { this.max(other) };
+            let largest = if this == all && other == all { level + 1 } else { this.max(other) };
+            if core::mem::replace(self.at(node), largest) == largest {
+                return;
+            }
         }
     }
 }
