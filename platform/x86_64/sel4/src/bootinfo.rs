@@ -3,7 +3,7 @@
 
 use core::ops::Deref;
 
-use crate::{UntypedDesc, cap, cap_type, init_thread::SlotRegion, sys};
+use crate::{cap, cap_type, init_thread::SlotRegion, sys};
 
 /// The address of the [`BootInfo`] that the kernel made.
 #[derive(Debug)]
@@ -101,4 +101,17 @@ impl core::fmt::Debug for BootInfo {
             .field("init_cnode_size_bits", &self.init_cnode_size_bits())
             .finish_non_exhaustive()
     }
+}
+
+/// A block of untyped memory that the kernel left to the root task: `seL4_UntypedDesc`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct UntypedDesc {
+    /// The capability.
+    pub cap: cap::Untyped,
+    /// Physical address of the first byte.
+    pub paddr: usize,
+    /// Logarithm of the number of bytes.
+    pub size_bits: usize,
+    /// Whether it is memory that the kernel does not clear and keeps no objects in: devices, or RAM beyond its window.
+    pub is_device: bool,
 }

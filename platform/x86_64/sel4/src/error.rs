@@ -24,12 +24,12 @@ macro_rules! errors {
             /// Reads the label of an answer that is not `seL4_NoError`.
             #[cold]
             pub(crate) const fn from_label(label: Word) -> Self {
-                $( const $name: Word = sys::$sys as Word; )*
-                #[allow(non_upper_case_globals)]
-                match label {
-                    $( $name => Self::$name, )*
-                    _ => Self::NotFromKernel,
-                }
+                $(
+                    if label == sys::$sys as Word {
+                        return Self::$name;
+                    }
+                )*
+                Self::NotFromKernel
             }
         }
     };

@@ -107,9 +107,12 @@ impl Fault {
     /// Reads a fault message of which the first words came in registers. The others are in the IPC buffer.
     pub fn from_message(info: MessageInfo, mrs: Mrs) -> Self {
         let buffer = ipc_buffer();
-        Self::decode(info.label(), |index| {
-            if index < NUM_FAST_MESSAGE_REGISTERS { mrs[index] } else { buffer.msg_reg(index) }
-        })
+        Self::decode(
+            info.label(),
+            |index| {
+                if index < NUM_FAST_MESSAGE_REGISTERS { mrs[index] } else { buffer.msg_reg(index) }
+            },
+        )
     }
 
     /// Reads a fault message that [`recv`](crate::Cap::recv) left in the IPC buffer.

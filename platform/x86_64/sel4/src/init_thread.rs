@@ -162,4 +162,3 @@ pub fn suspend_self() -> ! {
         crate::r#yield();
     }
 }
-

@@ -17,7 +17,7 @@ use core::{
 use crate::{AbsoluteCPtr, CPtr, Word, cap, sys, syscalls::Mrs};
 
 /// Number of capabilities that a message can carry.
-pub const NUM_EXTRA_CAPS: usize = sys::seL4_MsgMaxExtraCaps as usize;
+pub const NUM_EXTRA_CAPS: usize = (1 << sys::seL4_MsgExtraCapBits) - 1;
 
 /// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer`] needs no check.
 struct Unset(UnsafeCell<MaybeUninit<sys::seL4_IPCBuffer>>);
@@ -87,7 +87,7 @@ impl IpcBuffer {
     /// Returns the badge of received capability `index` where it was unwrapped, or 0 beyond the last.
     #[inline]
     pub fn badge(self, index: usize) -> Word {
-        self.0.cap_or_badge(index)
+        self.0.badge(index)
     }
 
     /// Sets capability `index` to send; beyond the last nothing happens.

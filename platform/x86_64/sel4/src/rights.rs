@@ -56,7 +56,6 @@ impl CapRights {
     pub const fn into_word(self) -> Word {
         self.0
     }
-
 }
 
 impl From<CapRightsBuilder> for CapRights {

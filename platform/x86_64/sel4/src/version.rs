@@ -5,10 +5,10 @@
 //! interface files contain (`sel4-sys` looks, and tells by `cfg`), never by a version number. `docs/kernel-versions.md`
 //! lists the differences.
 
-use crate::{AbsoluteCPtr, CPtr, CNodeCapData, IpcBuffer, Word, cap, sys};
+use crate::{AbsoluteCPtr, CNodeCapData, CPtr, IpcBuffer, Word, cap, sys};
 
 /// What an invocation returns from `sel4-sys`: the label of the error.
-type Raw<T> = core::result::Result<T, Word>;
+type Raw<T> = Result<T, Word>;
 
 /// Whether the kernel knows the right grant-reply.
 pub(crate) const HAS_GRANT_REPLY: bool = cfg!(sel4_grant_reply);

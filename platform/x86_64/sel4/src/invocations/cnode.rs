@@ -125,7 +125,7 @@ impl AbsoluteCPtr {
     /// [`FailedLookup`](Error::FailedLookup) where the slot does not exist.
     #[inline]
     pub fn delete(&self) -> Result<()> {
-        self.invoke(|ipc, root, index, depth| sys::seL4_CNode_Delete(ipc, root, index, depth))
+        self.invoke(sys::seL4_CNode_Delete)
     }
 
     /// Deletes every capability that was made from the one in this slot: `seL4_CNode_Revoke`.
@@ -134,7 +134,7 @@ impl AbsoluteCPtr {
     /// [`FailedLookup`](Error::FailedLookup) where the slot does not exist.
     #[inline]
     pub fn revoke(&self) -> Result<()> {
-        self.invoke(|ipc, root, index, depth| sys::seL4_CNode_Revoke(ipc, root, index, depth))
+        self.invoke(sys::seL4_CNode_Revoke)
     }
 
     /// Takes back messages that wait to be sent with the badge of the endpoint capability in this slot:
@@ -144,7 +144,7 @@ impl AbsoluteCPtr {
     /// [`IllegalOperation`](Error::IllegalOperation) where the slot holds no endpoint with all rights.
     #[inline]
     pub fn cancel_badged_sends(&self) -> Result<()> {
-        self.invoke(|ipc, root, index, depth| sys::seL4_CNode_CancelBadgedSends(ipc, root, index, depth))
+        self.invoke(sys::seL4_CNode_CancelBadgedSends)
     }
 
     /// Moves the reply capability of the last caller into this slot: `seL4_CNode_SaveCaller`.
@@ -153,6 +153,6 @@ impl AbsoluteCPtr {
     /// [`DeleteFirst`](Error::DeleteFirst) where the slot is in use.
     #[inline]
     pub fn save_caller(&self) -> Result<()> {
-        self.invoke(|ipc, root, index, depth| sys::seL4_CNode_SaveCaller(ipc, root, index, depth))
+        self.invoke(sys::seL4_CNode_SaveCaller)
     }
 }

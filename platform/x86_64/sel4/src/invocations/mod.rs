@@ -11,6 +11,10 @@ mod ports;
 mod tcb;
 mod untyped;
 
+pub use irq::Trigger;
+pub use memory::VmAttributes;
+pub use untyped::MAX_RETYPE_OBJECTS;
+
 use crate::{Cap, CapType, Error, Result, Word, ipc_buffer, sys};
 
 /// Turns what `sel4-sys` returns into a [`Result`].
