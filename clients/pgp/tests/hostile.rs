@@ -1,0 +1,298 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Any bytes at all: parser and reader never panic, always end, and never lose each other.
+//!
+//! Three kinds of input: arbitrary bytes, keyrings of the test data with damage, and sequences of packets that are
+//! mostly well-formed. What the parser writes must be sound for the reader even after an error; what the reader is given
+//! may be anything.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod common;
+
+use std::time::{Duration, Instant};
+
+use common::packets::*;
+use common::{files, parse_to_records, testdata};
+use proptest::prelude::*;
+use proptest::sample::{Index, select};
+use sbm_pgp::records::{HEADER_LEN, capacity_bound};
+use sbm_pgp::{Armor, Entry, Key, Options, ParseError, Records, Role, Summary, listing, parse_keyring, scratch_bound};
+
+/// Reads records that may be anything; returns whether all were sound, and their sum.
+fn read_all(bytes: &[u8]) -> (bool, Summary) {
+    let mut sum = Summary::default();
+    let Ok(records) = Records::new(bytes) else { return (false, sum) };
+    let mut sound = true;
+    let mut seen = 0;
+    for entry in records {
+        assert!(sound, "nothing comes after a corrupt record");
+        seen += 1;
+        match entry {
+            Ok(Entry::Key(Key { role: Role::Primary, .. })) => sum.primary_keys += 1,
+            Ok(Entry::Key(Key { role: Role::Subkey, .. })) => sum.subkeys += 1,
+            Ok(Entry::UserId(user_id)) => {
+                assert!(user_id.bytes.len() < bytes.len());
+                sum.user_ids += 1;
+            }
+            Ok(Entry::UserAttribute(_)) => sum.user_attributes += 1,
+            Err(_) => sound = false,
+        }
+    }
+    assert!(seen <= bytes.len() / 16);
+    let mut text = String::new();
+    assert_eq!(listing::write_text(&mut text, &records).is_ok(), sound);
+    assert_eq!(listing::write_json(&mut text, &records).is_ok(), sound);
+    assert!(!text.contains('\x1b'));
+    (sound, sum)
+}
+
+/// Parses any input and checks all that must hold.
+fn check(input: &[u8]) {
+    let (result, output) = parse_to_records(input);
+    assert!(
+        !matches!(result, Err(ParseError::OutputFull { .. } | ParseError::ScratchFull { .. })),
+        "the bounds are enough: {result:?}"
+    );
+    let records = Records::new(&output).expect("sound header");
+    assert_eq!(records.status(), result.map(|_| ()));
+    let (sound, sum) = read_all(&output);
+    assert!(sound, "sound records");
+    let claimed = records.claimed_summary();
+    let found = Summary {
+        signatures: claimed.signatures,
+        ignored: claimed.ignored,
+        checksum_mismatches: claimed.checksum_mismatches,
+        ..sum
+    };
+    assert_eq!(claimed, found);
+    if let Ok(used) = result {
+        check_small_output(input, &output[..used as usize]);
+    }
+}
+
+/// Checks that every smaller output is refused with the size that is needed, and holds the start of `whole`.
+fn check_small_output(input: &[u8], whole: &[u8]) {
+    let mut scratch = vec![0; scratch_bound(input.len())];
+    for len in [0, HEADER_LEN - 1, HEADER_LEN, whole.len() / 2, whole.len() - 1] {
+        let mut output = vec![0x55; len];
+        let result = parse_keyring(input, &mut scratch, &mut output, Options::default());
+        let full = ParseError::OutputFull { needed: whole.len() as u32 };
+        assert_eq!(result, Err(full), "{len}");
+        if let Ok(records) = Records::new(&output) {
+            assert_eq!(records.status(), Err(full));
+            assert!(records.into_iter().all(|entry| entry.is_ok()));
+            let used = u32::from_le_bytes(*output[4..].first_chunk().unwrap()) as usize;
+            assert_eq!(output[HEADER_LEN..used], whole[HEADER_LEN..used]);
+        } else {
+            assert!(len < HEADER_LEN);
+        }
+    }
+    let mut output = vec![0x55; whole.len()];
+    let result = parse_keyring(input, &mut scratch, &mut output, Options::default());
+    assert_eq!(result, Ok(whole.len() as u32));
+    assert!(output == whole);
+}
+
+/// One piece of damage.
+#[derive(Clone, Debug)]
+enum Damage {
+    Set(Index, u8),
+    Insert(Index, Vec<u8>),
+    Remove(Index, u8),
+    Cut(Index),
+    Repeat(Index, Index),
+}
+
+fn damage() -> impl Strategy<Value = Damage> {
+    prop_oneof![
+        6 => (any::<Index>(), any::<u8>()).prop_map(|(at, byte)| Damage::Set(at, byte)),
+        2 => (any::<Index>(), prop::collection::vec(any::<u8>(), 1..8)).prop_map(|(at, bytes)| Damage::Insert(at, bytes)),
+        2 => (any::<Index>(), 1..8_u8).prop_map(|(at, len)| Damage::Remove(at, len)),
+        1 => any::<Index>().prop_map(Damage::Cut),
+        1 => (any::<Index>(), any::<Index>()).prop_map(|(from, to)| Damage::Repeat(from, to)),
+    ]
+}
+
+fn apply(mut bytes: Vec<u8>, damage: &[Damage]) -> Vec<u8> {
+    for damage in damage {
+        if bytes.is_empty() {
+            return bytes;
+        }
+        let len = bytes.len();
+        match damage {
+            Damage::Set(at, byte) => bytes[at.index(len)] = *byte,
+            Damage::Insert(at, more) => {
+                let at = at.index(len);
+                bytes.splice(at..at, more.iter().copied());
+            }
+            Damage::Remove(at, count) => {
+                let at = at.index(len);
+                bytes.drain(at..(at + usize::from(*count)).min(len));
+            }
+            Damage::Cut(at) => bytes.truncate(at.index(len)),
+            Damage::Repeat(from, to) => {
+                let (from, to) = (from.index(len), to.index(len));
+                bytes.extend_from_within(from.min(to)..from.max(to));
+            }
+        }
+    }
+    bytes
+}
+
+fn keyrings() -> Vec<Vec<u8>> {
+    let malformed = files(&testdata("malformed"));
+    let all = files(&testdata("")).into_iter().chain(malformed);
+    all.map(|path| std::fs::read(path).unwrap()).filter(|bytes| bytes.len() < 20_000).collect()
+}
+
+fn key_body() -> impl Strategy<Value = Vec<u8>> {
+    let material = prop_oneof![
+        prop::collection::vec(any::<u8>(), 0..80),
+        Just(point(ED25519, 33)),
+        Just(point_with_kdf(NISTP256, 65)),
+        Just(octets(32, 1)),
+        Just(octets(57, 1)),
+        Just(join(&[&mpi(&octets(128, 1)), &mpi(&[3])])),
+    ];
+    let algorithm = select(&[1, 3, 16, 17, 18, 19, 22, 25, 26, 27, 28, 99][..]);
+    (select(&[2, 3, 4, 4, 4, 6, 6, 5][..]), algorithm, material).prop_map(
+        |(version, algorithm, material)| match version {
+            2 | 3 => v3_body_with(version, algorithm, &material),
+            6 => v6_body(algorithm, &material),
+            _ => join(&[&[version], &v4_body(algorithm, &material)[1..]]),
+        },
+    )
+}
+
+fn any_packet() -> impl Strategy<Value = Vec<u8>> {
+    let text = prop::collection::vec(any::<u8>(), 0..40);
+    prop_oneof![
+        4 => (select(&[PUBLIC_KEY, PUBLIC_SUBKEY, SECRET_KEY, SECRET_SUBKEY][..]), key_body())
+            .prop_map(|(tag, body)| packet(tag, &body)),
+        2 => Just(ed25519_key(PUBLIC_KEY)),
+        3 => text.clone().prop_map(|text| packet(USER_ID, &text)),
+        2 => (select(&[SIGNATURE, MARKER, TRUST, PADDING, USER_ATTRIBUTE, 60][..]), text.clone())
+            .prop_map(|(tag, body)| packet(tag, &body)),
+        1 => (0..16_u8, 0..4_u8, text.clone()).prop_map(|(tag, kind, body)| legacy_packet(tag, kind, &body)),
+        1 => (0..64_u8, any::<u32>(), text).prop_map(|(tag, claimed, body)| packet_claiming(tag, claimed, &body)),
+    ]
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { failure_persistence: None, ..ProptestConfig::with_cases(512) })]
+
+    #[test]
+    fn arbitrary_bytes_are_survived(input in prop::collection::vec(any::<u8>(), 0..400)) {
+        check(&input);
+    }
+
+    #[test]
+    fn arbitrary_text_with_armor_is_survived(
+        before in "[ -~\r\n=+-]{0,60}",
+        kind in select(&["PUBLIC KEY BLOCK", "PRIVATE KEY BLOCK", "MESSAGE"][..]),
+        inner in "[A-Za-z0-9+/=\r\n: -]{0,200}",
+        after in "[ -~\r\n=+-]{0,60}",
+    ) {
+        check(format!("{before}\n-----BEGIN PGP {kind}-----\n{inner}\n-----END PGP {kind}-----\n{after}").as_bytes());
+    }
+
+    #[test]
+    fn damaged_keyrings_are_survived(
+        keyring in select(keyrings()),
+        damage in prop::collection::vec(damage(), 0..6),
+    ) {
+        check(&apply(keyring, &damage));
+    }
+
+    #[test]
+    fn sequences_of_packets_are_survived(packets in prop::collection::vec(any_packet(), 0..12)) {
+        check(&packets.concat());
+        check(&[ed25519_key(PUBLIC_KEY), packets.concat()].concat());
+    }
+
+    #[test]
+    fn arbitrary_records_are_survived(bytes in prop::collection::vec(any::<u8>(), 0..400)) {
+        read_all(&bytes);
+        let mut with_header = vec![0; HEADER_LEN];
+        with_header[..4].copy_from_slice(b"SBPK");
+        with_header[4..8].copy_from_slice(&((HEADER_LEN + bytes.len()) as u32).to_le_bytes());
+        with_header.extend_from_slice(&bytes);
+        prop_assert!(Records::new(&with_header).is_ok());
+        read_all(&with_header);
+    }
+
+    #[test]
+    fn damaged_records_are_survived(
+        keyring in select(keyrings()),
+        damage in prop::collection::vec(damage(), 1..6),
+    ) {
+        let (_, mut output) = parse_to_records(&keyring);
+        let used = u32::from_le_bytes(*output[4..].first_chunk().unwrap()) as usize;
+        output.truncate(used);
+        read_all(&apply(output, &damage));
+    }
+
+    #[test]
+    fn armor_gives_back_what_was_put_in(
+        data in prop::collection::vec(any::<u8>(), 0..200),
+        width in 1..100_usize,
+        blank in select(&["\n", "\r\n", " \t\n", "\n\n"][..]),
+    ) {
+        const DIGITS: &[u8; 64] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+        let mut base64 = String::new();
+        for three in data.chunks(3) {
+            let mut group = [0; 4];
+            group[1..=three.len()].copy_from_slice(three);
+            for (at, shift) in [18, 12, 6, 0].into_iter().enumerate() {
+                let digit = DIGITS[(u32::from_be_bytes(group) >> shift & 63) as usize];
+                base64.push(if at <= three.len() { digit.into() } else { '=' });
+            }
+        }
+        let lines: Vec<_> = base64.as_bytes().chunks(width).map(|line| std::str::from_utf8(line).unwrap()).collect();
+        let text = format!(
+            "-----BEGIN PGP PUBLIC KEY BLOCK-----\r\nComment: x\n{blank}{}{blank}-----END PGP PUBLIC KEY BLOCK-----",
+            lines.join(blank)
+        );
+        let mut buffer = vec![0; scratch_bound(text.len())];
+        let block = Armor::new(text.as_bytes()).decode_next(&mut buffer).unwrap().unwrap();
+        prop_assert_eq!(&buffer[..block.len], &data[..]);
+    }
+}
+
+/// Inputs that would take hours if the work grew with the square of their size.
+#[test]
+fn large_inputs_take_linear_time() {
+    const SIZE: usize = 2 << 20;
+    let repeat = |piece: &[u8]| piece.repeat(SIZE / piece.len());
+    let start = Instant::now();
+    for input in [
+        repeat(&packet(MARKER, b"")),
+        [ed25519_key(PUBLIC_KEY), repeat(&packet(USER_ID, b""))].concat(),
+        repeat(&packet(PUBLIC_KEY, &v4_body(99, b""))),
+        repeat(&packet(PUBLIC_KEY, &v4_body(99, &[0; 60_000]))),
+        repeat(b"-----BEGIN PGP \n"),
+        repeat(b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n-----END PGP PUBLIC KEY BLOCK-----\n"),
+        [&b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n"[..], &repeat(b"A:\n")].concat(),
+        [&b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n"[..], &repeat(b"A")].concat(),
+        [&b"-----BEGIN PGP PUBLIC KEY BLOCK-----\n\n"[..], &repeat(b"\n")].concat(),
+        repeat(b"-"),
+        repeat(&[0xc3]),
+    ] {
+        let mut scratch = vec![0; scratch_bound(input.len())];
+        let mut output = vec![0; capacity_bound(input.len())];
+        let _ = parse_keyring(&input, &mut scratch, &mut output, Options::default());
+        read_all(&output);
+    }
+    assert!(start.elapsed() < Duration::from_secs(120), "{:?}", start.elapsed());
+}
+
+/// As small as a thread can have it: a sandbox's stack has 16 KiB, and some of it is used by the thread itself.
+#[test]
+fn parser_gets_along_with_a_small_stack() {
+    for input in keyrings() {
+        let mut scratch = vec![0; scratch_bound(input.len())];
+        let mut output = vec![0; capacity_bound(input.len())];
+        let thread = std::thread::Builder::new().stack_size(16 * 1024);
+        let parser = thread.spawn(move || parse_keyring(&input, &mut scratch, &mut output, Options::default()).is_ok());
+        parser.unwrap().join().unwrap();
+    }
+}
