@@ -1,0 +1,107 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The archive of client programs that the root task carries.
+//!
+//! A tar file (ustar) with one entry a program, sorted by name, without times and owners: the same programs make the
+//! same bytes. It is written only when its bytes change, so that the root task is not linked anew for nothing.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Why the archive cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ArchiveError {
+    /// A program cannot be read.
+    #[error("{} cannot be read ({cause}); build again", path.display())]
+    Read { path: PathBuf, cause: io::Error },
+    /// A program cannot be put into the archive.
+    #[error("{name} does not fit into the archive ({cause}); use a shorter name")]
+    Append { name: String, cause: io::Error },
+    /// The archive cannot be written.
+    #[error("{} cannot be written ({cause}); check the free space there", path.display())]
+    Write { path: PathBuf, cause: io::Error },
+}
+
+/// Writes the archive of `programs`, given by name and file, unless it is there already.
+pub(crate) fn write(programs: &[(String, PathBuf)], archive: &Path) -> Result<(), ArchiveError> {
+    let bytes = pack(programs)?;
+    write_if_changed(archive, &bytes)
+}
+
+/// Writes a file unless it has these bytes already.
+pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), ArchiveError> {
+    if fs::read(path).is_ok_and(|present| present == bytes) {
+        return Ok(());
+    }
+    let folder = path.parent().unwrap_or(Path::new("."));
+    fs::create_dir_all(folder)
+        .and_then(|()| fs::write(path, bytes))
+        .map_err(|cause| ArchiveError::Write { path: path.to_owned(), cause })
+}
+
+fn pack(programs: &[(String, PathBuf)]) -> Result<Vec<u8>, ArchiveError> {
+    let mut sorted: Vec<_> = programs.iter().collect();
+    sorted.sort();
+    let mut builder = tar::Builder::new(Vec::new());
+    for (name, path) in sorted {
+        let program = fs::read(path).map_err(|cause| ArchiveError::Read { path: path.clone(), cause })?;
+        let mut header = tar::Header::new_ustar();
+        header.set_size(program.len() as u64);
+        header.set_mode(0o755);
+        header.set_mtime(0);
+        header.set_uid(0);
+        header.set_gid(0);
+        builder
+            .append_data(&mut header, name, program.as_slice())
+            .map_err(|cause| ArchiveError::Append { name: name.clone(), cause })?;
+    }
+    builder.into_inner().map_err(|cause| ArchiveError::Append { name: "the end".to_owned(), cause })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    #[test]
+    fn the_order_of_programs_does_not_matter() {
+        let folder = tempfile::tempdir().unwrap();
+        let program = |name: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, name).unwrap();
+            (name.to_owned(), path)
+        };
+        let (one, two) = (program("one"), program("two"));
+        assert_eq!(pack(&[one.clone(), two.clone()]).unwrap(), pack(&[two, one]).unwrap());
+    }
+
+    #[test]
+    fn programs_can_be_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("file");
+        fs::write(&path, "contents").unwrap();
+        let bytes = pack(&[("hello".to_owned(), path)]).unwrap();
+        let mut archive = tar::Archive::new(bytes.as_slice());
+        let names: Vec<_> =
+            archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
+        assert_eq!(names, [Path::new("hello")]);
+    }
+
+    #[test]
+    fn a_program_that_is_not_there_is_an_error() {
+        let outcome = pack(&[("hello".to_owned(), PathBuf::from("/no/such/file"))]);
+        assert!(matches!(outcome, Err(ArchiveError::Read { .. })));
+    }
+
+    #[test]
+    fn an_unchanged_archive_is_not_written_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a/archive.tar");
+        write_if_changed(&path, b"same").unwrap();
+        let before = fs::metadata(&path).unwrap().modified().unwrap();
+        write_if_changed(&path, b"same").unwrap();
+        assert_eq!(fs::metadata(&path).unwrap().modified().unwrap(), before);
+        write_if_changed(&path, b"other").unwrap();
+        assert_eq!(fs::read(&path).unwrap(), b"other");
+    }
+}

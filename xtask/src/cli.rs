@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const EXAMPLES: &str = "\
+Examples:
+  cargo xtask run hello                       build what is needed, boot it, run the client `hello`
+  cargo xtask run pgp-keys --input ring.pgp   hand a file to a client
+  cargo xtask run hello --gdb                 wait for gdb, and print the line to type there
+  cargo xtask test conformance                boot the guest and run one suite
+  SEL4_PREFIX=/opt/sel4 cargo xtask run       use an installed kernel, 13.0.0 to 16.0.0, not MCS
+
+`./x VERB` is the same on a machine that has rustup and apt, and nothing else yet.";
+
+/// Builds and runs sandboxes on seL4.
+#[derive(Debug, Parser)]
+#[command(name = "cargo xtask", bin_name = "cargo xtask", version, after_help = EXAMPLES)]
+pub(crate) struct Cli {
+    /// Never install packages; print what is missing and stop
+    #[arg(long, global = true)]
+    pub(crate) no_install: bool,
+    #[command(subcommand)]
+    pub(crate) verb: Verb,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Verb {
+    /// Install everything that any verb needs from the host
+    Setup,
+    /// Build the kernel, or check the one in SEL4_PREFIX, and print where it is
+    Kernel(KernelOptions),
+    /// Build kernel, clients and root task, ready for QEMU
+    Build(KernelOptions),
+    /// Build, write an ISO that a PC boots as well, and print the paths
+    Image(KernelOptions),
+    /// Build, boot in QEMU, and run one client program
+    Run(RunOptions),
+    /// Run the tests of the host, of the guest, and of what must fail
+    Test(TestOptions),
+    /// Check formatting, lints and documentation, warnings denied
+    Check(KernelOptions),
+    /// Test, then check: what continuous integration runs
+    Ci(TestOptions),
+}
+
+/// The configuration of the default kernel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum KernelConfig {
+    /// No printing, no debug system calls: what is measured and shipped
+    Release,
+    /// Assertions, messages on COM1, and debug system calls that need no capability
+    Debug,
+}
+
+impl KernelConfig {
+    /// Returns the name of the configuration and of its file.
+    pub(crate) fn name(self) -> &'static str {
+        match self {
+            Self::Release => "release",
+            Self::Debug => "debug",
+        }
+    }
+}
+
+#[derive(Clone, Debug, Default, Args)]
+pub(crate) struct KernelOptions {
+    /// Configuration of the default kernel [default: release]
+    #[arg(long, value_enum, value_name = "CONFIG")]
+    pub(crate) kernel_config: Option<KernelConfig>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct MachineOptions {
+    /// Memory of the machine, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub(crate) memory: u32,
+    /// Processor, as QEMU calls it
+    #[arg(long, default_value = "max")]
+    pub(crate) cpu: String,
+    /// Accelerator, as QEMU calls it; tcg is the baseline
+    #[arg(long, default_value = "tcg")]
+    pub(crate) accel: String,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunOptions {
+    /// Client program to start; the root task has a default
+    #[arg(value_name = "NAME")]
+    pub(crate) program: Option<String>,
+    /// File to hand to the program; may be given several times
+    #[arg(long, value_name = "FILE")]
+    pub(crate) input: Vec<PathBuf>,
+    #[command(flatten)]
+    pub(crate) kernel: KernelOptions,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+    /// Wait for gdb, and print the line to type there
+    #[arg(long)]
+    pub(crate) gdb: bool,
+    /// Boot from the ISO, through GRUB
+    #[arg(long)]
+    pub(crate) iso: bool,
+    /// Give up after this many seconds; 0 waits for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 120)]
+    pub(crate) timeout: u64,
+    /// Write only the program's JSON lines to standard output, everything else to standard error
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Hand a text to the guest through fw_cfg, as NAME=TEXT; the root task's own tests use it
+    #[arg(long, value_name = "NAME=TEXT", hide = true)]
+    pub(crate) item: Vec<String>,
+    /// Arguments for the program
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct TestOptions {
+    /// Suites to run: `host`, `failures`, or a guest suite; all but the slow ones if none is named
+    #[arg(value_name = "SUITE")]
+    pub(crate) suites: Vec<String>,
+    #[command(flatten)]
+    pub(crate) kernel: KernelOptions,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+    /// Give up on a guest suite after this many seconds
+    #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use clap::CommandFactory as _;
+
+    #[test]
+    fn the_command_line_is_well_formed() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn arguments_after_dashes_go_to_the_program() {
+        let cli = Cli::try_parse_from(["xtask", "run", "hello", "--json", "--", "--json", "x"]);
+        assert!(matches!(cli, Ok(Cli { verb: Verb::Run(options), .. }) if options.args == ["--json", "x"]));
+    }
+
+    #[test]
+    fn an_unknown_kernel_configuration_is_refused() {
+        assert!(Cli::try_parse_from(["xtask", "run", "--kernel-config", "fast"]).is_err());
+    }
+}

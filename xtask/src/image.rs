@@ -1,0 +1,124 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Turns kernel and root task into files that QEMU and a PC boot.
+//!
+//! QEMU's `-kernel` takes multiboot kernels as 32-bit ELF files only, so the kernel is converted; the root task is its
+//! `-initrd`. A PC boots the same two files through GRUB, as multiboot kernel and module, from an ISO.
+
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use sel4_kernel::Prefix;
+
+use crate::archive;
+use crate::cli::KernelOptions;
+use crate::failure::Failure;
+use crate::guest::{self, Guest};
+use crate::host::{Host, Need};
+use crate::kernel::Kernel;
+use crate::ui::Step;
+use crate::workspace::Workspace;
+
+const GRUB_MENU: &str = "\
+set timeout=0
+serial --unit=0 --speed=115200
+menuentry \"sandboxes on seL4\" {
+    multiboot /boot/kernel.elf
+    module /boot/root-task.elf root-task
+}
+";
+
+/// Why the image cannot be written.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum ImageError {
+    /// A file cannot be read or written.
+    #[error("{} cannot be written ({cause}); check the free space there", path.display())]
+    File { path: PathBuf, cause: io::Error },
+    /// grub-mkrescue cannot be started.
+    #[error("grub-mkrescue cannot be started ({cause}); run `cargo xtask setup`")]
+    Start { cause: io::Error },
+    /// grub-mkrescue failed.
+    #[error("grub-mkrescue failed ({message}); run `cargo xtask setup`")]
+    Grub { message: String },
+}
+
+/// Files that boot.
+pub(crate) struct Image {
+    /// The kernel, as 32-bit ELF file.
+    pub(crate) kernel: PathBuf,
+    /// The root task, without debug information.
+    pub(crate) root_task: PathBuf,
+    /// The kernel as installed.
+    pub(crate) prefix: Prefix,
+    /// The programs that it is made of.
+    pub(crate) guest: Guest,
+}
+
+impl Image {
+    /// Builds everything and converts it.
+    pub(crate) fn build(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<Self, Failure> {
+        host.require(&[Need::Image])?;
+        let kernel = Kernel::choose(workspace, host, options)?;
+        let guest = Guest::build(workspace, host, &kernel)?;
+        let prefix = kernel.finish()?;
+        let kernel = guest.folder.join("image/kernel.elf");
+        let root_task = guest.folder.join("image/root-task.elf");
+        guest::convert(prefix.kernel(), &kernel, &["--strip-debug", "-O", "elf32-i386"])?;
+        guest::convert(&guest.root_task, &root_task, &["--strip-all"])?;
+        Ok(Self { kernel, root_task, prefix, guest })
+    }
+
+    /// Writes an ISO with the image, unless it is there and younger, and returns its path.
+    pub(crate) fn iso(&self, host: &Host) -> Result<PathBuf, Failure> {
+        let iso = self.guest.folder.join("image/sbm.iso");
+        if is_younger(&iso, &[&self.kernel, &self.root_task]) {
+            return Ok(iso);
+        }
+        host.require(&[Need::Iso])?;
+        let step = Step::start("writing the ISO");
+        let tree = self.guest.folder.join("iso");
+        let failed = |path: &Path, cause| ImageError::File { path: path.to_owned(), cause };
+        fs::create_dir_all(tree.join("boot/grub")).map_err(|cause| failed(&tree, cause))?;
+        for (from, to) in [(&self.kernel, "boot/kernel.elf"), (&self.root_task, "boot/root-task.elf")] {
+            let to = tree.join(to);
+            fs::copy(from, &to).map_err(|cause| failed(&to, cause))?;
+        }
+        archive::write_if_changed(&tree.join("boot/grub/grub.cfg"), GRUB_MENU.as_bytes())?;
+        let output = Command::new("grub-mkrescue")
+            .args(["--directory=/usr/lib/grub/i386-pc", "--output"])
+            .args([&iso, &tree])
+            .stdin(Stdio::null())
+            .output()
+            .map_err(|cause| ImageError::Start { cause })?;
+        if !output.status.success() {
+            let text = String::from_utf8_lossy(&output.stderr);
+            let message = text.lines().find(|line| line.contains("error")).unwrap_or("no message").to_owned();
+            return Err(ImageError::Grub { message }.into());
+        }
+        step.done();
+        Ok(iso)
+    }
+}
+
+/// Runs the verb that builds what QEMU boots.
+pub(crate) fn build_verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
+    let image = Image::build(workspace, host, options)?;
+    println!("{}\n{}", image.kernel.display(), image.root_task.display());
+    Ok(())
+}
+
+/// Runs the verb that also writes an ISO.
+pub(crate) fn image_verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
+    let image = Image::build(workspace, host, options)?;
+    let iso = image.iso(host)?;
+    println!("qemu-system-x86_64 -kernel {} -initrd {}", image.kernel.display(), image.root_task.display());
+    println!("{}", iso.display());
+    Ok(())
+}
+
+fn is_younger(file: &Path, sources: &[&Path]) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
+    let Ok(time) = modified(file) else { return false };
+    sources.iter().all(|source| modified(source).is_ok_and(|source| source < time))
+}

@@ -1,0 +1,142 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Chooses the kernel: the default one, built here, or the one that the environment names.
+//!
+//! The default kernel comes in two halves, so that the guest's programs, which need its headers only, can be built
+//! while the kernel itself compiles: [`Kernel::finish`] waits for the second half.
+
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
+use std::path::{Path, PathBuf};
+use std::thread;
+
+use sel4_kernel::{Build, BuildError, KERNEL_VERSION, Prefix, Selection, SourceError, SourcePackage};
+
+use crate::cli::{KernelConfig, KernelOptions};
+use crate::failure::Failure;
+use crate::host::{Host, Need};
+use crate::ui::Step;
+use crate::workspace::Workspace;
+
+/// Why no kernel can be chosen.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum KernelError {
+    /// Two kernels are asked for.
+    #[error("--kernel-config configures the default kernel, but SEL4_PREFIX names another; leave one of them out")]
+    TwoKernels,
+    /// The thread that compiles the kernel panicked.
+    #[error("the thread that builds the kernel failed; run `cargo xtask kernel`")]
+    Thread,
+}
+
+/// A kernel whose headers are there, and whose image may still be under way.
+pub(crate) struct Kernel {
+    /// What to call it in folder names.
+    name: String,
+    selection: Selection,
+    under_way: Option<(Step, thread::JoinHandle<Result<(), BuildError>>)>,
+}
+
+impl Kernel {
+    /// Chooses the kernel, checks it if it is an installed one, and starts to build the default one if it is not built.
+    pub(crate) fn choose(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<Self, Failure> {
+        match (Selection::from_environment()?, options.kernel_config) {
+            (Some(_), Some(_)) => Err(KernelError::TwoKernels.into()),
+            (Some(selection), None) => {
+                let selection = absolute(selection);
+                let prefix = Prefix::inspect(selection.clone())?;
+                for advice in prefix.advice() {
+                    eprintln!("note: {}: {}", prefix.name().display(), advice.text());
+                }
+                Ok(Self { name: folder_name(&selection), selection, under_way: None })
+            }
+            (None, config) => Self::default_kernel(workspace, host, config.unwrap_or(KernelConfig::Release)),
+        }
+    }
+
+    fn default_kernel(workspace: &Workspace, host: &Host, config: KernelConfig) -> Result<Self, Failure> {
+        let name = format!("{KERNEL_VERSION}-{}", config.name());
+        let config_file = workspace.root().join(format!("platform/x86_64/kernel/{}.config", config.name()));
+        let prefix = workspace.target().join("sel4").join(&name);
+        let jobs = thread::available_parallelism().map_or(1, usize::from);
+        let build = Build::new(&config_file, &prefix, jobs);
+        let mut kernel = Self { name, selection: Selection::prefix(&prefix), under_way: None };
+        if !build.is_current()? {
+            host.require(&[Need::Kernel])?;
+            let step = Step::start(format!("building seL4 {}", kernel.name));
+            let manifest = workspace.kernel_source_manifest()?;
+            build.headers(|| open_source(&manifest, &workspace.lock_file()))?;
+            kernel.under_way = Some((step, thread::spawn(move || build.kernel())));
+        }
+        Ok(kernel)
+    }
+
+    /// Returns what to call the kernel in folder names.
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// Returns the environment in which bindings for this kernel are generated.
+    pub(crate) fn environment(&self) -> Vec<(&'static str, std::ffi::OsString)> {
+        let include_dirs = std::env::join_paths(&self.selection.include_dirs).unwrap_or_default();
+        vec![
+            ("SEL4_PREFIX", self.selection.name.clone().into_os_string()),
+            ("SEL4_INCLUDE_DIRS", include_dirs),
+            ("SEL4_KERNEL", self.selection.kernel.clone().into_os_string()),
+        ]
+    }
+
+    /// Waits until the kernel is built, and checks it.
+    pub(crate) fn finish(self) -> Result<Prefix, Failure> {
+        if let Some((step, thread)) = self.under_way {
+            thread.join().map_err(|_| KernelError::Thread)??;
+            step.done();
+        }
+        Ok(Prefix::inspect(self.selection)?)
+    }
+}
+
+/// Runs the verb that builds or checks a kernel.
+pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
+    let prefix = Kernel::choose(workspace, host, options)?.finish()?;
+    println!("{}", prefix.name().display());
+    Ok(())
+}
+
+fn open_source(manifest: &Path, lock_file: &Path) -> Result<SourcePackage, SourceError> {
+    SourcePackage::open(manifest, lock_file)
+}
+
+/// Makes the paths of a selection independent of the folder that a later step runs in.
+fn absolute(selection: Selection) -> Selection {
+    let absolute = |path: PathBuf| std::path::absolute(&path).unwrap_or(path);
+    Selection {
+        name: absolute(selection.name),
+        include_dirs: selection.include_dirs.into_iter().map(absolute).collect(),
+        kernel: absolute(selection.kernel),
+    }
+}
+
+/// Names the folder for what is built on an installed kernel: readable, and different for different kernels.
+fn folder_name(selection: &Selection) -> String {
+    let mut hasher = DefaultHasher::new();
+    (&selection.name, &selection.include_dirs, &selection.kernel).hash(&mut hasher);
+    let last = selection.name.file_name().unwrap_or_default().to_string_lossy();
+    format!("{last}-{:08x}", hasher.finish() & 0xffff_ffff)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn different_kernels_of_one_name_have_different_folders() {
+        let (one, other) = (Selection::prefix(Path::new("/a/sel4")), Selection::prefix(Path::new("/b/sel4")));
+        assert_ne!(folder_name(&one), folder_name(&other));
+        assert!(folder_name(&one).starts_with("sel4-"));
+    }
+
+    #[test]
+    fn a_relative_prefix_becomes_absolute() {
+        let selection = absolute(Selection::prefix(Path::new("kernel")));
+        assert!(selection.kernel.is_absolute() && selection.include_dirs.iter().all(|path| path.is_absolute()));
+    }
+}

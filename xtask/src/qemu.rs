@@ -1,0 +1,308 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Boots an image in QEMU and follows its serial line.
+//!
+//! The guest ends the machine through the debug-exit device: the value it writes becomes QEMU's exit code, `value << 1
+//! | 1`. Any other end, such as a triple fault or silence, is told apart from it.
+
+use std::ffi::{OsStr, OsString};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::cli::MachineOptions;
+use crate::image::Image;
+
+/// What the guest writes to the debug-exit device, as QEMU's exit code.
+const EXIT_SUCCESS: i32 = 0x10 << 1 | 1;
+const EXIT_FAILURE: i32 = 0x11 << 1 | 1;
+const EXIT_PANIC: i32 = 0x12 << 1 | 1;
+
+/// Memory that a machine needs beside kernel and image: firmware, page tables, and a root task that can work.
+const SPARE_MIB: u64 = 24;
+
+const MIB: u64 = 1 << 20;
+
+/// Why QEMU does not start.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QemuError {
+    /// The program cannot be started.
+    #[error("qemu-system-x86_64 cannot be started ({cause}); run `cargo xtask setup`")]
+    Start { cause: io::Error },
+    /// QEMU refuses the machine.
+    #[error("QEMU refuses the machine ({message}); change --cpu, --accel or --memory")]
+    Refused { message: String },
+    /// There is no KVM.
+    #[error("/dev/kvm cannot be opened ({cause}); use --accel tcg")]
+    NoKvm { cause: io::Error },
+    /// The image does not fit into the memory.
+    #[error("--memory {given} is too little for kernel and image; give at least --memory {least}")]
+    Memory { given: u32, least: u64 },
+    /// The image cannot be measured.
+    #[error("{} cannot be read ({cause}); build again", path.display())]
+    Image { path: PathBuf, cause: io::Error },
+}
+
+/// How a machine ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// The guest reported success.
+    Success,
+    /// The guest reported failure.
+    Failure,
+    /// The root task panicked.
+    Panic,
+    /// The machine reset itself, as after a triple fault, or was switched off.
+    Reset,
+    /// The guest, or QEMU, ended with an exit code that has no meaning.
+    Unknown {
+        /// QEMU's exit code; none if a signal ended it.
+        code: Option<i32>,
+    },
+    /// The time was over.
+    TimedOut {
+        /// Whether the guest had printed anything.
+        silent: bool,
+    },
+}
+
+/// A file that the guest can read through fw_cfg.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Item {
+    /// A text.
+    Text { name: String, text: String },
+    /// A file of the host.
+    File { name: String, path: PathBuf },
+}
+
+/// What a machine boots from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Boot {
+    /// Kernel and root task, loaded by QEMU.
+    Direct,
+    /// An ISO, through GRUB.
+    Iso(PathBuf),
+}
+
+/// A machine that is about to boot.
+#[derive(Clone, Debug)]
+pub(crate) struct Machine {
+    pub(crate) options: MachineOptions,
+    pub(crate) boot: Boot,
+    pub(crate) items: Vec<Item>,
+    /// Waits for gdb at the first instruction.
+    pub(crate) gdb: bool,
+    /// Further arguments for QEMU.
+    pub(crate) extra: Vec<OsString>,
+}
+
+impl Machine {
+    /// Describes a machine that boots the image directly and hands nothing to it.
+    pub(crate) fn new(options: &MachineOptions) -> Self {
+        Self { options: options.clone(), boot: Boot::Direct, items: Vec::new(), gdb: false, extra: Vec::new() }
+    }
+
+    /// Boots the image and hands each line of the serial port to `each_line`.
+    ///
+    /// `timeout` bounds the whole run; none waits for ever.
+    pub(crate) fn run(
+        &self,
+        image: &Image,
+        timeout: Option<Duration>,
+        mut each_line: impl FnMut(&str),
+    ) -> Result<Ending, QemuError> {
+        self.check(image)?;
+        let mut child = self.command(image).spawn().map_err(|cause| QemuError::Start { cause })?;
+        let lines = follow(&mut child);
+        let errors = collect_errors(&mut child);
+        let deadline = timeout.map(|timeout| Instant::now() + timeout);
+        let mut silent = true;
+        loop {
+            match receive(&lines, deadline) {
+                Ok(line) => {
+                    silent = false;
+                    each_line(&line);
+                }
+                Err(RecvTimeoutError::Disconnected) => break,
+                Err(RecvTimeoutError::Timeout) => {
+                    // The child is ours and not yet waited for, so neither call can fail for a reason that matters.
+                    let _ = child.kill();
+                    let _ = child.wait();
+                    return Ok(Ending::TimedOut { silent });
+                }
+            }
+        }
+        let status = child.wait().map_err(|cause| QemuError::Start { cause })?;
+        let message = errors.join().unwrap_or_default();
+        // Exit code 1 is QEMU's own, and the guest's when it writes 0, which it never does.
+        match (status.code(), message.lines().next_back()) {
+            (Some(1), Some(message)) => Err(QemuError::Refused { message: message.to_owned() }),
+            _ => Ok(ending(status)),
+        }
+    }
+
+    /// Checks what QEMU would say in a worse way, or not at all.
+    fn check(&self, image: &Image) -> Result<(), QemuError> {
+        if self.options.accel.starts_with("kvm") {
+            let opened = std::fs::OpenOptions::new().read(true).write(true).open("/dev/kvm");
+            opened.map(drop).map_err(|cause| QemuError::NoKvm { cause })?;
+        }
+        let size = |path: &PathBuf| {
+            std::fs::metadata(path)
+                .map(|data| data.len())
+                .map_err(|cause| QemuError::Image { path: path.clone(), cause })
+        };
+        let mut needed = least_memory(image.prefix.image().end, size(&image.root_task)?);
+        for item in &self.items {
+            if let Item::File { path, .. } = item {
+                needed += size(path)?.div_ceil(MIB);
+            }
+        }
+        if u64::from(self.options.memory) < needed {
+            return Err(QemuError::Memory { given: self.options.memory, least: needed });
+        }
+        Ok(())
+    }
+
+    fn command(&self, image: &Image) -> Command {
+        let mut qemu = Command::new("qemu-system-x86_64");
+        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
+        qemu.arg("-m").arg(format!("{}M", self.options.memory));
+        qemu.args(["-cpu", &self.options.cpu, "-accel", &self.options.accel]);
+        qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        match &self.boot {
+            Boot::Direct => qemu.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.root_task),
+            Boot::Iso(path) => qemu.arg("-cdrom").arg(path),
+        };
+        for item in &self.items {
+            qemu.arg("-fw_cfg").arg(fw_cfg(item));
+        }
+        if self.items.len() > 8 {
+            // QEMU reserves a fixed number of places, and takes some of them itself.
+            qemu.arg("-global").arg(format!("fw_cfg.x-file-slots={}", self.items.len() + 32));
+        }
+        if self.gdb {
+            qemu.args(["-s", "-S"]);
+        }
+        qemu.args(&self.extra).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        qemu
+    }
+}
+
+/// Returns the memory, in MiB, below which an image cannot work.
+///
+/// The boot loader places the root task's file behind the kernel, the kernel loads it from there, and both copies
+/// exist for a while.
+fn least_memory(kernel_end: u64, root_task: u64) -> u64 {
+    (kernel_end + 2 * root_task).div_ceil(MIB) + SPARE_MIB
+}
+
+fn fw_cfg(item: &Item) -> OsString {
+    let (name, kind, value): (_, _, &OsStr) = match item {
+        Item::Text { name, text } => (name, "string", text.as_ref()),
+        Item::File { name, path } => (name, "file", path.as_os_str()),
+    };
+    let mut argument = OsString::from(format!("name={name},{kind}="));
+    argument.push(without_commas(value));
+    argument
+}
+
+/// Writes a value as QEMU's option parser wants it: a comma is doubled.
+fn without_commas(value: &OsStr) -> OsString {
+    use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
+    let double = |&byte: &u8| if byte == b',' { vec![byte; 2] } else { vec![byte] };
+    OsString::from_vec(value.as_bytes().iter().flat_map(double).collect())
+}
+
+fn ending(status: ExitStatus) -> Ending {
+    match status.code() {
+        Some(EXIT_SUCCESS) => Ending::Success,
+        Some(EXIT_FAILURE) => Ending::Failure,
+        Some(EXIT_PANIC) => Ending::Panic,
+        Some(0) => Ending::Reset,
+        code => Ending::Unknown { code },
+    }
+}
+
+/// Reads the serial port in a thread of its own, line by line.
+fn follow(child: &mut Child) -> Receiver<String> {
+    let (sender, lines) = mpsc::channel();
+    if let Some(stdout) = child.stdout.take() {
+        thread::spawn(move || {
+            let mut reader = BufReader::new(stdout);
+            let mut bytes = Vec::new();
+            while matches!(reader.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
+                let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
+                bytes.clear();
+                if sender.send(line).is_err() {
+                    break;
+                }
+            }
+        });
+    }
+    lines
+}
+
+/// Collects QEMU's own messages in a thread of its own.
+fn collect_errors(child: &mut Child) -> thread::JoinHandle<String> {
+    let stderr = child.stderr.take();
+    thread::spawn(move || {
+        let mut text = Vec::new();
+        if let Some(mut stderr) = stderr {
+            // What was read until an error is all there is to tell.
+            let _ = stderr.read_to_end(&mut text);
+        }
+        String::from_utf8_lossy(&text).into_owned()
+    })
+}
+
+fn receive(lines: &Receiver<String>, deadline: Option<Instant>) -> Result<String, RecvTimeoutError> {
+    match deadline {
+        Some(deadline) => lines.recv_timeout(deadline.saturating_duration_since(Instant::now())),
+        None => lines.recv().map_err(|_| RecvTimeoutError::Disconnected),
+    }
+}
+
+/// Returns the line to type for a debugger on a machine that waits for one.
+pub(crate) fn gdb_line(image: &Image, client: Option<&Path>) -> String {
+    let symbols = |path: &Path| format!(" -ex 'add-symbol-file {}'", path.display());
+    let client = client.map(symbols).unwrap_or_default();
+    let root_task = symbols(&image.guest.root_task);
+    format!("gdb {} -ex 'target remote :1234'{root_task}{client}", image.prefix.kernel().display())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_comma_in_a_path_is_no_separator() {
+        let item = Item::File { name: "opt/sbm/input/0/data".into(), path: "/a,b".into() };
+        assert_eq!(fw_cfg(&item), "name=opt/sbm/input/0/data,file=/a,,b");
+    }
+
+    #[test]
+    fn a_text_is_handed_over_as_string() {
+        let item = Item::Text { name: "opt/sbm/run".into(), text: "hello".into() };
+        assert_eq!(fw_cfg(&item), "name=opt/sbm/run,string=hello");
+    }
+
+    #[test]
+    fn the_guests_exit_values_have_meanings() {
+        use std::os::unix::process::ExitStatusExt as _;
+        let ended = |code: i32| ending(ExitStatus::from_raw(code << 8));
+        assert_eq!(ended(33), Ending::Success);
+        assert_eq!(ended(35), Ending::Failure);
+        assert_eq!(ended(37), Ending::Panic);
+        assert_eq!(ended(0), Ending::Reset);
+        assert_eq!(ended(99), Ending::Unknown { code: Some(99) });
+        assert_eq!(ending(ExitStatus::from_raw(9)), Ending::Unknown { code: None });
+    }
+
+    #[test]
+    fn an_image_needs_room_for_two_copies() {
+        assert_eq!(least_memory(9 * MIB, 2 * MIB), 13 + SPARE_MIB);
+    }
+}

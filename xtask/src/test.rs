@@ -1,0 +1,118 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The verb `test`: the host's tests, the guest's suites, and what must fail.
+//!
+//! Each test is one line, `test <suite>::<name> ... ok` or `.. FAILED: <why>`; the closing line is `N passed, N failed`.
+//! A suite that does not come to its end is a failure of its own, told apart from a test that failed.
+
+mod failures;
+mod host;
+mod suites;
+
+use std::fmt;
+
+use crate::cli::TestOptions;
+use crate::failure::Failure;
+use crate::host::{Host, Need};
+use crate::image::Image;
+use crate::workspace::Workspace;
+
+/// The suite that `cargo test` runs.
+const HOST: &str = "host";
+
+/// The suite of what must fail.
+const FAILURES: &str = "failures";
+
+/// Why tests are not run, or did not pass.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum TestError {
+    /// No such suite.
+    #[error("there is no suite {name}; choose from: {known}")]
+    UnknownSuite { name: String, known: String },
+    /// Tests failed, which the closing line has said.
+    #[error("tests failed")]
+    Failed,
+}
+
+/// How many tests passed and failed.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Tally {
+    pub(crate) passed: u32,
+    pub(crate) failed: u32,
+}
+
+impl Tally {
+    fn add(&mut self, other: Self) {
+        self.passed += other.passed;
+        self.failed += other.failed;
+    }
+
+    fn count(&mut self, passed: bool) {
+        if passed {
+            self.passed += 1;
+        } else {
+            self.failed += 1;
+        }
+    }
+}
+
+impl fmt::Display for Tally {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} passed, {} failed", self.passed, self.failed)
+    }
+}
+
+/// Runs the verb.
+pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<(), Failure> {
+    verb_then(workspace, host, options, || Ok(()))
+}
+
+/// Runs the tests and something else, and closes with the tests' result.
+pub(crate) fn verb_then(
+    workspace: &Workspace,
+    host: &Host,
+    options: &TestOptions,
+    then: impl FnOnce() -> Result<(), Failure>,
+) -> Result<(), Failure> {
+    let tally = run(workspace, host, options)?;
+    let other = then();
+    if let Err(failure) = &other {
+        eprintln!("error: {failure}");
+    }
+    println!("{tally}");
+    if tally.failed > 0 || other.is_err() { Err(TestError::Failed.into()) } else { Ok(()) }
+}
+
+fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tally, Failure> {
+    let suites: Vec<_> = workspace.clients().into_iter().filter(|client| client.suite).collect();
+    check_names(options, suites.iter().map(|suite| suite.program.as_str()))?;
+    let is_chosen = |name: &str, slow: bool| {
+        if options.suites.is_empty() { !slow } else { options.suites.iter().any(|chosen| chosen == name) }
+    };
+    let mut tally = Tally::default();
+    let chosen: Vec<_> = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow)).collect();
+    let needs_image = is_chosen(FAILURES, false) || !chosen.is_empty();
+    if needs_image {
+        host.require(&[Need::Qemu])?;
+    }
+    if is_chosen(HOST, false) {
+        tally.add(host::run(workspace)?);
+    }
+    if needs_image {
+        let image = Image::build(workspace, host, &options.kernel)?;
+        for suite in &chosen {
+            tally.add(suites::run(workspace, &image, options, &suite.program)?);
+        }
+    }
+    if is_chosen(FAILURES, false) {
+        tally.add(failures::run(workspace, options));
+    }
+    Ok(tally)
+}
+
+fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
+    let known: Vec<_> = [HOST, FAILURES].into_iter().chain(suites).collect();
+    match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
+        Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
+        None => Ok(()),
+    }
+}

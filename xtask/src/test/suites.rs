@@ -1,0 +1,99 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The suites that run in the guest: one boot each.
+
+use std::time::Duration;
+
+use super::Tally;
+use crate::cli::TestOptions;
+use crate::failure::Failure;
+use crate::image::Image;
+use crate::qemu::{Ending, Item, Machine, QemuError};
+use crate::run;
+use crate::symbols::Symbols;
+use crate::ui;
+use crate::workspace::Workspace;
+
+/// Boots the guest for one suite and counts its tests.
+pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions, suite: &str) -> Result<Tally, Failure> {
+    let mut machine = Machine::new(&options.machine);
+    machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: suite.to_owned() }];
+    let mut symbols = Symbols::new(&image.guest, workspace.root());
+    let mut tally = Tally::default();
+    let timeout = Some(Duration::from_secs(options.timeout));
+    let ending = machine.run(image, timeout, |line| {
+        let mut line = ui::printable(line);
+        symbols.annotate(&mut line);
+        if let Some(passed) = verdict(&line, suite) {
+            tally.count(passed);
+        }
+        println!("{line}");
+    });
+    if let Some(report) = unfinished(ending, tally, options.timeout)? {
+        println!("test {suite} ... {report}");
+        tally.count(false);
+    }
+    Ok(tally)
+}
+
+/// Reads the line of one test of a suite: whether it passed.
+fn verdict(line: &str, suite: &str) -> Option<bool> {
+    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+    let belongs = name.strip_prefix(suite)?.starts_with("::");
+    match verdict {
+        "ok" if belongs => Some(true),
+        _ if belongs && verdict.starts_with("FAILED") => Some(false),
+        _ => None,
+    }
+}
+
+/// Says what is wrong with the suite as a whole, beyond its tests.
+fn unfinished(ending: Result<Ending, QemuError>, tally: Tally, seconds: u64) -> Result<Option<String>, Failure> {
+    Ok(match ending? {
+        Ending::Success if tally == Tally::default() => Some("FAILED: it ran no test".to_owned()),
+        Ending::Success => None,
+        // The suite reports failure because a test failed, and that is counted.
+        Ending::Failure if tally.failed > 0 => None,
+        Ending::TimedOut { .. } => Some(format!("TIMED OUT after {seconds} s")),
+        other => run::outcome(other, seconds).err().map(|error| format!("FAILED: {error}")),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+
+    fn report(ending: Ending, tally: Tally) -> Option<String> {
+        unfinished(Ok(ending), tally, 9).unwrap()
+    }
+
+    #[test]
+    fn verdicts_of_the_suite_are_read() {
+        assert_eq!(verdict("test soak::many ... ok", "soak"), Some(true));
+        assert_eq!(verdict("test soak::many ... FAILED: lost 3", "soak"), Some(false));
+    }
+
+    #[test]
+    fn other_lines_are_no_verdicts() {
+        assert_eq!(verdict("test other::many ... ok", "soak"), None);
+        assert_eq!(verdict("test soaking::many ... ok", "soak"), None);
+        assert_eq!(verdict("test soak::many ... perhaps", "soak"), None);
+        assert_eq!(verdict("latest soak::many ... ok", "soak"), None);
+    }
+
+    #[test]
+    fn a_suite_that_ends_well_adds_nothing() {
+        assert_eq!(report(Ending::Success, Tally { passed: 1, failed: 0 }), None);
+        assert_eq!(report(Ending::Failure, Tally { passed: 1, failed: 1 }), None);
+    }
+
+    #[test]
+    fn a_suite_that_ends_badly_is_a_failure_of_its_own() {
+        assert!(report(Ending::Success, Tally::default()).is_some());
+        assert!(report(Ending::Failure, Tally { passed: 3, failed: 0 }).is_some());
+        assert!(report(Ending::Panic, Tally { passed: 3, failed: 1 }).is_some());
+        assert!(report(Ending::Reset, Tally { passed: 3, failed: 0 }).is_some());
+        let timed_out = report(Ending::TimedOut { silent: false }, Tally { passed: 3, failed: 0 });
+        assert_eq!(timed_out.as_deref(), Some("TIMED OUT after 9 s"));
+    }
+}

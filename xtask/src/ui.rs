@@ -1,0 +1,108 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Progress of long steps: a spinner on a terminal, plain lines elsewhere.
+//!
+//! Everything goes to standard error, so that standard output carries results only.
+
+use std::io::{self, IsTerminal as _};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressStyle};
+
+/// How long a step may take before its end is worth a line.
+const WORTH_MENTIONING: Duration = Duration::from_millis(500);
+
+/// A step that is under way.
+pub(crate) struct Step {
+    name: String,
+    start: Instant,
+    bar: Option<ProgressBar>,
+}
+
+impl Step {
+    /// Starts a step; its name completes the sentence "now ..", such as "building the clients".
+    pub(crate) fn start(name: impl Into<String>) -> Self {
+        let name = name.into();
+        let bar = io::stderr().is_terminal().then(|| {
+            let bar = ProgressBar::new_spinner();
+            let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}");
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+            bar.set_prefix(name.clone());
+            bar.enable_steady_tick(Duration::from_millis(100));
+            bar
+        });
+        if bar.is_none() {
+            eprintln!("{name}");
+        }
+        Self { name, start: Instant::now(), bar }
+    }
+
+    /// Shows what the step is at.
+    pub(crate) fn detail(&self, text: &str) {
+        if let Some(bar) = &self.bar {
+            bar.set_message(text.trim().to_owned());
+        }
+    }
+
+    /// Prints something above the spinner.
+    pub(crate) fn above(&self, print: impl FnOnce()) {
+        match &self.bar {
+            Some(bar) => bar.suspend(print),
+            None => print(),
+        }
+    }
+
+    /// Tells whether the step is shown on a terminal.
+    pub(crate) fn on_terminal(&self) -> bool {
+        self.bar.is_some()
+    }
+
+    /// Removes the spinner, so that messages can follow.
+    pub(crate) fn clear(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+
+    /// Ends the step, and says how long it took if that was long.
+    pub(crate) fn done(self) {
+        let took = self.start.elapsed();
+        self.clear();
+        if took >= WORTH_MENTIONING {
+            eprintln!("{}: {:.1} s", self.name, took.as_secs_f64());
+        }
+    }
+}
+
+impl Drop for Step {
+    fn drop(&mut self) {
+        self.clear();
+    }
+}
+
+/// Makes a line of the guest safe for a terminal: control characters become visible escapes.
+pub(crate) fn printable(line: &str) -> String {
+    let mut text = String::with_capacity(line.len());
+    for character in line.chars() {
+        if character.is_control() && character != '\t' {
+            text.extend(character.escape_default());
+        } else {
+            text.push(character);
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn plain_text_is_printed_as_it_is() {
+        assert_eq!(printable("a\tb é"), "a\tb é");
+    }
+
+    #[test]
+    fn escape_sequences_of_the_guest_do_not_reach_the_terminal() {
+        assert_eq!(printable("\u{1b}[2Jx"), "\\u{1b}[2Jx");
+    }
+}

@@ -1,0 +1,207 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The checkout: its packages, its folders, and cargo itself.
+//!
+//! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
+//! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
+//! of a run that names none. `host = true` says that a package outside the default members is for Linux all the same.
+
+use std::io::{self, BufRead as _, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+
+use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use sel4_kernel::{SOURCE_PACKAGE, SOURCE_PACKAGE_VERSION};
+
+use crate::ui::Step;
+
+/// The target that guest programs are built for.
+pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Why the checkout is not usable.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum WorkspaceError {
+    /// `cargo metadata` fails.
+    #[error("cargo cannot read the workspace ({message}); run `cargo metadata` to see why")]
+    Metadata { message: String },
+    /// The kernel's source package is not among the dependencies.
+    #[error("no dependency is {SOURCE_PACKAGE} {SOURCE_PACKAGE_VERSION}; restore platform/x86_64/kernel/Cargo.toml")]
+    NoSourcePackage,
+}
+
+/// A program of the guest.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Client {
+    /// The package it belongs to.
+    pub(crate) package: String,
+    /// What it is called in the archive.
+    pub(crate) program: String,
+    /// Whether it is a test suite.
+    pub(crate) suite: bool,
+    /// Whether the suite runs only when it is named.
+    pub(crate) slow: bool,
+}
+
+/// The checkout.
+#[derive(Debug)]
+pub(crate) struct Workspace {
+    metadata: Metadata,
+}
+
+impl Workspace {
+    /// Finds the checkout that this tool was built from.
+    pub(crate) fn discover() -> Result<Self, WorkspaceError> {
+        let metadata = metadata(Scope::Members)?;
+        Ok(Self { metadata })
+    }
+
+    /// Returns the folder of the checkout.
+    pub(crate) fn root(&self) -> &Path {
+        self.metadata.workspace_root.as_std_path()
+    }
+
+    /// Returns the folder for everything that is built.
+    pub(crate) fn target(&self) -> &Path {
+        self.metadata.target_directory.as_std_path()
+    }
+
+    /// Returns the lock file.
+    pub(crate) fn lock_file(&self) -> PathBuf {
+        self.root().join("Cargo.lock")
+    }
+
+    /// Returns the client programs, sorted by name.
+    pub(crate) fn clients(&self) -> Vec<Client> {
+        let mut clients: Vec<_> = self.metadata.workspace_packages().into_iter().filter_map(client).collect();
+        clients.sort_by(|one, other| one.program.cmp(&other.program));
+        clients
+    }
+
+    /// Returns the packages that run on the host.
+    pub(crate) fn host_packages(&self) -> Vec<&str> {
+        let default = self.metadata.workspace_default_packages();
+        let is_default = |package: &&Package| default.iter().any(|other| other.id == package.id);
+        self.package_names(|package| is_default(&package) || flag(package, "host"))
+    }
+
+    /// Returns the packages that are built for the guest.
+    pub(crate) fn guest_packages(&self) -> Vec<&str> {
+        let host = self.host_packages();
+        self.package_names(|package| !host.contains(&package.name.as_str()))
+    }
+
+    fn package_names(&self, wanted: impl Fn(&Package) -> bool) -> Vec<&str> {
+        let packages = self.metadata.workspace_packages().into_iter();
+        packages.filter(|package| wanted(package)).map(|package| package.name.as_str()).collect()
+    }
+
+    /// Returns the argument of `--package` that means a package of this workspace.
+    ///
+    /// A name alone is ambiguous where a dependency has the same one.
+    pub(crate) fn package_spec(&self, name: &str) -> String {
+        let packages = self.metadata.workspace_packages();
+        let package = packages.into_iter().find(|package| package.name.as_str() == name);
+        package.map_or_else(|| name.to_owned(), |package| format!("{name}@{}", package.version))
+    }
+
+    /// Returns the manifest of the unpacked package with the kernel's source, which cargo downloads for this.
+    pub(crate) fn kernel_source_manifest(&self) -> Result<PathBuf, WorkspaceError> {
+        let metadata = metadata(Scope::Dependencies)?;
+        let is_source = |package: &&Package| {
+            package.name.as_str() == SOURCE_PACKAGE
+                && package.version.to_string() == SOURCE_PACKAGE_VERSION
+                && package.source.as_ref().is_some_and(|source| source.is_crates_io())
+        };
+        let package = metadata.packages.iter().find(is_source).ok_or(WorkspaceError::NoSourcePackage)?;
+        Ok(package.manifest_path.clone().into_std_path_buf())
+    }
+
+    /// Prepares a call of cargo in the checkout.
+    pub(crate) fn cargo(&self) -> Command {
+        let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.current_dir(self.root()).stdin(Stdio::null());
+        command
+    }
+}
+
+/// How a call of cargo ended.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum CargoError {
+    /// Cargo cannot be started.
+    #[error("cargo cannot be started ({cause}); install rustup from https://rustup.rs")]
+    Start { cause: io::Error },
+    /// Cargo reports an error, which was printed.
+    #[error("see the compiler's messages above")]
+    Failed,
+}
+
+/// Runs cargo and shows what it is at; its messages are printed only if it fails.
+pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoError> {
+    let mut child = command
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .env("CARGO_TERM_COLOR", if step.on_terminal() { "always" } else { "never" })
+        .env("CARGO_TERM_PROGRESS_WHEN", "never")
+        .spawn()
+        .map_err(|cause| CargoError::Start { cause })?;
+    let mut messages = Vec::new();
+    if let Some(stderr) = child.stderr.take() {
+        for line in BufReader::new(stderr).lines().map_while(Result::ok) {
+            step.detail(&line);
+            messages.push(line);
+        }
+    }
+    let status = child.wait().map_err(|cause| CargoError::Start { cause })?;
+    if status.success() {
+        return Ok(());
+    }
+    step.clear();
+    let is_progress = |line: &&String| {
+        ["Compiling", "Checking", "Downloaded", "Downloading", "Documenting"].iter().any(|word| line.contains(word))
+    };
+    for line in messages.iter().filter(|line| !is_progress(line)) {
+        eprintln!("{line}");
+    }
+    Err(CargoError::Failed)
+}
+
+/// What to ask cargo for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Scope {
+    /// The packages of the workspace; quick.
+    Members,
+    /// All dependencies as well, which downloads them.
+    Dependencies,
+}
+
+fn metadata(scope: Scope) -> Result<Metadata, WorkspaceError> {
+    let mut command = MetadataCommand::new();
+    // Set by `cargo run`; the manifest's place at build time serves when the tool is started by hand.
+    let manifest = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
+    command.manifest_path(Path::new(&manifest).join("Cargo.toml"));
+    if scope == Scope::Members {
+        command.no_deps();
+    }
+    command.exec().map_err(|error| {
+        let text = match error {
+            cargo_metadata::Error::CargoMetadata { stderr } => stderr,
+            other => other.to_string(),
+        };
+        let message = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message").to_owned();
+        WorkspaceError::Metadata { message }
+    })
+}
+
+fn client(package: &Package) -> Option<Client> {
+    let target = package.targets.iter().find(|target| target.kind.contains(&TargetKind::Bin))?;
+    let suite = flag(package, "suite");
+    (suite || flag(package, "client")).then(|| Client {
+        package: package.name.to_string(),
+        program: target.name.clone(),
+        suite,
+        slow: flag(package, "slow"),
+    })
+}
+
+fn flag(package: &Package, name: &str) -> bool {
+    package.metadata.get("sbm").and_then(|sbm| sbm.get(name)).and_then(serde_json::Value::as_bool).unwrap_or(false)
+}
