@@ -1,2 +1,41 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Entry, stack, panic handler and memory functions of a root task
+//! Entry, stack, panic handler and memory functions of a root task.
+//!
+//! ```ignore
+//! #![no_std]
+//! #![no_main]
+//!
+//! use sel4_root_task::{Never, root_task};
+//!
+//! #[root_task]
+//! fn main(bootinfo: &sel4::BootInfoPtr) -> sel4::Result<Never> {
+//!     // ..
+//! }
+//! ```
+//!
+//! Before `main` runs, the thread has a stack of [`DEFAULT_STACK_SIZE`] bytes (or what `#[root_task(stack_size = N)]`
+//! says) with an unmapped page below it, and this crate and `sel4` know the IPC buffer. The root task's own fault has no
+//! handler: the kernel stops the thread, and says so if it is a debug kernel.
+//!
+//! What the program prints goes to the printer that it [sets](set_printer), by default to the kernel's console where
+//! the kernel has one. When `main` returns or panics, the program ends by the function that it
+//! [sets](set_exit), by default by suspending its thread.
+
+#![no_std]
+
+mod entry;
+mod exit;
+mod print;
+mod stack;
+
+// The memory functions, which the compiler calls by name.
+use sel4_runtime as _;
+
+pub use entry::start;
+pub use exit::{Exit, Never, Termination, exit, set_exit};
+pub use print::{print_fmt, set_printer};
+pub use sel4_root_task_macros::root_task;
+pub use stack::{DEFAULT_STACK_SIZE, GUARD_SIZE, Stack};
+
+#[doc(hidden)]
+pub use sel4::BootInfo;
