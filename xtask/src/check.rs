@@ -65,7 +65,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) 
 }
 
 fn run(what: &str, command: Command) -> Result<(), CheckError> {
-    let step = Step::start(what);
+    let step = Step::maybe(what);
     run_cargo(command, &step).map_err(|cause| CheckError::Cargo { what: what.to_owned(), cause })?;
     step.done();
     Ok(())

@@ -75,7 +75,7 @@ impl Guest {
         let folder = workspace.target().join("guest").join(kernel.name());
         let programs = folder.join(GUEST_TARGET).join("release");
 
-        let step = Step::start("building the clients");
+        let step = Step::maybe("building the clients");
         let mut cargo = cargo(workspace, kernel, "build");
         cargo.arg("--release");
         for client in &clients {
@@ -92,7 +92,7 @@ impl Guest {
         archive::write(&stripped, &archive)?;
         step.done();
 
-        let step = Step::start("building the root task");
+        let step = Step::maybe("building the root task");
         let mut cargo = self::cargo(workspace, kernel, "build");
         cargo.args(["--release", "--package"]).arg(workspace.package_spec(ROOT_TASK));
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "the root task", cause })?;

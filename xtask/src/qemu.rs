@@ -136,9 +136,12 @@ impl Machine {
         }
         let status = child.wait().map_err(|cause| QemuError::Start { cause })?;
         let message = errors.join().unwrap_or_default();
-        // Exit code 1 is QEMU's own, and the guest's when it writes 0, which it never does.
+        // Exit code 1 is QEMU's own, and the guest's when it writes 0, which it never does. A signal is a failed assertion.
         match (status.code(), message.lines().next_back()) {
-            (Some(1), Some(message)) => Err(QemuError::Refused { message: message.to_owned() }),
+            (Some(1) | None, Some(message)) => {
+                let message = message.trim_start_matches("qemu-system-x86_64: ").to_owned();
+                Err(QemuError::Refused { message })
+            }
             _ => Ok(ending(status)),
         }
     }
@@ -234,7 +237,7 @@ fn follow(child: &mut Child) -> Receiver<String> {
             let mut reader = BufReader::new(stdout);
             let mut bytes = Vec::new();
             while matches!(reader.read_until(b'\n', &mut bytes), Ok(count) if count > 0) {
-                let line = String::from_utf8_lossy(&bytes).trim_end_matches(['\r', '\n']).to_owned();
+                let line = String::from_utf8_lossy(&bytes).trim_matches(['\r', '\n']).to_owned();
                 bytes.clear();
                 if sender.send(line).is_err() {
                     break;

@@ -3,6 +3,7 @@
 //!
 //! Everything goes to standard error, so that standard output carries results only.
 
+use std::cell::Cell;
 use std::io::{self, IsTerminal as _};
 use std::time::{Duration, Instant};
 
@@ -16,28 +17,42 @@ pub(crate) struct Step {
     name: String,
     start: Instant,
     bar: Option<ProgressBar>,
+    announced: Cell<bool>,
 }
 
 impl Step {
     /// Starts a step; its name completes the sentence "now ..", such as "building the clients".
     pub(crate) fn start(name: impl Into<String>) -> Self {
-        let name = name.into();
+        let step = Self::maybe(name);
+        step.announce();
+        step
+    }
+
+    /// Starts a step that may find nothing to do: it is not mentioned before its first detail.
+    pub(crate) fn maybe(name: impl Into<String>) -> Self {
         let bar = io::stderr().is_terminal().then(|| {
-            let bar = ProgressBar::new_spinner();
             let style = ProgressStyle::with_template("{spinner} {prefix} {elapsed} {wide_msg}");
-            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
-            bar.set_prefix(name.clone());
-            bar.enable_steady_tick(Duration::from_millis(100));
-            bar
+            ProgressBar::new_spinner().with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
         });
-        if bar.is_none() {
-            eprintln!("{name}");
+        Self { name: name.into(), start: Instant::now(), bar, announced: Cell::new(false) }
+    }
+
+    fn announce(&self) {
+        if self.announced.replace(true) {
+            return;
         }
-        Self { name, start: Instant::now(), bar }
+        match &self.bar {
+            Some(bar) => {
+                bar.set_prefix(self.name.clone());
+                bar.enable_steady_tick(Duration::from_millis(100));
+            }
+            None => eprintln!("{}", self.name),
+        }
     }
 
     /// Shows what the step is at.
     pub(crate) fn detail(&self, text: &str) {
+        self.announce();
         if let Some(bar) = &self.bar {
             bar.set_message(text.trim().to_owned());
         }
@@ -67,7 +82,7 @@ impl Step {
     pub(crate) fn done(self) {
         let took = self.start.elapsed();
         self.clear();
-        if took >= WORTH_MENTIONING {
+        if self.announced.get() && took >= WORTH_MENTIONING {
             eprintln!("{}: {:.1} s", self.name, took.as_secs_f64());
         }
     }

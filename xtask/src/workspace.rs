@@ -146,7 +146,10 @@ pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoEr
     let mut messages = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            step.detail(&line);
+            // What cargo says when there was nothing to do.
+            if !line.contains("Finished") {
+                step.detail(&line);
+            }
             messages.push(line);
         }
     }
