@@ -5,7 +5,6 @@
 //! between and behind the blocks is passed over. The checksum is compared and the outcome told, but a wrong one is no
 //! error, as RFC 9580 demands (6.1); lines may have any length.
 
-use crate::cursor::Cursor;
 use crate::error::{ParseError, Reason};
 
 /// The armored key blocks of a text.
@@ -122,22 +121,20 @@ fn between<'a>(start: &[u8], line: &'a [u8]) -> Option<&'a [u8]> {
 
 /// Base64 decoder over the lines of one block.
 struct Decoder<'a> {
-    to: core::slice::IterMut<'a, u8>,
+    buffer: &'a mut [u8],
     /// Decoded bytes, whether they fit or not.
     len: usize,
-    fits: bool,
     /// The bits of the present group of four characters.
     group: u32,
     /// Characters of the present group, padding included.
     characters: u8,
     /// Padding characters of the last group.
     padding: u8,
-    crc: u32,
 }
 
 impl<'a> Decoder<'a> {
-    fn new(buffer: &'a mut [u8]) -> Self {
-        Self { to: buffer.iter_mut(), len: 0, fits: true, group: 0, characters: 0, padding: 0, crc: CRC_INIT }
+    const fn new(buffer: &'a mut [u8]) -> Self {
+        Self { buffer, len: 0, group: 0, characters: 0, padding: 0 }
     }
 
     /// Tells whether a whole number of groups has been decoded.
@@ -147,39 +144,51 @@ impl<'a> Decoder<'a> {
 
     /// Decodes a line of data, which starts at `at` in the text.
     fn line(&mut self, line: &[u8], at: u32) -> Result<(), ParseError> {
-        for character in line {
-            if character.is_ascii_whitespace() {
-                continue;
+        let mut rest = line;
+        if self.at_boundary() && self.padding == 0 {
+            while let Some((four, behind)) = rest.split_first_chunk() {
+                let Some(three) = whole_group(*four) else { break };
+                self.put(three);
+                rest = behind;
             }
-            let value = match sextet(*character) {
-                Some(value) if self.padding == 0 => value,
-                None if *character == b'=' && self.characters >= 2 => {
-                    self.padding += 1;
-                    0
-                }
-                Some(_) | None => return Err(Reason::ArmorData.at(at)),
-            };
-            self.group = self.group << 6 | u32::from(value);
-            self.characters += 1;
-            if self.characters == 4 {
-                self.end_group();
+        }
+        rest.iter().try_for_each(|character| self.character(*character)).map_err(|reason| reason.at(at))
+    }
+
+    /// Takes one character that is not in a whole group on one line.
+    fn character(&mut self, character: u8) -> Result<(), Reason> {
+        if character.is_ascii_whitespace() {
+            return Ok(());
+        }
+        let value = match sextet(character) {
+            Some(value) if self.padding == 0 => value,
+            None if character == b'=' && self.characters >= 2 => {
+                self.padding += 1;
+                0
             }
+            Some(_) | None => return Err(Reason::ArmorData),
+        };
+        self.group = self.group << 6 | value;
+        self.characters += 1;
+        if self.characters == 4 {
+            let [_, first, second, third] = self.group.to_be_bytes();
+            match self.padding {
+                0 => self.put([first, second, third]),
+                1 => self.put([first, second]),
+                _ => self.put([first]),
+            }
+            self.group = 0;
+            self.characters = 0;
         }
         Ok(())
     }
 
-    fn end_group(&mut self) {
-        let [_, bytes @ ..] = self.group.to_be_bytes();
-        for byte in bytes.into_iter().take(usize::from(3_u8.saturating_sub(self.padding))) {
-            match self.to.next() {
-                Some(to) => *to = byte,
-                None => self.fits = false,
-            }
-            self.len = self.len.saturating_add(1);
-            self.crc = crc24(self.crc, byte);
+    /// Appends bytes, or counts them only when they do not fit.
+    fn put<const N: usize>(&mut self, bytes: [u8; N]) {
+        if let Some(to) = self.buffer.get_mut(self.len..).and_then(|free| free.first_chunk_mut()) {
+            *to = bytes;
         }
-        self.group = 0;
-        self.characters = 0;
+        self.len = self.len.saturating_add(N);
     }
 
     /// Ends the block with its tail line, which is at `at` in the text.
@@ -187,12 +196,11 @@ impl<'a> Decoder<'a> {
         if !self.at_boundary() {
             return Err(Reason::ArmorData.at(at));
         }
-        if !self.fits {
-            return Err(ParseError::ScratchFull { needed: u32::try_from(self.len).unwrap_or(u32::MAX) });
-        }
+        let needed = u32::try_from(self.len).unwrap_or(u32::MAX);
+        let data = self.buffer.get(..self.len).ok_or(ParseError::ScratchFull { needed })?;
         let checksum = match checksum {
             None => Checksum::Missing,
-            Some(characters) if read_checksum(characters) == Some(self.crc) => Checksum::Match,
+            Some(characters) if read_checksum(characters) == Some(crc24(data)) => Checksum::Match,
             Some(_) => Checksum::Mismatch,
         };
         Ok(Block { len: self.len, checksum })
@@ -201,36 +209,62 @@ impl<'a> Decoder<'a> {
 
 /// Reads the four characters behind the equal sign.
 fn read_checksum(characters: &[u8]) -> Option<u32> {
-    let mut cursor = Cursor::new(characters);
-    let group = cursor.array::<4>()?;
-    let mut crc = 0;
-    for character in group {
-        crc = crc << 6 | u32::from(sextet(*character)?);
-    }
-    cursor.is_empty().then_some(crc)
+    let four = characters.try_into().ok()?;
+    let [first, second, third] = whole_group(four)?;
+    Some(u32::from_be_bytes([0, first, second, third]))
 }
 
-/// Returns the value of a base64 character (RFC 4648, 4).
-const fn sextet(character: u8) -> Option<u8> {
-    match character {
-        b'A'..=b'Z' => Some(character - b'A'),
-        b'a'..=b'z' => Some(character - b'a' + 26),
-        b'0'..=b'9' => Some(character - b'0' + 52),
-        b'+' => Some(62),
-        b'/' => Some(63),
-        _ => None,
+/// Decodes four characters without padding.
+fn whole_group(four: [u8; 4]) -> Option<[u8; 3]> {
+    let [a, b, c, d] = four.map(digit);
+    if (a | b | c | d) & NO_DIGIT != 0 {
+        return None;
     }
+    let group = u32::from(a) << 18 | u32::from(b) << 12 | u32::from(c) << 6 | u32::from(d);
+    let [_, three @ ..] = group.to_be_bytes();
+    Some(three)
+}
+
+/// Returns the value of a base64 character.
+fn sextet(character: u8) -> Option<u32> {
+    let value = digit(character);
+    (value & NO_DIGIT == 0).then_some(u32::from(value))
+}
+
+/// Marks a character that is not one of base64.
+const NO_DIGIT: u8 = 0x80;
+
+/// Looks up a base64 character (RFC 4648, 4).
+fn digit(character: u8) -> u8 {
+    // The table has an entry for every byte; there is no other case.
+    DIGITS.get(usize::from(character)).copied().unwrap_or(NO_DIGIT)
+}
+
+static DIGITS: [u8; 256] = digits();
+
+const fn digits() -> [u8; 256] {
+    let mut table = [NO_DIGIT; 256];
+    let digits = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut value = 0;
+    while value < digits.len() {
+        table[digits[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
 }
 
 const CRC_INIT: u32 = 0x00b7_04ce;
 const CRC_GENERATOR: u32 = 0x0086_4cfb;
 
-/// Adds a byte to a CRC-24 (RFC 9580, 6.1).
-fn crc24(crc: u32, byte: u8) -> u32 {
-    let [_, top, ..] = crc.to_be_bytes();
-    let index = usize::from(top ^ byte);
-    // The table has an entry for every byte; there is no other case.
-    (crc << 8 & 0x00ff_ffff) ^ CRC_TABLE.get(index).copied().unwrap_or(0)
+/// Computes the CRC-24 (RFC 9580, 6.1).
+fn crc24(data: &[u8]) -> u32 {
+    // In the upper 24 bits, so that what is shifted out needs no masking.
+    let crc = data.iter().fold(CRC_INIT << 8, |crc, byte| {
+        let [top, ..] = crc.to_be_bytes();
+        // The table has an entry for every byte; there is no other case.
+        crc << 8 ^ CRC_TABLE.get(usize::from(top ^ byte)).copied().unwrap_or(0)
+    });
+    crc >> 8
 }
 
 static CRC_TABLE: [u32; 256] = crc_table();
@@ -239,12 +273,13 @@ const fn crc_table() -> [u32; 256] {
     let mut table = [0; 256];
     let mut index = 0;
     while index < 256 {
-        let mut crc = (index as u32) << 16;
+        let mut crc = (index as u32) << 24;
         let mut bit = 0;
         while bit < 8 {
+            let carry = crc & 1 << 31 != 0;
             crc <<= 1;
-            if crc & 0x0100_0000 != 0 {
-                crc ^= 0x0100_0000 | CRC_GENERATOR;
+            if carry {
+                crc ^= CRC_GENERATOR << 8;
             }
             bit += 1;
         }

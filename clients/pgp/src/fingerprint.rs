@@ -75,8 +75,18 @@ impl KeyId {
     }
 }
 
+/// Writes hexadecimal digits, in one piece because a writer may be slow for each.
 fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02X}"))
+    const DIGITS: &[u8; 16] = b"0123456789ABCDEF";
+    let mut text = [[0; 2]; 32];
+    let mut len = 0;
+    for (to, byte) in text.iter_mut().zip(bytes) {
+        let digit = |nibble: u8| DIGITS.get(usize::from(nibble)).copied().unwrap_or(b'?');
+        *to = [digit(byte >> 4), digit(byte & 15)];
+        len += 1;
+    }
+    let digits = text.get(..len).unwrap_or_default().as_flattened();
+    f.write_str(core::str::from_utf8(digits).map_err(|_| fmt::Error)?)
 }
 
 impl fmt::Display for Fingerprint {

@@ -28,12 +28,29 @@ impl<'a> UserId<'a> {
     }
 }
 
-/// Yields the characters, U+FFFD for each piece that is not UTF-8.
-fn characters(bytes: &[u8]) -> impl Iterator<Item = char> {
-    bytes.utf8_chunks().flat_map(|chunk| {
-        let broken = (!chunk.invalid().is_empty()).then_some(char::REPLACEMENT_CHARACTER);
-        chunk.valid().chars().chain(broken)
-    })
+/// Writes the text: pieces without anything to escape as they are, what is not UTF-8 as U+FFFD, and the other characters
+/// with `escape`.
+fn write(
+    bytes: &[u8],
+    f: &mut fmt::Formatter<'_>,
+    is_special: fn(char) -> bool,
+    escape: fn(char, &mut fmt::Formatter<'_>) -> fmt::Result,
+) -> fmt::Result {
+    for chunk in bytes.utf8_chunks() {
+        for piece in chunk.valid().split_inclusive(is_special) {
+            match piece.char_indices().next_back() {
+                Some((at, last)) if is_special(last) => {
+                    f.write_str(piece.get(..at).unwrap_or_default())?;
+                    escape(last, f)?;
+                }
+                Some(_) | None => f.write_str(piece)?,
+            }
+        }
+        if !chunk.invalid().is_empty() {
+            f.write_char(char::REPLACEMENT_CHARACTER)?;
+        }
+    }
+    Ok(())
 }
 
 /// Tells whether a character must not reach a terminal as it is.
@@ -44,8 +61,7 @@ fn is_hazardous(character: char) -> bool {
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        characters(self.0).try_for_each(|character| match u32::from(character) {
-            _ if !is_hazardous(character) => f.write_char(character),
+        write(self.0, f, is_hazardous, |character, f| match u32::from(character) {
             code @ 0..=0xff => write!(f, "\\x{code:02x}"),
             code => write!(f, "\\u{{{code:x}}}"),
         })
@@ -54,11 +70,11 @@ impl fmt::Display for Text<'_> {
 
 impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let is_special = |character| matches!(character, '"' | '\\') || is_hazardous(character);
         f.write_char('"')?;
-        characters(self.0).try_for_each(|character| match character {
+        write(self.0, f, is_special, |character, f| match character {
             '"' | '\\' => write!(f, "\\{character}"),
-            _ if is_hazardous(character) => write!(f, "\\u{:04x}", u32::from(character)),
-            _ => f.write_char(character),
+            _ => write!(f, "\\u{:04x}", u32::from(character)),
         })?;
         f.write_char('"')
     }
