@@ -1,3 +1,202 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Boots, owns all memory, loads clients and serves the sbm API
-fn main() {}
+//! Boots, owns all memory, loads clients and serves the sbm API.
+//!
+//! ```text
+//!   serve ── sbm-server (decides) ── machine (carries out) ── sandbox, client ── memory, cspace, asid, window
+//! ```
+#![no_std]
+#![no_main]
+
+mod asid;
+mod badge;
+mod client;
+mod console;
+mod cspace;
+mod input;
+mod machine;
+mod memory;
+mod sandbox;
+mod serve;
+mod statics;
+mod window;
+
+use pc::{DebugExit, FwCfg, Serial};
+use sbm_abi::limits::{MAX_CLIENTS, MAX_SANDBOXES};
+use sbm_loader::{Archive, LoadPlan};
+use sbm_objects::Ranges;
+use sbm_server::{ClientId, Quota};
+use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, init_thread};
+use sel4_root_task::{Exit, Never, println, root_task};
+
+use crate::{
+    asid::Asids,
+    client::{Client, LIMITS, Launch},
+    console::Console,
+    cspace::{CSpace, Slot},
+    input::HostInput,
+    machine::{Arenas, Machine, World},
+    memory::Memory,
+    serve::{SandboxServer, Service},
+    statics::Lent,
+    window::Window,
+};
+
+/// The programs: a tar archive, put together by the host tool.
+static ARCHIVE: &[u8] = include_bytes!(env!("SBM_ARCHIVE"));
+
+static MEMORY: Lent<Memory> = Lent::new(Memory::new());
+static SERVER: Lent<SandboxServer> = Lent::new(SandboxServer::new());
+static ARENAS: Lent<Arenas> = Lent::new(Ranges::new());
+static TEXTS: Lent<[u8; 4096]> = Lent::new([0; 4096]);
+
+/// What QEMU is told at the end: all clients ended well, one did not, or the root task panicked.
+const SUCCESS: u8 = 0x10;
+const FAILURE: u8 = 0x11;
+const PANIC: u8 = 0x12;
+
+#[root_task(stack_size = 128 * 1024)]
+fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
+    let mut devices = Devices::new(bootinfo);
+    let console = Console::start(devices.ports(Serial::<cap::IOPort>::PORTS)?);
+    sel4_root_task::set_printer(|text| Console.write(text.as_bytes()));
+    devices.ports(DebugExit::<cap::IOPort>::PORTS)?;
+    sel4_root_task::set_exit(exit);
+    let fw_cfg = devices.ports(FwCfg::<cap::IOPort>::PORTS)?;
+
+    let Some((memory, arenas, server, texts)) = statics() else { return Err(Error::IllegalOperation) };
+    let machine = boot(bootinfo, memory, console)?;
+    machine::fill_arenas(arenas)?;
+    println!(
+        "root-task: seL4, {} MiB of memory, {} programs",
+        machine.memory.total_bytes() >> 20,
+        Archive::new(ARCHIVE).map_or(0, |archive| archive.files().count())
+    );
+    let endpoint = machine.endpoint.cap();
+    let world = World { machine, arenas, clients: [const { None }; MAX_CLIENTS] };
+    let mut service = Service { server, world, endpoint };
+    let input = match HostInput::read(&mut service.world.machine, fw_cfg, texts) {
+        Ok(input) => input,
+        Err(error) => {
+            println!("root-task: the host's input cannot be read: {error:?}; give fewer or smaller files, or more memory");
+            sel4_root_task::exit(Exit::Failure)
+        }
+    };
+    let started = start_clients(&mut service, &input);
+    let all_well = service.run();
+    sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })
+}
+
+type Statics = (&'static mut Memory, &'static mut Arenas, &'static mut SandboxServer, &'static mut [u8; 4096]);
+
+fn statics() -> Option<Statics> {
+    Some((MEMORY.take()?, ARENAS.take()?, SERVER.take()?, TEXTS.take()?))
+}
+
+/// Takes over the machine from the kernel.
+fn boot(bootinfo: &BootInfoPtr, memory: &'static mut Memory, console: Console) -> Result<Machine, Error> {
+    let (cspace, taken) = CSpace::new(bootinfo)?;
+    memory.take(cspace, bootinfo, taken)?;
+    let (untyped, slots) = memory
+        .block_and_slots(cspace, 1 << ObjectBlueprint::Endpoint.physical_size_bits(), 1)
+        .map_err(|_| Error::NotEnoughMemory)?;
+    let endpoint = Slot(slots.first);
+    memory::retype(cspace, untyped.slot(), ObjectBlueprint::Endpoint, endpoint, 1)?;
+    let window = Window::new(memory, cspace)?;
+    Ok(Machine { cspace, memory, asids: Asids::new(), window, endpoint, console })
+}
+
+/// Starts every program that the host names, separated by commas.
+fn start_clients(service: &mut Service, input: &HostInput) -> bool {
+    let mut all = true;
+    for (place, name) in (0..).zip(input.programs.split(',').filter(|name| !name.is_empty())) {
+        let Some(id) = ClientId::new(place) else {
+            println!("root-task: at most {MAX_CLIENTS} clients can run at once; {name} does not");
+            return false;
+        };
+        all &= start_client(service, input, id, name);
+    }
+    all
+}
+
+fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'static str) -> bool {
+    let file = Archive::new(ARCHIVE).ok().and_then(|archive| archive.find(name));
+    let Some(file) = file else {
+        println!("root-task: there is no program {name}; there are: {}", Programs);
+        return false;
+    };
+    let plan = match LoadPlan::new(file, &LIMITS) {
+        Ok(plan) => plan,
+        Err(error) => {
+            println!("root-task: {name} is not a program that can be loaded: {error}");
+            return false;
+        }
+    };
+    let launch = Launch { id, name, plan: &plan, arguments: &input.arguments, inputs: &input.files };
+    match Client::start(&mut service.world.machine, &launch) {
+        Ok(client) => {
+            service.server.add_client(id, QUOTA);
+            service.world.clients[id.place()] = Some(client);
+            true
+        }
+        Err(error) => {
+            println!("root-task: {name} cannot be started: {error:?}; give the machine more memory");
+            false
+        }
+    }
+}
+
+/// What each client may have, until a system description says otherwise.
+#[expect(clippy::cast_possible_truncation, reason = "4,064")]
+const QUOTA: Quota = Quota { sandboxes: MAX_SANDBOXES as u16, pages: u32::MAX / 2, spares: 4 };
+
+/// The names of all programs.
+struct Programs;
+
+impl core::fmt::Display for Programs {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        let Ok(archive) = Archive::new(ARCHIVE) else { return f.write_str("none") };
+        for (number, file) in archive.files().enumerate() {
+            write!(f, "{}{}", if number == 0 { "" } else { ", " }, file.name())?;
+        }
+        Ok(())
+    }
+}
+
+/// Ends the run: QEMU ends with this value, a PC stops.
+fn exit(how: Exit) -> ! {
+    let value = match how {
+        Exit::Success => SUCCESS,
+        Exit::Failure => FAILURE,
+        Exit::Panic => PANIC,
+    };
+    DebugExit::new(Devices::debug_exit()).exit(value, || init_thread::suspend_self())
+}
+
+/// Hands out I/O ports, each range once; the capabilities lie in the kernel's initial CNode.
+struct Devices {
+    next: usize,
+}
+
+/// Places from the end of the initial CNode's free slots, which nobody else uses.
+static DEBUG_EXIT: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
+
+impl Devices {
+    /// Slots for devices: after the two that the CSpace takes.
+    fn new(bootinfo: &BootInfoPtr) -> Self {
+        Self { next: bootinfo.empty().start() + 2 }
+    }
+
+    fn ports(&mut self, ports: core::ops::RangeInclusive<u16>) -> Result<cap::IOPort, Error> {
+        let slot = init_thread::Slot::from_index(self.next);
+        self.next += 1;
+        if ports == DebugExit::<cap::IOPort>::PORTS {
+            DEBUG_EXIT.store(slot.index(), core::sync::atomic::Ordering::Relaxed);
+        }
+        init_thread::io_ports(*ports.start(), *ports.end(), slot)
+    }
+
+    fn debug_exit() -> cap::IOPort {
+        let index = DEBUG_EXIT.load(core::sync::atomic::Ordering::Relaxed);
+        init_thread::Slot::<sel4::cap_type::IOPort>::from_index(index).cap()
+    }
+}

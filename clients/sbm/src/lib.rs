@@ -1,2 +1,64 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The client library: call a function in a sandbox
+//! The client library: call a function in a sandbox.
+//!
+//! ```ignore
+//! fn parse(input: &[u8], sum: &mut Tainted<u64>) -> Result<u32, u32> { .. }
+//!
+//! let mut sbm = Sbm::new()?;                                             // sbm_init
+//! let count = sbm.call(parse, (copy_in(bytes), copy_out(&mut sum)))?;    // sbm_call
+//! ```
+//!
+//! The function is an ordinary function of the client. It runs in an address space that holds the client's code and
+//! read-only data, its arguments and a stack, and in a capability space that holds nothing that could harm anyone. If
+//! it faults, makes a system call or panics, the call returns an [`Error`] and the client goes on.
+//!
+//! What is *not* in the sandbox: the client's statics that can be written, its stack, its other buffers, its console.
+//! What comes out of a sandbox is [`Tainted`] until it was checked.
+//!
+//! | SBM | here |
+//! | --- | --- |
+//! | `sbm_init` | [`Sbm::new`], [`Sbm::builder`] |
+//! | `sbm_call`, `sbm_exec` | [`Sbm::call`] |
+//! | `sbm_error` | [`Sbm::error`] |
+//! | `sbm_destroy` | dropping the [`Sbm`] |
+//! | `SBM_COPY_IN`, `_OUT`, `_INOUT` | [`copy_in`], [`copy_out`], [`copy_inout`] |
+//! | `SBM_MAP_READONLY`, `SBM_MAP_WRITABLE` | [`map_readonly`], [`map_writable`] |
+#![no_std]
+#![deny(unsafe_code)]
+
+// The memory functions, which the compiler calls by name.
+use sel4_runtime as _;
+
+mod argument;
+mod arguments;
+mod buffer;
+mod console;
+mod entry;
+mod error;
+mod instance;
+mod memory;
+mod page;
+mod rt;
+mod sandbox;
+mod server;
+mod tainted;
+mod value;
+
+pub use argument::{Argument, CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out};
+pub use arguments::{Arguments, Function};
+pub use buffer::{InputBuffer, OutputBuffer, OutputView, Shared, SharedOut, shared, shared_out};
+pub use bytemuck::{self, AnyBitPattern, NoUninit, Pod, Zeroable};
+pub use console::print;
+pub use error::{Error, PanicText};
+pub use page::{Mapped, Page, SharedPage, map_readonly, map_writable};
+pub use rt::{Env, InputFile};
+pub use sandbox::{Builder, Isolation, Sbm};
+pub use sbm_abi::{Access, Errno, Fault, FaultKind, Region};
+pub use server::{Usage, usage};
+pub use tainted::{Refused, Tainted};
+pub use value::{Value, Word};
+
+#[doc(hidden)]
+pub use rt::{__exit, __start};
+#[doc(hidden)]
+pub use sel4 as __sel4;

@@ -1,0 +1,351 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Arguments of a call that are copied: in, out, or both.
+#![expect(unsafe_code, reason = "the sandbox's side makes references of the words that the client's side sent")]
+
+use bytemuck::Pod;
+use sbm_abi::BufferAccess;
+
+use crate::{
+    Error, Tainted, Word, instance::Instance, page::Mapped,
+};
+
+/// One argument of a call.
+///
+/// On the client's side [`Argument::stage`] brings it in place and [`Argument::finish`] fetches what came of it; in the
+/// sandbox [`Argument::inside`] makes of its words what the function takes.
+///
+/// # Safety
+/// `inside` is sound in the sandbox for the words that `stage` returned: the memory they name is mapped there, for
+/// writing if `inside` makes an exclusive reference, and aligned for its type.
+pub unsafe trait Argument {
+    /// What the function takes.
+    type Inside<'x>;
+
+    /// Brings the argument, number `at` of the call, in place and returns the two words that name it.
+    ///
+    /// # Errors
+    /// [`Error::Server`] if memory for it had to be asked for and was refused.
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error>;
+
+    /// Fetches what the function wrote, after a call that ran to its end.
+    fn finish(&mut self, instance: &Instance, at: usize);
+
+    /// Makes the function's argument of the words, in the sandbox.
+    ///
+    /// # Safety
+    /// `words` come from `stage` of a call that is running, and nothing made from them before is in use.
+    unsafe fn inside<'x>(words: [u64; 2]) -> Self::Inside<'x>;
+}
+
+/// What can be copied as an argument: plain data, and slices of it.
+///
+/// # Safety
+/// `as_raw` and `as_raw_mut` make a reference only to `bytes` bytes at `address`, and `ALIGN` is its alignment.
+pub unsafe trait Payload: 'static {
+    /// Alignment in bytes.
+    const ALIGN: usize;
+
+    /// Returns the value as bytes.
+    fn bytes(&self) -> &[u8];
+    /// Returns the value as bytes to be overwritten with any others.
+    fn bytes_mut(&mut self) -> &mut [u8];
+    /// Refers to the value at `address`.
+    ///
+    /// # Safety
+    /// Mapped, aligned, of this length in bytes, and not written while the reference lives.
+    unsafe fn refer<'x>(address: usize, bytes: usize) -> &'x Self;
+    /// Refers to the value at `address`, to change it.
+    ///
+    /// # Safety
+    /// Mapped, writable, aligned, of this length in bytes, and not otherwise used while the reference lives.
+    unsafe fn refer_mut<'x>(address: usize, bytes: usize) -> &'x mut Self;
+}
+
+// SAFETY: one `T`, whose bytes are all initialised, and of which any bytes make one (`Pod`).
+unsafe impl<T: Pod> Payload for T {
+    const ALIGN: usize = align_of::<T>();
+
+    fn bytes(&self) -> &[u8] {
+        bytemuck::bytes_of(self)
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::bytes_of_mut(self)
+    }
+    unsafe fn refer<'x>(address: usize, _: usize) -> &'x Self {
+        // SAFETY: by this function's contract.
+        unsafe { &*(address as *const Self) }
+    }
+    unsafe fn refer_mut<'x>(address: usize, _: usize) -> &'x mut Self {
+        // SAFETY: by this function's contract.
+        unsafe { &mut *(address as *mut Self) }
+    }
+}
+
+// SAFETY: as many `T` as fit the bytes, each plain data.
+unsafe impl<T: Pod> Payload for [T] {
+    const ALIGN: usize = align_of::<T>();
+
+    fn bytes(&self) -> &[u8] {
+        bytemuck::cast_slice(self)
+    }
+    fn bytes_mut(&mut self) -> &mut [u8] {
+        bytemuck::cast_slice_mut(self)
+    }
+    unsafe fn refer<'x>(address: usize, bytes: usize) -> &'x Self {
+        // SAFETY: by this function's contract.
+        unsafe { core::slice::from_raw_parts(address as *const T, bytes / size_of::<T>().max(1)) }
+    }
+    unsafe fn refer_mut<'x>(address: usize, bytes: usize) -> &'x mut Self {
+        // SAFETY: by this function's contract.
+        unsafe { core::slice::from_raw_parts_mut(address as *mut T, bytes / size_of::<T>().max(1)) }
+    }
+}
+
+/// Where something from the sandbox can be copied to: a [`Payload`], or a [`Tainted`] one.
+pub trait Target {
+    /// What the function sees.
+    type Payload: Payload + ?Sized;
+    /// Returns the place.
+    fn payload_mut(&mut self) -> &mut Self::Payload;
+}
+
+impl<T: Pod + Word> Target for T {
+    type Payload = T;
+    fn payload_mut(&mut self) -> &mut T {
+        self
+    }
+}
+
+impl<T: Pod + Word> Target for [T] {
+    type Payload = [T];
+    fn payload_mut(&mut self) -> &mut [T] {
+        self
+    }
+}
+
+impl<T: Pod> Target for Tainted<T> {
+    type Payload = T;
+    fn payload_mut(&mut self) -> &mut T {
+        self.inner_mut()
+    }
+}
+
+/// Where in its buffer an argument lies.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Place {
+    /// At the start: an overrun within the last page is no fault, as in SBM.
+    Start,
+    /// At the end, as far as alignment allows: an overrun by one byte is a fault.
+    End,
+}
+
+impl Place {
+    const fn offset(self, buffer: usize, bytes: usize, align: usize) -> usize {
+        match self {
+            Self::Start => 0,
+            Self::End => (buffer - bytes) & !(align - 1),
+        }
+    }
+}
+
+macro_rules! placed {
+    ($name:ident) => {
+        impl<P: Payload + ?Sized> $name<'_, P> {
+            /// Puts the argument at the end of its last page, so that an overrun by one byte faults.
+            ///
+            /// An alignment above one leaves a gap where the size is no multiple of it.
+            #[must_use]
+            pub fn at_end(self) -> Self {
+                Self { place: Place::End, ..self }
+            }
+        }
+    };
+}
+
+/// Argument: copied in, read-only inside.
+pub struct CopyIn<'a, P: Payload + ?Sized> {
+    payload: &'a P,
+    place: Place,
+}
+
+/// Argument: zeros inside, copied out after a call that ran to its end.
+pub struct CopyOut<'a, P: Payload + ?Sized> {
+    payload: &'a mut P,
+    place: Place,
+}
+
+/// Argument: copied in, and out after a call that ran to its end.
+pub struct CopyInOut<'a, P: Payload + ?Sized> {
+    payload: &'a mut P,
+    place: Place,
+}
+
+placed!(CopyIn);
+placed!(CopyOut);
+placed!(CopyInOut);
+
+/// Copies `payload` in before the call: `SBM_COPY_IN`. The function gets a shared reference.
+pub fn copy_in<P: Payload + ?Sized>(payload: &P) -> CopyIn<'_, P> {
+    CopyIn { payload, place: Place::Start }
+}
+
+/// Copies into `target` after a call that ran to its end: `SBM_COPY_OUT`. The function gets an exclusive reference to
+/// zeros.
+pub fn copy_out<T: Target + ?Sized>(target: &mut T) -> CopyOut<'_, T::Payload> {
+    CopyOut { payload: target.payload_mut(), place: Place::Start }
+}
+
+/// Copies `target` in before the call, and back after a call that ran to its end: `SBM_COPY_INOUT`. The function gets
+/// an exclusive reference.
+pub fn copy_inout<T: Target + ?Sized>(target: &mut T) -> CopyInOut<'_, T::Payload> {
+    CopyInOut { payload: target.payload_mut(), place: Place::Start }
+}
+
+// SAFETY: `stage` names a buffer of the sandbox's that holds the payload's bytes, aligned by its page or by `offset`;
+// the buffer is this argument's own, and the sandbox can read it.
+unsafe impl<P: Payload + ?Sized> Argument for CopyIn<'_, P> {
+    type Inside<'x> = &'x P;
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        let bytes = self.payload.bytes();
+        let slot = instance.slot(at, bytes.len(), BufferAccess::ReadOnly)?;
+        let offset = self.place.offset(slot.len(), bytes.len(), P::ALIGN);
+        slot.fill(offset, bytes);
+        Ok([slot.address(offset), bytes.len() as u64])
+    }
+
+    #[inline]
+    fn finish(&mut self, _: &Instance, _: usize) {}
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x P {
+        // SAFETY: the words are those of `stage`, which says where the bytes are.
+        unsafe { P::refer(address as usize, bytes as usize) }
+    }
+}
+
+// SAFETY: as for `CopyIn`; the sandbox can write the buffer.
+unsafe impl<P: Payload + ?Sized> Argument for CopyOut<'_, P> {
+    type Inside<'x> = &'x mut P;
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        let length = self.payload.bytes().len();
+        let slot = instance.slot(at, length, BufferAccess::ReadWrite)?;
+        let offset = self.place.offset(slot.len(), length, P::ALIGN);
+        slot.clear(offset, length);
+        Ok([slot.address(offset), length as u64])
+    }
+
+    #[inline]
+    fn finish(&mut self, instance: &Instance, at: usize) {
+        let bytes = self.payload.bytes_mut();
+        if let Some(slot) = instance.staged(at) {
+            slot.read(self.place.offset(slot.len(), bytes.len(), P::ALIGN), bytes);
+        }
+    }
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut P {
+        // SAFETY: the words are those of `stage`, which says where the bytes are.
+        unsafe { P::refer_mut(address as usize, bytes as usize) }
+    }
+}
+
+// SAFETY: as for `CopyOut`.
+unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
+    type Inside<'x> = &'x mut P;
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        let bytes = self.payload.bytes();
+        let slot = instance.slot(at, bytes.len(), BufferAccess::ReadWrite)?;
+        let offset = self.place.offset(slot.len(), bytes.len(), P::ALIGN);
+        slot.fill(offset, bytes);
+        Ok([slot.address(offset), bytes.len() as u64])
+    }
+
+    #[inline]
+    fn finish(&mut self, instance: &Instance, at: usize) {
+        let bytes = self.payload.bytes_mut();
+        if let Some(slot) = instance.staged(at) {
+            slot.read(self.place.offset(slot.len(), bytes.len(), P::ALIGN), bytes);
+        }
+    }
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut P {
+        // SAFETY: the words are those of `stage`, which says where the bytes are.
+        unsafe { P::refer_mut(address as usize, bytes as usize) }
+    }
+}
+
+macro_rules! by_value {
+    ($($integer:ty)*) => {
+        $(
+            // SAFETY: the words name no memory.
+            unsafe impl Argument for $integer {
+                type Inside<'x> = Self;
+
+                #[inline]
+                fn stage(&mut self, _: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
+                    Ok([self.to_word(), 0])
+                }
+
+                #[inline]
+                fn finish(&mut self, _: &Instance, _: usize) {}
+
+                #[inline]
+                #[expect(clippy::allow_attributes, reason = "not every integer is cut")]
+                #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the bits of `stage`")]
+                unsafe fn inside<'x>([word, _]: [u64; 2]) -> Self::Inside<'x> {
+                    word as Self
+                }
+            }
+        )*
+    };
+}
+
+by_value!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
+
+// SAFETY: the pages are mapped in the sandbox at their own address, read-only, once `map` has returned.
+unsafe impl Argument for Mapped<false> {
+    type Inside<'x> = &'x [u8];
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
+        instance.map(self.pages(), Self::ACCESS)?;
+        Ok([u64::from(self.pages().address), self.length() as u64])
+    }
+
+    #[inline]
+    fn finish(&mut self, _: &Instance, _: usize) {}
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x [u8] {
+        // SAFETY: the words are those of `stage`.
+        unsafe { <[u8]>::refer(address as usize, bytes as usize) }
+    }
+}
+
+// SAFETY: as above, for writing. A client that names them twice in one call has two references to them in the
+// sandbox: what its function makes of that stays there.
+unsafe impl Argument for Mapped<true> {
+    type Inside<'x> = &'x mut [u8];
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
+        instance.map(self.pages(), Self::ACCESS)?;
+        Ok([u64::from(self.pages().address), self.length() as u64])
+    }
+
+    #[inline]
+    fn finish(&mut self, _: &Instance, _: usize) {}
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut [u8] {
+        // SAFETY: the words are those of `stage`.
+        unsafe { <[u8]>::refer_mut(address as usize, bytes as usize) }
+    }
+}

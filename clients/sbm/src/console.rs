@@ -1,0 +1,61 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Text to the system's console.
+
+use core::fmt::{self, Write};
+
+use sbm_abi::{Request, limits::MAX_CONSOLE};
+
+use crate::server;
+
+/// Gathers text and sends it in messages as long as they may be.
+struct Console {
+    bytes: [u8; MAX_CONSOLE],
+    length: usize,
+}
+
+impl Console {
+    fn flush(&mut self) {
+        if self.length > 0 {
+            // There is nobody to tell that the console does not take text.
+            let _ = server::request(&Request::Console(&self.bytes[..self.length]));
+            self.length = 0;
+        }
+    }
+}
+
+impl Write for Console {
+    fn write_str(&mut self, text: &str) -> fmt::Result {
+        let mut rest = text.as_bytes();
+        while !rest.is_empty() {
+            if self.length == MAX_CONSOLE {
+                self.flush();
+            }
+            let (now, later) = rest.split_at(rest.len().min(MAX_CONSOLE - self.length));
+            self.bytes[self.length..self.length + now.len()].copy_from_slice(now);
+            self.length += now.len();
+            rest = later;
+        }
+        Ok(())
+    }
+}
+
+/// Prints to the console. See [`print!`](crate::print!), [`println!`](crate::println!).
+pub fn print(arguments: fmt::Arguments<'_>) {
+    let mut console = Console { bytes: [0; MAX_CONSOLE], length: 0 };
+    // Writing to the buffer cannot fail; a `Display` that does ends its own output.
+    let _ = console.write_fmt(arguments);
+    console.flush();
+}
+
+/// Prints to the system's console. Not in a sandbox, which has none.
+#[macro_export]
+macro_rules! print {
+    ($($arg:tt)*) => { $crate::print(::core::format_args!($($arg)*)) };
+}
+
+/// Prints a line to the system's console. Not in a sandbox, which has none.
+#[macro_export]
+macro_rules! println {
+    () => { $crate::print!("\n") };
+    ($($arg:tt)*) => { $crate::print(::core::format_args!("{}\n", ::core::format_args!($($arg)*))) };
+}

@@ -1,0 +1,158 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The two ends of a call: the client's system call, and the code that a sandbox's thread runs around its functions.
+//!
+//! The thread's life, in the client's own code, which the sandbox can read and nobody can write:
+//!
+//! ```text
+//!   start: Recv ──► call function ──► ReplyRecv ──► call function ──► ReplyRecv ..
+//!   abort: ReplyRecv with the fault, as the server set the registers ──► as above
+//!   reset: clear the stack ──► start
+//! ```
+//!
+//! The thread has no IPC buffer: four message registers carry all there is. `rsp` is the top of the stack wherever the
+//! thread waits; the kernel does not keep it across a system call, so it stands in `rbx`.
+#![expect(unsafe_code, reason = "entry code and the calls across it")]
+
+use core::arch::{asm, naked_asm};
+
+use sbm_abi::{
+    EntryPoints, Handle, Label, Outcome,
+    limits::{
+        ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SANDBOX_ENDPOINT_SLOT,
+        SELF_OFFSET, STACK_TOP_OFFSET,
+    },
+};
+use sel4::{MessageInfo, cap::Endpoint};
+
+use crate::arguments::Thunk;
+
+const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
+const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
+const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
+
+/// Returns where sandboxes of this program start.
+pub(crate) fn points() -> EntryPoints {
+    // All code lies below 4 GiB; were it not so, the server would be told nonsense and the sandbox would fault.
+    let address = |function: unsafe extern "C" fn() -> !| u32::try_from(function as usize).unwrap_or(0);
+    EntryPoints { start: address(start), abort: address(abort), reset: address(reset) }
+}
+
+/// Waits for the first call.
+#[unsafe(naked)]
+unsafe extern "C" fn start() -> ! {
+    naked_asm!(
+        "mov rdx, {recv}",
+        "xor esi, esi",
+        "jmp {serve}",
+        recv = const sel4::syscall::RECV,
+        serve = sym serve,
+    )
+}
+
+/// Answers the call that a fault has ended: the three words of the fault stand in rax, rbx and rcx.
+#[unsafe(naked)]
+unsafe extern "C" fn abort() -> ! {
+    naked_asm!(
+        "mov r10, rax",
+        "mov r8, rbx",
+        "mov r9, rcx",
+        "mov esi, {aborted}",
+        "mov rdx, {reply_recv}",
+        "jmp {serve}",
+        aborted = const ABORTED,
+        reply_recv = const sel4::syscall::REPLY_RECV,
+        serve = sym serve,
+    )
+}
+
+/// Clears the stack: its lowest address stands in rdi, its length in words in rcx.
+#[unsafe(naked)]
+unsafe extern "C" fn reset() -> ! {
+    naked_asm!(
+        "xor eax, eax",
+        "rep stosq",
+        "jmp {start}",
+        start = sym start,
+    )
+}
+
+/// Makes the system call that rdx and the message registers hold, runs the function that comes, and goes round.
+///
+/// A call brings the thunk in the first message register (r10) and the argument page in the second (r8).
+#[unsafe(naked)]
+unsafe extern "C" fn serve() -> ! {
+    naked_asm!(
+        "2:",
+        "mov edi, {endpoint}",
+        "mov rbx, rsp",
+        "syscall",
+        "mov rsp, rbx",
+        "mov rdi, r8",
+        "call r10",
+        "mov r10, rax",
+        "mov r8, rdx",
+        "mov esi, {returned}",
+        "mov rdx, {reply_recv}",
+        "jmp 2b",
+        endpoint = const SANDBOX_ENDPOINT_SLOT,
+        returned = const RETURNED,
+        reply_recv = const sel4::syscall::REPLY_RECV,
+    )
+}
+
+/// Answers the call with a panic whose text, `length` bytes, stands in the argument page, and goes back to waiting with
+/// an empty stack.
+#[unsafe(naked)]
+unsafe extern "C" fn answer_panic(length: usize) -> ! {
+    naked_asm!(
+        "mov r10, rdi",
+        "mov rsp, fs:[{stack_top}]",
+        "mov esi, {panicked}",
+        "mov rdx, {reply_recv}",
+        "jmp {serve}",
+        stack_top = const STACK_TOP_OFFSET,
+        panicked = const PANICKED,
+        reply_recv = const sel4::syscall::REPLY_RECV,
+        serve = sym serve,
+    )
+}
+
+/// Tells whether this code runs in a sandbox, by where its stack is.
+pub(crate) fn in_sandbox() -> bool {
+    let stack: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+    (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&stack)
+}
+
+/// Ends the running call with a panic: `write` puts its text where it is told to and returns its length.
+///
+/// Only for code that runs in a sandbox.
+pub(crate) fn panic_in_sandbox(write: impl FnOnce(&mut [u8]) -> usize) -> ! {
+    let page: usize;
+    // SAFETY: in a sandbox the thread's FS base is the argument page, which holds its own address at this offset. If
+    // the function has changed either, the read or the writes below fault, which ends the call as well.
+    unsafe { asm!("mov {}, fs:[{offset}]", out(reg) page, offset = const SELF_OFFSET, options(readonly, nostack)) };
+    // SAFETY: as above; nothing else in the sandbox refers to this part of the page.
+    let text = unsafe {
+        core::slice::from_raw_parts_mut((page + PANIC_TEXT_OFFSET as usize) as *mut u8, PANIC_TEXT_BYTES as usize)
+    };
+    let length = write(text);
+    // SAFETY: in a sandbox; it does not return, and nothing of this stack is used again.
+    unsafe { answer_panic(length) }
+}
+
+/// Calls the sandbox: one `seL4_Call`, answered by its thread itself.
+#[inline]
+pub(crate) fn call(handle: Handle, thunk: Thunk, block: usize) -> Outcome {
+    const CALL: MessageInfo = MessageInfo::new(0, 0, 0, 2);
+    let endpoint = Endpoint::from_bits(CLIENT_SANDBOX_SLOTS + u64::from(handle.index()));
+    let (info, [first, second, third, _]) = endpoint.call_with_mrs(CALL, [thunk as usize as u64, block as u64, 0, 0]);
+    Outcome::decode(info.label(), [first, second, third])
+}
+
+/// Runs the function here, without a sandbox.
+pub(crate) fn call_here(thunk: Thunk, block: usize) -> Outcome {
+    // SAFETY: `block` is this instance's argument page, which was staged for this thunk's arguments by the same call.
+    Outcome::Returned(unsafe { thunk(block as *const [u64; 2]) }.into_array())
+}

@@ -1,0 +1,250 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client's side of one sandbox: its buffers, its argument page and its endpoint.
+
+use heapless::Vec;
+use sbm_abi::{
+    BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
+    limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET},
+};
+
+use crate::{
+    Error,
+    arguments::Thunk,
+    entry,
+    error::panic_text,
+    memory::SharedMemory,
+    rt, server,
+};
+
+/// Most parameters of a function, as in SBM.
+pub(crate) const MAX_PARAMETERS: usize = 6;
+
+/// One buffer, and which of its bytes may be other than zero.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Slot {
+    memory: SharedMemory,
+    access: BufferAccess,
+    live_from: usize,
+    live_to: usize,
+}
+
+impl Slot {
+    #[inline]
+    pub(crate) const fn len(&self) -> usize {
+        self.memory.len()
+    }
+
+    #[inline]
+    pub(crate) const fn address(&self, offset: usize) -> u64 {
+        (self.memory.address() + offset) as u64
+    }
+
+    pub(crate) const fn memory(&self) -> SharedMemory {
+        self.memory
+    }
+
+    pub(crate) const fn access(&self) -> BufferAccess {
+        self.access
+    }
+
+    /// Copies `bytes` to `offset`; everything else that was written there before becomes zero.
+    #[inline]
+    pub(crate) fn fill(&mut self, offset: usize, bytes: &[u8]) {
+        self.retire(offset, bytes.len());
+        self.memory.write(offset, bytes);
+    }
+
+    /// Makes everything zero.
+    #[inline]
+    pub(crate) fn clear(&mut self, offset: usize, length: usize) {
+        self.retire(offset, length);
+        self.memory.zero(offset, length);
+    }
+
+    #[inline]
+    pub(crate) fn read(&self, offset: usize, target: &mut [u8]) {
+        self.memory.read(offset, target);
+    }
+
+    /// Zeroes what is live outside of the range that is going to be, which is nothing for calls of one shape.
+    #[inline]
+    fn retire(&mut self, offset: usize, length: usize) {
+        let end = offset + length;
+        if self.live_from < offset || self.live_to > end {
+            self.zero_outside(offset, end);
+        }
+        self.live_from = offset;
+        self.live_to = end;
+    }
+
+    #[cold]
+    fn zero_outside(&self, from: usize, to: usize) {
+        let (live_from, live_to) = (self.live_from, self.live_to);
+        self.memory.zero(live_from, from.min(live_to).saturating_sub(live_from));
+        self.memory.zero(to.max(live_from), live_to.saturating_sub(to.max(live_from)));
+    }
+}
+
+/// The client's side of one sandbox.
+#[derive(Debug)]
+pub struct Instance {
+    pub(crate) handle: Handle,
+    arguments: SharedMemory,
+    stack: Pages,
+    /// Buffers of the arguments, by their number in the call.
+    slots: [Option<Slot>; MAX_PARAMETERS],
+    /// Buffers that the client asked for by itself.
+    pub(crate) own: Vec<Slot, MAX_BUFFERS>,
+    mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
+    pub(crate) isolated: bool,
+}
+
+/// A buffer to be set up with the sandbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Planned {
+    /// For argument number `.0`.
+    Argument(usize),
+    /// For the client's own use.
+    Own,
+}
+
+impl Instance {
+    /// `sbm_init`: has the server make the sandbox.
+    pub(crate) fn new(
+        spec: &Spec,
+        planned: &[Planned],
+        isolated: bool,
+    ) -> Result<Self, Error> {
+        let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
+            return Err(Error::Server(Errno::BadMessage));
+        };
+        let layout = Layout::of_sandbox(spec, base)?;
+        let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else {
+            return Err(Error::Server(Errno::BadMessage));
+        };
+        let mut instance = Self {
+            handle,
+            arguments: SharedMemory::from_server(arguments),
+            stack,
+            slots: [None; MAX_PARAMETERS],
+            own: Vec::new(),
+            mapped: Vec::new(),
+            isolated,
+        };
+        for ((pages, access), planned) in layout.buffers().iter().zip(planned) {
+            let memory = SharedMemory::from_server(*pages);
+            let live_to = if used { memory.len() } else { 0 };
+            let slot = Slot { memory, access: *access, live_from: 0, live_to };
+            match planned {
+                Planned::Argument(at) => instance.slots[*at] = Some(slot),
+                Planned::Own => {
+                    slot.memory.zero(0, live_to);
+                    // As many as the spec, which has the same limit.
+                    let _ = instance.own.push(slot);
+                }
+            }
+        }
+        instance.arguments.set_word(SELF_OFFSET as usize / 8, u64::from(arguments.address));
+        instance.arguments.set_word(STACK_TOP_OFFSET as usize / 8, u64::from(stack.end()));
+        Ok(instance)
+    }
+
+    /// Returns the buffer of argument `at`, made larger first if it does not hold `bytes`.
+    #[inline]
+    pub(crate) fn slot(&mut self, at: usize, bytes: usize, access: BufferAccess) -> Result<&mut Slot, Error> {
+        let fits = matches!(&self.slots[at], Some(slot) if slot.access == access && slot.len() >= bytes);
+        if !fits {
+            self.slots[at] = Some(self.grow(bytes, access)?);
+        }
+        self.slots[at].as_mut().ok_or(Error::Server(Errno::Invalid))
+    }
+
+    /// Returns the buffer of argument `at`, if the call has one.
+    #[inline]
+    pub(crate) fn staged(&self, at: usize) -> Option<&Slot> {
+        self.slots[at].as_ref()
+    }
+
+    #[cold]
+    fn grow(&mut self, bytes: usize, access: BufferAccess) -> Result<Slot, Error> {
+        let needed = bytes.div_ceil(PAGE as usize).max(1);
+        if needed > usize::from(MAX_BUFFER_PAGES) {
+            return Err(Error::Server(Errno::Invalid));
+        }
+        // In powers of four, so that a client whose input grows does not ask each time.
+        let power = needed.next_power_of_two();
+        let pages = if power.trailing_zeros() % 2 == 0 { power } else { power * 2 }.min(usize::from(MAX_BUFFER_PAGES));
+        let spec = BufferSpec::new(u16::try_from(pages).map_err(|_| Errno::Invalid)?, access);
+        let buffers = Vec::from_slice(&[spec]).map_err(|_| Errno::Invalid)?;
+        let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {
+            return Err(Error::Server(Errno::BadMessage));
+        };
+        let layout = Layout::of_growth(&[spec], base)?;
+        let (pages, _) = layout.buffers().first().ok_or(Errno::BadMessage)?;
+        Ok(Slot { memory: SharedMemory::from_server(*pages), access, live_from: 0, live_to: 0 })
+    }
+
+    /// Has `pages` of the client mapped into the sandbox, unless they are.
+    #[inline]
+    pub(crate) fn map(&mut self, pages: Pages, access: BufferAccess) -> Result<(), Error> {
+        if self.mapped.contains(&(pages, access)) {
+            return Ok(());
+        }
+        server::request(&Request::Map { handle: self.handle, address: pages.address, pages: pages.count, access })?;
+        self.mapped.push((pages, access)).map_err(|_| Error::Server(Errno::Invalid))
+    }
+
+    #[inline]
+    pub(crate) fn set_argument(&self, at: usize, [first, second]: [u64; 2]) {
+        self.arguments.set_word(2 * at, first);
+        self.arguments.set_word(2 * at + 1, second);
+    }
+
+    /// Runs the staged call.
+    #[inline]
+    pub(crate) fn run(&self, thunk: Thunk) -> Outcome {
+        let block = self.arguments.address();
+        if self.isolated { entry::call(self.handle, thunk, block) } else { entry::call_here(thunk, block) }
+    }
+
+    /// Makes an error of a call that did not run to its end.
+    #[cold]
+    pub(crate) fn error_of(&self, outcome: Outcome) -> Error {
+        match outcome {
+            Outcome::Aborted(fault) => Error::Fault { fault, region: self.region_of(fault.address) },
+            Outcome::Panicked(length) => {
+                let mut bytes = [0; 256];
+                let length = length.min(PANIC_TEXT_BYTES) as usize;
+                let bytes = &mut bytes[..length.min(256)];
+                self.arguments.read(PANIC_TEXT_OFFSET as usize, bytes);
+                Error::Panic(panic_text(bytes))
+            }
+            Outcome::Returned(_) | Outcome::Garbled => Error::Garbled,
+        }
+    }
+
+    fn region_of(&self, address: u64) -> Region {
+        let mut buffers = Vec::<_, { MAX_PARAMETERS + MAX_BUFFERS }>::new();
+        let arguments = (1u8..).zip(&self.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?.memory.pages())));
+        // Buffers of the client's own are told by numbers after those of arguments.
+        let own = (1 + MAX_PARAMETERS as u8..).zip(&self.own).map(|(number, slot)| (number, slot.memory.pages()));
+        buffers.extend(arguments.chain(own));
+        let map = SandboxMap {
+            arguments: self.arguments.pages(),
+            stack: self.stack,
+            buffers: &buffers,
+            client: rt::env().map(),
+        };
+        map.region_of(address)
+    }
+
+    /// `sbm_destroy`.
+    pub(crate) fn destroy(&mut self) {
+        // It can only be refused when the sandbox is gone, and then nothing is left to do.
+        let _ = server::request(&Request::Destroy(self.handle));
+    }
+
+    pub(crate) fn reset(&mut self) -> Result<(), Error> {
+        server::request(&Request::Reset(self.handle)).map(|_| ())
+    }
+}

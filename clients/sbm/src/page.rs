@@ -1,0 +1,103 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client's own pages, mapped into a sandbox at their own addresses.
+//!
+//! Mappings are whole pages: what shares a page is mapped with it. So the types here are whole pages, and what is mapped
+//! lives as long as the program: a sandbox may go on reading it until it is destroyed.
+#![expect(unsafe_code, reason = "pages that a sandbox may write are read by raw copies")]
+
+use core::cell::UnsafeCell;
+
+use sbm_abi::{BufferAccess, Pages, limits::PAGE};
+
+use crate::memory::SharedMemory;
+
+/// One page of memory that a sandbox may be given to read.
+#[derive(Clone, Copy)]
+#[repr(C, align(4096))]
+pub struct Page(pub [u8; PAGE as usize]);
+
+impl core::fmt::Debug for Page {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        f.write_str("Page")
+    }
+}
+
+impl Page {
+    /// A page of zeros.
+    pub const ZERO: Self = Self([0; PAGE as usize]);
+}
+
+/// One page of memory that a sandbox may be given to write. The client reads and writes it by copies.
+#[repr(C, align(4096))]
+pub struct SharedPage(UnsafeCell<[u8; PAGE as usize]>);
+
+// SAFETY: its bytes are only touched through `SharedMemory`, which makes no references to them.
+unsafe impl Sync for SharedPage {}
+
+impl SharedPage {
+    /// A page of zeros.
+    #[expect(clippy::declare_interior_mutable_const, reason = "a value to fill arrays with")]
+    pub const ZERO: Self = Self(UnsafeCell::new([0; PAGE as usize]));
+
+    /// Copies `bytes` into `pages` from byte `offset`; what does not fit whole is not copied.
+    pub fn write(pages: &'static [Self], offset: usize, bytes: &[u8]) {
+        Self::memory(pages).write(offset, bytes);
+    }
+
+    /// Copies bytes of `pages` from byte `offset` into `target`; what does not fit whole is not copied.
+    pub fn read(pages: &'static [Self], offset: usize, target: &mut [u8]) {
+        Self::memory(pages).read(offset, target);
+    }
+
+    fn memory(pages: &'static [Self]) -> SharedMemory {
+        // SAFETY: the pages are this program's for ever, and nobody makes references into the cells.
+        unsafe { SharedMemory::new(run(pages.as_ptr() as usize, pages.len())) }
+    }
+}
+
+/// Argument: pages of the client's, mapped. See [`map_readonly`], [`map_writable`].
+#[derive(Debug, Clone, Copy)]
+pub struct Mapped<const WRITABLE: bool> {
+    pages: Pages,
+    length: usize,
+}
+
+/// Lets the sandbox read `pages`, at their own address, without a copy: `SBM_MAP_READONLY`.
+///
+/// They are mapped at the first call that names them and stay so until the sandbox is destroyed. The function gets a
+/// `&[u8]` of all their bytes.
+#[must_use]
+pub fn map_readonly(pages: &'static [Page]) -> Mapped<false> {
+    Mapped { pages: run(pages.as_ptr() as usize, pages.len()), length: size_of_val(pages) }
+}
+
+/// Lets the sandbox read and write `pages`, at their own address: `SBM_MAP_WRITABLE`. The function gets a `&mut [u8]`.
+#[must_use]
+pub fn map_writable(pages: &'static [SharedPage]) -> Mapped<true> {
+    Mapped { pages: run(pages.as_ptr() as usize, pages.len()), length: size_of_val(pages) }
+}
+
+impl Mapped<false> {
+    /// Shows the function only the first `length` bytes; what follows on the last page is still mapped.
+    #[must_use]
+    pub fn first(self, length: usize) -> Self {
+        Self { length: length.min(self.length), ..self }
+    }
+}
+
+impl<const WRITABLE: bool> Mapped<WRITABLE> {
+    pub(crate) const ACCESS: BufferAccess = if WRITABLE { BufferAccess::ReadWrite } else { BufferAccess::ReadOnly };
+
+    pub(crate) const fn pages(&self) -> Pages {
+        self.pages
+    }
+
+    pub(crate) const fn length(&self) -> usize {
+        self.length
+    }
+}
+
+/// A run of pages of this program, all of which lies below 4 GiB; one that is too long becomes too long for the server.
+fn run(address: usize, count: usize) -> Pages {
+    Pages { address: u32::try_from(address).unwrap_or(0), count: u16::try_from(count).unwrap_or(u16::MAX) }
+}

@@ -1,0 +1,60 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Requests to the server, over the client's endpoint.
+
+use sbm_abi::{
+    Encoded, Errno, Request, Response, decode_response,
+    limits::CLIENT_SERVER_SLOT,
+};
+use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
+
+use crate::Error;
+
+/// Sends a request and returns the answer, unless it is a refusal.
+pub(crate) fn request(request: &Request<'_>) -> Result<Response, Error> {
+    let encoded = Encoded::new(request).map_err(|_| Errno::BadMessage)?;
+    let words = encoded.words();
+    let info = MessageInfo::new(0, 0, 0, words.len());
+    let mut mrs = [0; 4];
+    for (index, word) in words.enumerate() {
+        match mrs.get_mut(index) {
+            Some(mr) => *mr = word,
+            None => ipc_buffer().set_msg_reg(index, word),
+        }
+    }
+    let (_, mrs) = Endpoint::from_bits(CLIENT_SERVER_SLOT).call_with_mrs(info, mrs);
+    let mut bytes = [0; 32];
+    for (chunk, word) in bytes.chunks_exact_mut(8).zip(mrs) {
+        chunk.copy_from_slice(&word.to_le_bytes());
+    }
+    match decode_response(&bytes) {
+        Ok(Response::Refused(errno)) => Err(Error::Server(errno)),
+        Ok(response) => Ok(response),
+        Err(_) => Err(Error::Server(Errno::BadMessage)),
+    }
+}
+
+/// What is in use and what is free.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Usage {
+    /// Bytes of untyped memory that no one uses.
+    pub free_bytes: u64,
+    /// Capability slots that no one uses.
+    pub free_slots: u32,
+    /// Sandboxes of this client.
+    pub sandboxes: u16,
+    /// Destroyed sandboxes that are kept ready for this client.
+    pub spares: u16,
+}
+
+/// Asks the server what is in use.
+///
+/// # Errors
+/// [`Error::Server`].
+pub fn usage() -> Result<Usage, Error> {
+    match request(&Request::Usage)? {
+        Response::Usage { free_bytes, free_slots, sandboxes, spares } => {
+            Ok(Usage { free_bytes, free_slots, sandboxes, spares })
+        }
+        _ => Err(Error::Server(Errno::BadMessage)),
+    }
+}

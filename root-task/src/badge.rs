@@ -1,0 +1,43 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Who a message is from: the badge of the endpoint capability that it came through.
+//!
+//! Badges are minted by the root task and unforgeable. They fit 28 bits, all that seL4 before 8.0 has.
+
+use sbm_abi::limits::MAX_SANDBOXES;
+use sbm_server::{ClientId, SandboxIndex};
+
+/// The sender of a message to the root task.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Badge {
+    /// A client's request.
+    Client(ClientId),
+    /// A client's thread has faulted.
+    ClientFault(ClientId),
+    /// A sandbox's thread has faulted, or says so.
+    Sandbox(SandboxIndex),
+}
+
+const KIND_BITS: u32 = 2;
+
+impl Badge {
+    /// Codes the badge. It is never 0, which stands for no badge.
+    pub(crate) const fn to_word(self) -> u64 {
+        let (kind, place) = match self {
+            Self::Client(client) => (1, client.place()),
+            Self::ClientFault(client) => (2, client.place()),
+            Self::Sandbox(index) => (3, index.place()),
+        };
+        kind | (place as u64) << KIND_BITS
+    }
+
+    /// Decodes a badge, if it is one of ours.
+    pub(crate) fn from_word(word: u64) -> Option<Self> {
+        let place = word >> KIND_BITS;
+        match word & ((1 << KIND_BITS) - 1) {
+            1 => ClientId::new(place).map(Self::Client),
+            2 => ClientId::new(place).map(Self::ClientFault),
+            3 => SandboxIndex::new(place, MAX_SANDBOXES).map(Self::Sandbox),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,171 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What the host hands over through fw_cfg: which programs to run, their arguments, and input files.
+
+use core::{fmt::Write, ptr::NonNull};
+
+use heapless::{String, Vec};
+use pc::{DmaBuffer, FwCfg};
+use sbm_abi::{
+    Input, MAX_ARGUMENTS, MAX_INPUTS,
+    limits::{INPUT_BASE, INPUT_END, PAGE},
+};
+use sel4::{Error, ObjectBlueprint, cap};
+
+use crate::{
+    cspace::Slot,
+    machine::Machine,
+    memory::retype,
+};
+
+/// Bytes that one transfer brings.
+const DMA_PAGES: u32 = 16;
+/// Bytes of all names and arguments.
+const TEXT_BYTES: usize = 4096;
+
+/// An input file, in frames of its own.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct InputFile {
+    name: &'static str,
+    pub(crate) address: u32,
+    length: u32,
+    pub(crate) first: Slot,
+    pub(crate) pages: u16,
+}
+
+impl InputFile {
+    pub(crate) const fn describe(&self) -> Input<'static> {
+        Input { name: self.name, address: self.address, length: self.length }
+    }
+}
+
+/// What the host asks for.
+pub(crate) struct HostInput {
+    pub(crate) programs: &'static str,
+    pub(crate) arguments: Vec<&'static str, MAX_ARGUMENTS>,
+    pub(crate) files: Vec<InputFile, MAX_INPUTS>,
+}
+
+/// Why the host's input could not be read.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum InputError {
+    /// Memory or slots ran out: the files are larger than the machine.
+    Exhausted,
+    /// The kernel refused a step.
+    Kernel(Error),
+    /// The device failed.
+    Device,
+    /// Names and arguments are too long, not UTF-8, or too many.
+    Text,
+}
+
+impl From<Error> for InputError {
+    fn from(error: Error) -> Self {
+        Self::Kernel(error)
+    }
+}
+
+impl From<sbm_server::Exhausted> for InputError {
+    fn from(_: sbm_server::Exhausted) -> Self {
+        Self::Exhausted
+    }
+}
+
+/// Hands out parts of one static text buffer.
+struct Texts(&'static mut [u8]);
+
+impl Texts {
+    fn take(&mut self, length: usize) -> Option<&'static mut [u8]> {
+        let buffer = core::mem::take(&mut self.0);
+        let (text, rest) = buffer.split_at_mut_checked(length)?;
+        self.0 = rest;
+        Some(text)
+    }
+}
+
+type Device = FwCfg<cap::IOPort>;
+
+impl HostInput {
+    /// What to do where no host is: on a PC.
+    pub(crate) const fn none() -> Self {
+        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new() }
+    }
+
+    /// Reads everything that the host hands over.
+    pub(crate) fn read(
+        machine: &mut Machine,
+        ports: cap::IOPort,
+        buffer: &'static mut [u8; TEXT_BYTES],
+    ) -> Result<Self, InputError> {
+        let mut input = Self::none();
+        let Some(mut device) = device(machine, ports)? else { return Ok(input) };
+        let mut texts = Texts(buffer);
+        if let Some(programs) = text(&mut device, &mut texts, "opt/sbm/run")? {
+            input.programs = programs;
+        }
+        if let Some(arguments) = text(&mut device, &mut texts, "opt/sbm/args")? {
+            for argument in arguments.split('\n').filter(|argument| !argument.is_empty()) {
+                input.arguments.push(argument).map_err(|_| InputError::Text)?;
+            }
+        }
+        let mut address = INPUT_BASE;
+        for number in 0..MAX_INPUTS {
+            let mut path = String::<40>::new();
+            let _ = write!(path, "opt/sbm/input/{number}/name");
+            let Some(name) = text(&mut device, &mut texts, &path)? else { break };
+            path.clear();
+            let _ = write!(path, "opt/sbm/input/{number}/data");
+            let file = read_file(machine, &mut device, &path, name, address)?;
+            address = file.address + u32::from(file.pages) * PAGE;
+            input.files.push(file).map_err(|_| InputError::Text)?;
+        }
+        Ok(input)
+    }
+}
+
+/// What runs when nobody says what.
+const DEFAULT_PROGRAM: &str = "pgp-keys";
+
+fn device(machine: &mut Machine, ports: cap::IOPort) -> Result<Option<Device>, InputError> {
+    let bytes = DMA_PAGES * PAGE;
+    let (untyped, slots) = machine.memory.block_and_slots(machine.cspace, u64::from(bytes), DMA_PAGES)?;
+    let first = Slot(slots.first);
+    retype(machine.cspace, untyped.slot(), ObjectBlueprint::SMALL_PAGE, first, DMA_PAGES)?;
+    let start = NonNull::new(machine.window.keep(first, DMA_PAGES)?).ok_or(InputError::Device)?;
+    // SAFETY: the frames are one block of memory, so contiguous from its base on; they are mapped at `start` for good,
+    // and nobody else has them.
+    let dma = unsafe { DmaBuffer::new(start, untyped.block.base, bytes as usize) }.ok_or(InputError::Device)?;
+    FwCfg::new(ports, dma).map_err(InputError::Kernel)
+}
+
+fn text(device: &mut Device, texts: &mut Texts, name: &str) -> Result<Option<&'static str>, InputError> {
+    let Some(file) = device.find(name).map_err(|_| InputError::Device)? else { return Ok(None) };
+    let bytes = texts.take(file.bytes() as usize).ok_or(InputError::Text)?;
+    device.open(&file).read(bytes).map_err(|_| InputError::Device)?;
+    core::str::from_utf8(bytes).map(Some).map_err(|_| InputError::Text)
+}
+
+fn read_file(
+    machine: &mut Machine,
+    device: &mut Device,
+    path: &str,
+    name: &'static str,
+    address: u32,
+) -> Result<InputFile, InputError> {
+    let file = device.find(path).map_err(|_| InputError::Device)?.ok_or(InputError::Device)?;
+    let length = file.bytes();
+    let pages = u16::try_from(length.div_ceil(PAGE).max(1)).map_err(|_| InputError::Exhausted)?;
+    if u32::from(pages) * PAGE > INPUT_END - address {
+        return Err(InputError::Exhausted);
+    }
+    let bytes = u64::from(pages) * u64::from(PAGE);
+    let (untyped, slots) = machine.memory.block_and_slots(machine.cspace, bytes, u32::from(pages))?;
+    let first = Slot(slots.first);
+    retype(machine.cspace, untyped.slot(), ObjectBlueprint::SMALL_PAGE, first, u32::from(pages))?;
+    let mut reader = device.open(&file);
+    for page in 0..u32::from(pages) {
+        let mut read = Ok(0);
+        machine.window.fill_small(first.plus(page), |bytes| read = reader.read(bytes))?;
+        read.map_err(|_| InputError::Device)?;
+    }
+    Ok(InputFile { name, address, length, first, pages })
+}

@@ -1,0 +1,455 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The kernel objects of a sandbox: made out of one untyped block, gone with one revoke.
+//!
+//! ```text
+//!   block:  PML4  PDPT  PD  PT..  frames (arguments, stack, buffers)  TCB  CNode  endpoint
+//!   slots:  PML4  PDPT  PD  TCB  CNode  endpoint | code frames, copied | PT.. | frames.. | frames for the client, copied
+//! ```
+//!
+//! Only the copies of the client's own frames (code, and what it maps) are not children of the block and are deleted one
+//! by one.
+
+use core::ops::Range;
+
+use heapless::Vec;
+use sbm_abi::{
+    BufferAccess, EntryPoints, Layout, Pages,
+    limits::{
+        CLIENT_SANDBOX_SLOTS, CODE_BASE, LARGE_PAGE, MAX_GROWTHS, MAX_MAPPINGS, PAGE, SANDBOX_CNODE_BITS,
+        SANDBOX_ENDPOINT_SLOT, SANDBOX_FAULT_SLOT,
+    },
+};
+use sbm_objects::Span;
+use sbm_server::{Exhausted, MapError, Restart, SandboxIndex};
+use sel4::{CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap, cap_type};
+
+use crate::{
+    asid::AsidPool,
+    badge::Badge,
+    client::Client,
+    cspace::Slot,
+    machine::Machine,
+    memory::{Untyped, retype},
+};
+
+const PML4: u32 = 0;
+const PDPT: u32 = 1;
+const DIRECTORY: u32 = 2;
+const TCB: u32 = 3;
+const CNODE: u32 = 4;
+const ENDPOINT: u32 = 5;
+const CODE: u32 = 6;
+
+/// Most page tables of one sandbox: those of its layout, of growths and of mappings.
+const MAX_TABLES: usize = 24;
+
+const GIB_BITS: u32 = 30;
+
+/// Interrupts enabled, and nothing else: the flags that a thread starts with.
+const FLAGS: u64 = 0x202;
+
+/// What was added to a sandbox: a block with frames or page tables, and slots, the first `copies` of which hold copies
+/// of the client's frames.
+#[derive(Debug)]
+struct Extra {
+    untyped: Option<Untyped>,
+    slots: Span,
+    copies: u16,
+}
+
+/// The kernel objects of one sandbox.
+#[derive(Debug)]
+pub(crate) struct Objects {
+    untyped: Untyped,
+    slots: Span,
+    code_frames: u8,
+    arguments: u32,
+    /// Paging structures below the first page directory.
+    tables: Vec<Table, MAX_TABLES>,
+    /// Which pool the address-space id is of.
+    pool: AsidPool,
+    extras: Vec<Extra, { MAX_GROWTHS + MAX_MAPPINGS }>,
+}
+
+/// A paging structure, by what it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Table {
+    /// The page directory of a GiB; the first one is part of every sandbox.
+    Directory(u8),
+    /// The page table of a 2 MiB region.
+    Page(u16),
+}
+
+impl Table {
+    /// Lists what `regions` need, page directories before their page tables.
+    #[expect(clippy::cast_possible_truncation, reason = "addresses lie below 4 GiB")]
+    fn of(regions: Range<u32>) -> impl Iterator<Item = Self> {
+        const PER_GIB: u32 = (1 << GIB_BITS) / LARGE_PAGE;
+        let gibs = regions.start / PER_GIB..regions.end.div_ceil(PER_GIB);
+        let directories = gibs.filter(|gib| *gib != 0).map(|gib| Self::Directory(gib as u8));
+        directories.chain(regions.map(|region| Self::Page(region as u16)))
+    }
+}
+
+impl Objects {
+    /// Counts the paging structures that `regions` lack.
+    fn lacks(&self, regions: Range<u32>) -> u32 {
+        Table::of(regions).map(|table| u32::from(!self.tables.contains(&table))).sum()
+    }
+
+    const fn slot(&self, place: u32) -> Slot {
+        Slot(self.slots.first).plus(place)
+    }
+
+    fn vspace(&self) -> cap::VSpace {
+        self.slot(PML4).cap()
+    }
+
+    fn tcb(&self) -> cap::Tcb {
+        self.slot(TCB).cap()
+    }
+}
+
+/// The runs of pages that a layout gives memory to, with what the sandbox may do, and whether the client has them too.
+fn runs(layout: &Layout) -> impl Iterator<Item = (Pages, BufferAccess, bool)> + '_ {
+    let arguments = layout.arguments().map(|pages| (pages, BufferAccess::ReadWrite, true));
+    let stack = layout.stack().map(|pages| (pages, BufferAccess::ReadWrite, false));
+    let buffers = layout.buffers().iter().map(|(pages, access)| (*pages, *access, true));
+    arguments.into_iter().chain(stack).chain(buffers)
+}
+
+fn shared_pages(layout: &Layout) -> u32 {
+    runs(layout).filter(|(_, _, shared)| *shared).map(|(pages, _, _)| u32::from(pages.count)).sum()
+}
+
+const fn rights(access: BufferAccess) -> CapRights {
+    match access {
+        BufferAccess::ReadOnly => CapRights::read_only(),
+        BufferAccess::ReadWrite => CapRights::read_write(),
+    }
+}
+
+impl Machine {
+    /// Makes the objects of a sandbox and starts its thread.
+    pub(crate) fn build_sandbox(
+        &mut self,
+        client: &mut Client,
+        index: SandboxIndex,
+        layout: &Layout,
+        entries: EntryPoints,
+    ) -> Result<Objects, Exhausted> {
+        client.cover(self, layout)?;
+        #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
+        let tables = layout.regions().len() as u32;
+        let frames = layout.memory_pages();
+        let small = (1 << ObjectBlueprint::Tcb.physical_size_bits())
+            + (32 << SANDBOX_CNODE_BITS)
+            + (1 << ObjectBlueprint::Endpoint.physical_size_bits());
+        let pool = self.asids.reserve(&mut self.memory, self.cspace)?;
+        let count = CODE + u32::from(client.code_frames()) + tables + frames + shared_pages(layout);
+        let taken = self.memory.block_and_slots(self.cspace, u64::from((3 + tables + frames) * PAGE) + small, count);
+        let (untyped, slots) = match taken {
+            Ok(taken) => taken,
+            Err(Exhausted) => {
+                self.asids.release(pool);
+                return Err(Exhausted);
+            }
+        };
+        let mut objects = Objects {
+            untyped,
+            slots,
+            code_frames: client.code_frames(),
+            arguments: layout.arguments().map_or(0, |pages| pages.address),
+            tables: Vec::new(),
+            pool,
+            extras: Vec::new(),
+        };
+        let made = self.fill_sandbox(client, index, layout, &mut objects).and_then(|()| start(&objects, entries, layout));
+        match made {
+            Ok(()) => Ok(objects),
+            Err(error) => {
+                self.complain("a sandbox", error);
+                self.destroy_sandbox(objects);
+                Err(Exhausted)
+            }
+        }
+    }
+
+    fn fill_sandbox(
+        &mut self,
+        client: &Client,
+        index: SandboxIndex,
+        layout: &Layout,
+        objects: &mut Objects,
+    ) -> Result<(), Error> {
+        let cspace = self.cspace;
+        let untyped = objects.untyped.slot();
+        retype(cspace, untyped, ObjectBlueprint::VSPACE, objects.slot(PML4), 1)?;
+        retype(cspace, untyped, ObjectBlueprint::PDPT, objects.slot(PDPT), 1)?;
+        retype(cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, objects.slot(DIRECTORY), 1)?;
+        let vspace = objects.vspace();
+        objects.pool.assign(vspace)?;
+        objects.slot(PDPT).cap::<cap_type::PDPT>().pdpt_map(vspace, 0, VmAttributes::default())?;
+        let directory = objects.slot(DIRECTORY).cap::<cap_type::PageDirectory>();
+        directory.page_directory_map(vspace, 0, VmAttributes::default())?;
+        for frame in 0..u32::from(objects.code_frames) {
+            let copy = objects.slot(CODE + frame);
+            cspace.path(copy).copy(&cspace.path(client.code_frame(frame)), CapRights::read_only())?;
+            let address = CODE_BASE + frame * LARGE_PAGE;
+            let page = copy.cap::<cap_type::LargePage>();
+            page.frame_map(vspace, address as usize, CapRights::read_only(), VmAttributes::default())?;
+        }
+        let first = objects.slot(CODE + u32::from(objects.code_frames));
+        self.fill_span(client, layout, objects, untyped, first)?;
+        retype(cspace, untyped, ObjectBlueprint::Tcb, objects.slot(TCB), 1)?;
+        let cnode = ObjectBlueprint::CNode { size_bits: usize::from(SANDBOX_CNODE_BITS) };
+        retype(cspace, untyped, cnode, objects.slot(CNODE), 1)?;
+        retype(cspace, untyped, ObjectBlueprint::Endpoint, objects.slot(ENDPOINT), 1)?;
+        let endpoint = cspace.path(objects.slot(ENDPOINT));
+        let cnode = objects.slot(CNODE).cap::<cap_type::CNode>();
+        let inside = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, SANDBOX_CNODE_BITS);
+        inside(SANDBOX_ENDPOINT_SLOT).copy(&endpoint, CapRights::read_only())?;
+        let badge = Badge::Sandbox(index).to_word();
+        inside(SANDBOX_FAULT_SLOT).mint(&cspace.path(self.endpoint), CapRights::call(), badge)?;
+        client.slot(CLIENT_SANDBOX_SLOTS + index.place() as u64).copy(&endpoint, CapRights::call())?;
+        objects.tcb().tcb_configure(
+            CPtr::from_bits(SANDBOX_FAULT_SLOT),
+            client.priority(),
+            sel4::init_thread::slot::TCB.cap(),
+            cnode,
+            CNodeCapData::skip_high_bits(usize::from(SANDBOX_CNODE_BITS)),
+            vspace,
+            None,
+        )
+    }
+
+    /// Makes the page tables and frames of `layout` and maps them on both sides. Slots from `first` on: tables, frames,
+    /// copies for the client.
+    fn fill_span(
+        &self,
+        client: &Client,
+        layout: &Layout,
+        objects: &mut Objects,
+        untyped: Slot,
+        first: Slot,
+    ) -> Result<(), Error> {
+        let cspace = self.cspace;
+        let vspace = objects.vspace();
+        let mut next = self.cover_regions(objects, layout.regions(), untyped, first)?;
+        let frames = layout.memory_pages();
+        retype(cspace, untyped, ObjectBlueprint::SMALL_PAGE, next, frames)?;
+        let mut copy = next.plus(frames);
+        for (pages, access, shared) in runs(layout) {
+            for page in 0..u32::from(pages.count) {
+                let address = (pages.address + page * PAGE) as usize;
+                let frame = next.cap::<cap_type::SmallPage>();
+                if shared {
+                    cspace.path(copy).copy(&cspace.path(next), CapRights::read_write())?;
+                    let theirs = copy.cap::<cap_type::SmallPage>();
+                    theirs.frame_map(client.vspace(), address, CapRights::read_write(), VmAttributes::default())?;
+                    copy = copy.plus(1);
+                }
+                frame.frame_map(vspace, address, rights(access), VmAttributes::default())?;
+                next = next.plus(1);
+            }
+        }
+        Ok(())
+    }
+
+    /// Makes and maps the paging structures that `regions` lack; returns the slot after them.
+    fn cover_regions(
+        &self,
+        objects: &mut Objects,
+        regions: Range<u32>,
+        untyped: Slot,
+        first: Slot,
+    ) -> Result<Slot, Error> {
+        let mut next = first;
+        let vspace = objects.vspace();
+        for table in Table::of(regions) {
+            if objects.tables.contains(&table) {
+                continue;
+            }
+            match table {
+                Table::Directory(gib) => {
+                    retype(self.cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, next, 1)?;
+                    let directory = next.cap::<cap_type::PageDirectory>();
+                    directory.page_directory_map(vspace, usize::from(gib) << GIB_BITS, VmAttributes::default())?;
+                }
+                Table::Page(region) => {
+                    retype(self.cspace, untyped, ObjectBlueprint::PAGE_TABLE, next, 1)?;
+                    let address = usize::from(region) * LARGE_PAGE as usize;
+                    next.cap::<cap_type::PageTable>().page_table_map(vspace, address, VmAttributes::default())?;
+                }
+            }
+            objects.tables.push(table).map_err(|_| Error::NotEnoughMemory)?;
+            next = next.plus(1);
+        }
+        Ok(next)
+    }
+
+    /// Adds the buffers of `layout`.
+    pub(crate) fn grow_sandbox(
+        &mut self,
+        client: &mut Client,
+        objects: &mut Objects,
+        layout: &Layout,
+    ) -> Result<(), Exhausted> {
+        client.cover(self, layout)?;
+        let pages = objects.lacks(layout.regions()) + layout.memory_pages();
+        let extra = self.extra(pages, pages + shared_pages(layout), 0)?;
+        let tables = objects.tables.len();
+        let first = Slot(extra.slots.first);
+        let made = match &extra.untyped {
+            Some(untyped) => self.fill_span(client, layout, objects, untyped.slot(), first),
+            None => Ok(()),
+        };
+        self.settle(objects, extra, tables, made).map_err(|error| {
+            self.complain("buffers", error);
+            Exhausted
+        })
+    }
+
+    /// Maps pages of the client's own, at their own address.
+    pub(crate) fn map_into_sandbox(
+        &mut self,
+        client: &Client,
+        objects: &mut Objects,
+        pages: Pages,
+        access: BufferAccess,
+    ) -> Result<(), MapError> {
+        let addresses = (0..u32::from(pages.count)).map(|page| pages.address + page * PAGE);
+        let may = |writable: bool| writable || access == BufferAccess::ReadOnly;
+        if !addresses.clone().all(|address| client.frame_at(address).is_some_and(|(_, writable)| may(writable))) {
+            return Err(MapError::NotTheClients);
+        }
+        let regions = pages.address / LARGE_PAGE..(pages.end() - 1) / LARGE_PAGE + 1;
+        let lacking = objects.lacks(regions.clone());
+        let extra = self.extra(lacking, lacking + u32::from(pages.count), pages.count).map_err(|_| MapError::Exhausted)?;
+        let tables = objects.tables.len();
+        let copies = Slot(extra.slots.first);
+        let made = self.map_copies(client, objects, &extra, regions, copies, addresses, rights(access));
+        self.settle(objects, extra, tables, made).map_err(|error| match error {
+            Error::DeleteFirst => MapError::Occupied,
+            _ => MapError::Exhausted,
+        })
+    }
+
+    #[expect(clippy::too_many_arguments, reason = "the parts of one operation")]
+    fn map_copies(
+        &self,
+        client: &Client,
+        objects: &mut Objects,
+        extra: &Extra,
+        regions: Range<u32>,
+        copies: Slot,
+        addresses: impl Iterator<Item = u32>,
+        rights: CapRights,
+    ) -> Result<(), Error> {
+        if let Some(untyped) = &extra.untyped {
+            self.cover_regions(objects, regions, untyped.slot(), copies.plus(u32::from(extra.copies)))?;
+        }
+        let mut copy = copies;
+        for address in addresses {
+            let (frame, _) = client.frame_at(address).ok_or(Error::InvalidArgument)?;
+            self.cspace.path(copy).copy(&self.cspace.path(frame), rights)?;
+            let page = copy.cap::<cap_type::SmallPage>();
+            page.frame_map(objects.vspace(), address as usize, rights, VmAttributes::default())?;
+            copy = copy.plus(1);
+        }
+        Ok(())
+    }
+
+    /// Takes memory and slots for something that is added to a sandbox.
+    fn extra(&mut self, pages: u32, slots: u32, copies: u16) -> Result<Extra, Exhausted> {
+        if pages == 0 {
+            return Ok(Extra { untyped: None, slots: self.memory.slots(slots)?, copies });
+        }
+        let (untyped, slots) = self.memory.block_and_slots(self.cspace, u64::from(pages) * u64::from(PAGE), slots)?;
+        Ok(Extra { untyped: Some(untyped), slots, copies })
+    }
+
+    /// Keeps what was added, or takes it all back after an error.
+    fn settle(
+        &mut self,
+        objects: &mut Objects,
+        extra: Extra,
+        tables: usize,
+        made: Result<(), Error>,
+    ) -> Result<(), Error> {
+        let made = made.and_then(|()| if objects.extras.is_full() { Err(Error::NotEnoughMemory) } else { Ok(()) });
+        match made {
+            Ok(()) => {
+                // There is room: it was looked for above.
+                let _ = objects.extras.push(extra);
+            }
+            Err(_) => {
+                objects.tables.truncate(tables);
+                self.drop_extra(&extra);
+            }
+        }
+        made
+    }
+
+    fn drop_extra(&mut self, extra: &Extra) {
+        for copy in 0..u32::from(extra.copies) {
+            // A slot that is empty already is no error to the kernel.
+            let _ = self.cspace.path(Slot(extra.slots.first).plus(copy)).delete();
+        }
+        if let Some(untyped) = extra.untyped {
+            self.memory.free_block(self.cspace, untyped);
+        }
+        self.memory.free_slots(extra.slots);
+    }
+
+    /// Gives a sandbox's thread new registers and lets it run.
+    ///
+    /// Only the first words of the register set travel: instruction and stack pointer, flags, rax, rbx, rcx, rdx, rsi,
+    /// rdi. The entry points take their arguments there, and nothing else of the old state matters to them.
+    pub(crate) fn restart_sandbox(&self, objects: &Objects, restart: Restart) {
+        let mut context = UserContext::zeroed();
+        *context.flags_mut() = FLAGS;
+        let (entry, stack, count) = match restart {
+            Restart::Reset { entry, stack } => {
+                context.inner_mut().rcx = u64::from(stack.bytes() / 8);
+                context.inner_mut().rdi = u64::from(stack.address);
+                (entry, stack, 9)
+            }
+            Restart::Abort { entry, stack, fault } => {
+                let [what, address, ip] = fault.words();
+                context.inner_mut().rax = what;
+                context.inner_mut().rbx = address;
+                context.inner_mut().rcx = ip;
+                (entry, stack, 6)
+            }
+        };
+        *context.pc_mut() = u64::from(entry);
+        *context.sp_mut() = u64::from(stack.end());
+        if let Err(error) = objects.tcb().tcb_write_registers(true, count, &context) {
+            self.complain("a restart", error);
+        }
+    }
+
+    /// Ends a sandbox and takes everything back.
+    pub(crate) fn destroy_sandbox(&mut self, objects: Objects) {
+        self.asids.release(objects.pool);
+        for frame in 0..u32::from(objects.code_frames) {
+            let _ = self.cspace.path(objects.slot(CODE + frame)).delete();
+        }
+        for extra in &objects.extras {
+            self.drop_extra(extra);
+        }
+        self.memory.free_block(self.cspace, objects.untyped);
+        self.memory.free_slots(objects.slots);
+    }
+}
+
+/// Starts the thread at its first entry point.
+fn start(objects: &Objects, entries: EntryPoints, layout: &Layout) -> Result<(), Error> {
+    let mut context = UserContext::zeroed();
+    *context.pc_mut() = u64::from(entries.start);
+    *context.sp_mut() = layout.stack().map_or(0, |stack| u64::from(stack.end()));
+    *context.flags_mut() = FLAGS;
+    context.set_tls_base(u64::from(objects.arguments));
+    objects.tcb().tcb_write_all_registers(true, &context)
+}

@@ -1,0 +1,74 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A window in the root task's own address space, through which it fills frames before others get them.
+
+use sel4::{CapRights, Error, VmAttributes, cap_type, init_thread::slot};
+
+use crate::{
+    cspace::{CSpace, Slot},
+    memory::{Memory, retype},
+};
+
+/// Where the window is: above everything that a boot image occupies.
+const SMALL: usize = 0x40_0000_0000;
+const LARGE: usize = SMALL + LARGE_BYTES;
+/// What is mapped for good, such as memory for DMA.
+const FIXED: usize = LARGE + LARGE_BYTES;
+const SMALL_BYTES: usize = 4096;
+const LARGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// The window: paging structures that are there, and nothing mapped.
+#[derive(Debug)]
+pub(crate) struct Window {
+    fixed: usize,
+}
+
+impl Window {
+    /// Makes the paging structures.
+    pub(crate) fn new(memory: &mut Memory, cspace: CSpace) -> Result<Self, Error> {
+        let (untyped, slots) = memory.block_and_slots(cspace, 4 * 4096, 4).map_err(|_| Error::NotEnoughMemory)?;
+        let at = |place| Slot(slots.first).plus(place);
+        let vspace = slot::VSPACE.cap();
+        let attributes = VmAttributes::default();
+        retype(cspace, untyped.slot(), sel4::ObjectBlueprint::PDPT, at(0), 1)?;
+        retype(cspace, untyped.slot(), sel4::ObjectBlueprint::PAGE_DIRECTORY, at(1), 1)?;
+        retype(cspace, untyped.slot(), sel4::ObjectBlueprint::PAGE_TABLE, at(2), 2)?;
+        // The kernel may have made the upper one for the boot image already.
+        match at(0).cap::<cap_type::PDPT>().pdpt_map(vspace, SMALL, attributes) {
+            Ok(()) | Err(Error::DeleteFirst) => {}
+            Err(error) => return Err(error),
+        }
+        at(1).cap::<cap_type::PageDirectory>().page_directory_map(vspace, SMALL, attributes)?;
+        at(2).cap::<cap_type::PageTable>().page_table_map(vspace, SMALL, attributes)?;
+        at(3).cap::<cap_type::PageTable>().page_table_map(vspace, FIXED, attributes)?;
+        Ok(Self { fixed: FIXED })
+    }
+
+    /// Lets `fill` write a small frame that nobody has mapped.
+    pub(crate) fn fill_small(&mut self, frame: Slot, fill: impl FnOnce(&mut [u8])) -> Result<(), Error> {
+        let page = frame.cap::<cap_type::SmallPage>();
+        page.frame_map(slot::VSPACE.cap(), SMALL, CapRights::read_write(), VmAttributes::default())?;
+        // SAFETY: the frame is mapped here, for us alone: `self` is borrowed until it is unmapped.
+        fill(unsafe { core::slice::from_raw_parts_mut(SMALL as *mut u8, SMALL_BYTES) });
+        page.frame_unmap()
+    }
+
+    /// Lets `fill` write a large frame that nobody has mapped.
+    pub(crate) fn fill_large(&mut self, frame: Slot, fill: impl FnOnce(&mut [u8])) -> Result<(), Error> {
+        let page = frame.cap::<cap_type::LargePage>();
+        page.frame_map(slot::VSPACE.cap(), LARGE, CapRights::read_write(), VmAttributes::default())?;
+        // SAFETY: as in `fill_small`.
+        fill(unsafe { core::slice::from_raw_parts_mut(LARGE as *mut u8, LARGE_BYTES) });
+        page.frame_unmap()
+    }
+
+    /// Maps frames for good, one after the other, and returns where; there is room for 512 in all.
+    pub(crate) fn keep(&mut self, first: Slot, count: u32) -> Result<*mut u8, Error> {
+        let start = self.fixed;
+        for place in 0..count {
+            let page = first.plus(place).cap::<cap_type::SmallPage>();
+            page.frame_map(slot::VSPACE.cap(), self.fixed, CapRights::read_write(), VmAttributes::default())?;
+            self.fixed += SMALL_BYTES;
+        }
+        Ok(start as *mut u8)
+    }
+}
