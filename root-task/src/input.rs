@@ -131,9 +131,10 @@ fn device(machine: &mut Machine, ports: cap::IOPort) -> Result<Option<Device>, I
     let first = Slot(slots.first);
     retype(machine.cspace, untyped.slot(), ObjectBlueprint::SMALL_PAGE, first, DMA_PAGES)?;
     let start = NonNull::new(machine.window.keep(first, DMA_PAGES)?).ok_or(InputError::Device)?;
+    let physical = machine.memory.physical(untyped).ok_or(InputError::Device)?;
     // SAFETY: the frames are one block of memory, so contiguous from its base on; they are mapped at `start` for good,
     // and nobody else has them.
-    let dma = unsafe { DmaBuffer::new(start, untyped.block.base, bytes as usize) }.ok_or(InputError::Device)?;
+    let dma = unsafe { DmaBuffer::new(start, physical, bytes as usize) }.ok_or(InputError::Device)?;
     FwCfg::new(ports, dma).map_err(InputError::Kernel)
 }
 

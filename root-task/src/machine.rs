@@ -48,11 +48,14 @@ impl Machine {
 /// The machine, the arenas and the clients.
 pub(crate) struct World {
     pub(crate) machine: Machine,
-    pub(crate) arenas: &'static mut Ranges<{ UNITS.next_power_of_two() as usize }>,
-    pub(crate) clients: [Option<Client>; MAX_CLIENTS],
+    pub(crate) arenas: &'static mut Arenas,
+    pub(crate) clients: &'static mut Clients,
 }
 
-/// The arenas' address ranges, all free.
+/// The clients, by their place in the server's table.
+pub(crate) type Clients = [Option<Client>; MAX_CLIENTS];
+
+/// The arenas' address ranges.
 pub(crate) type Arenas = Ranges<{ UNITS.next_power_of_two() as usize }>;
 
 /// Hands the allocator the arenas, once.

@@ -34,7 +34,7 @@ use crate::{
     console::Console,
     cspace::{CSpace, Slot},
     input::HostInput,
-    machine::{Arenas, Machine, World},
+    machine::{Arenas, Clients, Machine, World},
     memory::Memory,
     serve::{SandboxServer, Service},
     statics::Lent,
@@ -47,6 +47,7 @@ static ARCHIVE: &[u8] = include_bytes!(env!("SBM_ARCHIVE"));
 static MEMORY: Lent<Memory> = Lent::new(Memory::new());
 static SERVER: Lent<SandboxServer> = Lent::new(SandboxServer::new());
 static ARENAS: Lent<Arenas> = Lent::new(Ranges::new());
+static CLIENTS: Lent<Clients> = Lent::new([const { None }; MAX_CLIENTS]);
 static TEXTS: Lent<[u8; 4096]> = Lent::new([0; 4096]);
 
 /// What QEMU is told at the end: all clients ended well, one did not, or the root task panicked.
@@ -63,7 +64,9 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     sel4_root_task::set_exit(exit);
     let fw_cfg = devices.ports(FwCfg::<cap::IOPort>::PORTS)?;
 
-    let Some((memory, arenas, server, texts)) = statics() else { return Err(Error::IllegalOperation) };
+    let Some(Tables { memory, arenas, server, clients, texts }) = Tables::take() else {
+        return Err(Error::IllegalOperation);
+    };
     let machine = boot(bootinfo, memory, console)?;
     machine::fill_arenas(arenas)?;
     println!(
@@ -72,7 +75,7 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
         Archive::new(ARCHIVE).map_or(0, |archive| archive.files().count())
     );
     let endpoint = machine.endpoint.cap();
-    let world = World { machine, arenas, clients: [const { None }; MAX_CLIENTS] };
+    let world = World { machine, arenas, clients };
     let mut service = Service { server, world, endpoint };
     let input = match HostInput::read(&mut service.world.machine, fw_cfg, texts) {
         Ok(input) => input,
@@ -86,10 +89,25 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })
 }
 
-type Statics = (&'static mut Memory, &'static mut Arenas, &'static mut SandboxServer, &'static mut [u8; 4096]);
+/// Everything that is too large for the stack.
+struct Tables {
+    memory: &'static mut Memory,
+    arenas: &'static mut Arenas,
+    server: &'static mut SandboxServer,
+    clients: &'static mut Clients,
+    texts: &'static mut [u8; 4096],
+}
 
-fn statics() -> Option<Statics> {
-    Some((MEMORY.take()?, ARENAS.take()?, SERVER.take()?, TEXTS.take()?))
+impl Tables {
+    fn take() -> Option<Self> {
+        Some(Self {
+            memory: MEMORY.take()?,
+            arenas: ARENAS.take()?,
+            server: SERVER.take()?,
+            clients: CLIENTS.take()?,
+            texts: TEXTS.take()?,
+        })
+    }
 }
 
 /// Takes over the machine from the kernel.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Untyped memory and capability slots: handed out in powers of two, and taken back.
 
-use sbm_objects::{Block, Buddy, Kind, Ranges, SizeBits, Span, Splitter};
+use sbm_objects::{Block, BlockId, Buddy, Kind, Ranges, SizeBits, Span, Splitter};
 use sbm_server::Exhausted;
 use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap_type, init_thread};
 
@@ -16,15 +16,16 @@ pub(crate) struct Memory {
     slots: Ranges<SLOTS>,
 }
 
-/// A block of untyped memory; the capability to it is in its slot.
+/// A block of untyped memory that was handed out; the capability to it is in its slot.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Untyped {
-    pub(crate) block: Block,
+    id: BlockId,
+    slot: Slot,
 }
 
 impl Untyped {
     pub(crate) const fn slot(&self) -> Slot {
-        Slot(self.block.value)
+        self.slot
     }
 }
 
@@ -55,7 +56,7 @@ impl Memory {
         let size = SizeBits::holding(bytes).ok_or(Exhausted)?;
         let mut steps = Steps { slots: &mut self.slots, cspace };
         let block = self.blocks.alloc(size, &mut steps).map_err(|_| Exhausted)?;
-        Ok(Untyped { block })
+        Ok(Untyped { id: block.id, slot: Slot(block.value) })
     }
 
     /// Takes a block back: everything that was made of it ends.
@@ -63,8 +64,13 @@ impl Memory {
         // The root task holds the capability and every one derived from it, so the kernel has no reason to refuse. If
         // it did, the block would stay out of use for good rather than be used twice.
         if cspace.path(untyped.slot()).revoke().is_ok() {
-            let _ = self.blocks.free(untyped.block.id);
+            let _ = self.blocks.free(untyped.id);
         }
+    }
+
+    /// Returns the physical address of a block.
+    pub(crate) fn physical(&self, untyped: Untyped) -> Option<u64> {
+        self.blocks.block(untyped.id).ok().map(|block| block.base)
     }
 
     /// Hands out at least `count` slots in a row.
