@@ -31,13 +31,19 @@ pub struct VmFault {
     pub ip: Word,
     /// Address of the access; its low [`ADDR_BITS`](Self::ADDR_BITS) bits.
     pub addr: Word,
-    /// Whether an instruction was to be read there.
+    /// Whether an instruction was to be read there. Where the processor does not tell (it does with execute-disable or
+    /// SMEP switched on, so not under the oldest kernels), a read at [`ip`](Self::ip) itself is taken for one.
     pub is_prefetch: bool,
     /// Fault status: the low 5 bits of the page fault's error code, see the constants.
     pub fsr: Word,
 }
 
 impl VmFault {
+    fn new(ip: Word, addr: Word, is_prefetch: bool, fsr: Word) -> Self {
+        let at_ip = (addr ^ ip) & (Word::MAX >> (Word::BITS - Self::ADDR_BITS)) == 0;
+        Self { ip, addr, is_prefetch: is_prefetch || at_ip && fsr & Self::FSR_WRITE == 0, fsr }
+    }
+
     /// Number of bits of [`addr`](Self::addr) that the kernel reports: 32 before seL4 8.0, 64 since.
     pub const ADDR_BITS: u32 = crate::version::VM_FAULT_ADDR_BITS;
     /// Bit of [`fsr`](Self::fsr): the page is mapped, but not with these rights (Intel SDM 3A, section 4.7).
@@ -127,12 +133,12 @@ impl Fault {
         const UNKNOWN_SYSCALL: Word = sys::seL4_Fault_UnknownSyscall as Word;
         const CAP_FAULT: Word = sys::seL4_Fault_CapFault as Word;
         match label {
-            VM_FAULT => Self::VmFault(VmFault {
-                ip: word(sys::seL4_VMFault_IP as usize),
-                addr: word(sys::seL4_VMFault_Addr as usize),
-                is_prefetch: word(sys::seL4_VMFault_PrefetchFault as usize) != 0,
-                fsr: word(sys::seL4_VMFault_FSR as usize),
-            }),
+            VM_FAULT => Self::VmFault(VmFault::new(
+                word(sys::seL4_VMFault_IP as usize),
+                word(sys::seL4_VMFault_Addr as usize),
+                word(sys::seL4_VMFault_PrefetchFault as usize) != 0,
+                word(sys::seL4_VMFault_FSR as usize),
+            )),
             USER_EXCEPTION => Self::UserException(UserException {
                 ip: word(sys::seL4_UserException_FaultIP as usize),
                 sp: word(sys::seL4_UserException_SP as usize),

@@ -19,6 +19,12 @@ use crate::{AbsoluteCPtr, CPtr, Word, cap, sys, syscalls::Mrs};
 /// Number of capabilities that a message can carry.
 pub const NUM_EXTRA_CAPS: usize = (1 << sys::seL4_MsgExtraCapBits) - 1;
 
+/// Number of bytes of an IPC buffer; its address is a multiple of it.
+pub const IPC_BUFFER_SIZE: usize = size_of::<sys::seL4_IPCBuffer>();
+
+// The header aligns its name for the structure by the size, which bindgen does not see.
+const _: () = assert!(IPC_BUFFER_SIZE.is_power_of_two());
+
 /// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer`] needs no check.
 struct Unset(UnsafeCell<MaybeUninit<sys::seL4_IPCBuffer>>);
 

@@ -83,7 +83,7 @@ impl<T: CapType> Cap<T> {
 
     /// Waits for a message, and returns its first four words: `seL4_RecvWithMRs`.
     ///
-    /// Words beyond the message's length hold whatever the sender's registers held for the kernel to copy: zero or old.
+    /// Words beyond the length of the message are what this thread itself had in the registers.
     #[inline]
     pub fn recv_with_mrs(self) -> (MessageInfo, Badge, Mrs) {
         let (info, badge, mrs) = sys::syscall::recv(sys::syscall::RECV, self.bits());

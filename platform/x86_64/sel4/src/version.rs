@@ -5,7 +5,7 @@
 //! interface files contain (`sel4-sys` looks, and tells by `cfg`), never by a version number. `docs/kernel-versions.md`
 //! lists the differences.
 
-use crate::{AbsoluteCPtr, CNodeCapData, CPtr, IpcBuffer, Word, cap, sys};
+use crate::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, IpcBuffer, VmAttributes, Word, cap, sys};
 
 /// What an invocation returns from `sel4-sys`: the label of the error.
 type Raw<T> = Result<T, Word>;
@@ -142,6 +142,41 @@ pub(crate) fn tcb_disable_fpu(_ipc: IpcBuffer, _tcb: cap::Tcb) -> Raw<()> {
     Ok(())
 }
 
+/// Changes the rights of a mapped frame; this kernel knows where it is mapped.
+#[cfg(sel4_page_remap)]
+#[inline]
+pub(crate) fn frame_remap(
+    ipc: IpcBuffer,
+    frame: CPtr,
+    vspace: cap::VSpace,
+    _vaddr: usize,
+    rights: CapRights,
+    attrs: VmAttributes,
+) -> Raw<()> {
+    sys::seL4_X86_Page_Remap(ipc.into_sys(), frame.bits(), vspace.bits(), rights.into_word(), attrs.into_word())
+}
+
+/// Changes the rights of a mapped frame: maps it again.
+#[cfg(not(sel4_page_remap))]
+#[inline]
+pub(crate) fn frame_remap(
+    ipc: IpcBuffer,
+    frame: CPtr,
+    vspace: cap::VSpace,
+    vaddr: usize,
+    rights: CapRights,
+    attrs: VmAttributes,
+) -> Raw<()> {
+    sys::seL4_X86_Page_Map(
+        ipc.into_sys(),
+        frame.bits(),
+        vspace.bits(),
+        vaddr as Word,
+        rights.into_word(),
+        attrs.into_word(),
+    )
+}
+
 /// Sets the base of `fs`.
 #[cfg(sel4_fs_base)]
 pub(crate) const fn set_tls_base(context: &mut sys::seL4_UserContext, address: Word) {
@@ -178,5 +213,5 @@ pub(crate) fn io_ports(first: u16, last: u16, dst: &AbsoluteCPtr) -> crate::Resu
 pub(crate) fn io_ports(first: u16, last: u16, dst: &AbsoluteCPtr) -> crate::Result<()> {
     let all_ports = crate::init_thread::Slot::<crate::cap_type::IOPort>::from_index(sys::seL4_CapIOPort as usize);
     let range = Word::from(first) << u16::BITS | Word::from(last);
-    dst.mint_word(&all_ports.absolute(), crate::CapRights::all(), range)
+    dst.mint_word(&all_ports.absolute(), CapRights::all(), range)
 }

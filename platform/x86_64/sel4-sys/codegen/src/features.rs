@@ -14,6 +14,8 @@ pub enum Feature {
     PriorityAuthority,
     /// I/O port capabilities are issued for a range (10.0 and later).
     IoPortControl,
+    /// Changing the rights of a mapped frame is an invocation of its own (before 11.0).
+    PageRemap,
     /// There is a right grant-reply (11.0 and later).
     GrantReply,
     /// A thread's registers have the bases of `fs` and `gs` (11.0 and later).
@@ -26,11 +28,12 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::TaggedCapData,
         Self::ConfigurePriority,
         Self::PriorityAuthority,
         Self::IoPortControl,
+        Self::PageRemap,
         Self::GrantReply,
         Self::FsBase,
         Self::TcbFlags,
@@ -44,6 +47,7 @@ impl Feature {
             Self::ConfigurePriority => "sel4_configure_priority",
             Self::PriorityAuthority => "sel4_priority_authority",
             Self::IoPortControl => "sel4_io_port_control",
+            Self::PageRemap => "sel4_page_remap",
             Self::GrantReply => "sel4_grant_reply",
             Self::FsBase => "sel4_fs_base",
             Self::TcbFlags => "sel4_tcb_flags",
@@ -62,6 +66,7 @@ impl Feature {
             Self::ConfigurePriority => takes("seL4_TCB_Configure", "priority"),
             Self::PriorityAuthority => takes("seL4_TCB_SetPriority", "authority"),
             Self::IoPortControl => method("seL4_X86_IOPortControl_Issue").is_some(),
+            Self::PageRemap => method("seL4_X86_Page_Remap").is_some(),
             Self::GrantReply => blocks
                 .get("seL4_CapRights")
                 .is_some_and(|fields| fields.iter().any(|field| field.name == "capAllowGrantReply")),

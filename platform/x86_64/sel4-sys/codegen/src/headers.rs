@@ -65,7 +65,7 @@ pub(crate) fn bindings(dirs: &[PathBuf], conditions: &[String]) -> Result<String
         .derive_eq(true)
         .layout_tests(true)
         .allowlist_type("seL4_.*|(sel4_arch_|arch_)?invocation_label|api_object|_object|_mode_object")
-        .allowlist_var("seL4_.*|SEL4_.*|CONFIG_.*")
+        .allowlist_var("seL4_.*|SEL4_.*|CONFIG_.*|VECTOR_M(IN|AX)")
         // Up to 10.1 these are variables that the headers define by accident, for want of a `typedef`.
         .blocklist_var("seL4_.*_Msg")
         .generate()

@@ -336,11 +336,9 @@ mod tests {
         for n in sizes() {
             let (left, mut right) = (pattern(n + 1, 6), pattern(n + 1, 6));
             right[n] = !right[n];
+            let (left, right) = (left.as_ptr(), right.as_ptr());
             // SAFETY: both are long enough.
-            assert_eq!(
-                unsafe { (memcmp(left.as_ptr(), right.as_ptr(), n), bcmp(left.as_ptr(), right.as_ptr(), n)) },
-                (0, 0)
-            );
+            assert_eq!(unsafe { (memcmp(left, right, n), bcmp(left, right, n)) }, (0, 0));
         }
     }
 }

@@ -1,7 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Interrupts (manual, section "Interrupt Delivery").
 
+use core::ops::RangeInclusive;
+
 use crate::{AbsoluteCPtr, Result, Word, cap, sys};
+
+/// The vectors that interrupts may have.
+pub const IRQ_VECTORS: RangeInclusive<Word> = sys::VECTOR_MIN as Word..=sys::VECTOR_MAX as Word;
 
 /// How an I/O APIC pin says that it wants an interrupt.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -17,8 +22,7 @@ pub enum Trigger {
 impl cap::IrqControl {
     /// Makes the handler of a pin of an I/O APIC: `seL4_IRQControl_GetIOAPIC`.
     ///
-    /// `vector` is the program's choice, one for each interrupt, from 0 to 107 (`VECTOR_MAX` of the kernel's headers
-    /// and the vectors it keeps for itself).
+    /// `vector` is the program's choice of [`IRQ_VECTORS`], one for each interrupt.
     ///
     /// # Errors
     /// [`RangeError`](crate::Error::RangeError) for a controller, pin or vector that does not exist;

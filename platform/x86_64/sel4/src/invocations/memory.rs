@@ -3,7 +3,7 @@
 
 use core::ops::BitOr;
 
-use crate::{AbsoluteCPtr, Cap, CapRights, CapTypeForFrameObject, Result, Word, cap, sys};
+use crate::{AbsoluteCPtr, Cap, CapRights, CapTypeForFrameObject, Result, Word, cap, sys, version};
 
 /// How memory is cached: `seL4_X86_VMAttributes`.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -41,8 +41,10 @@ impl BitOr for VmAttributes {
 }
 
 impl<T: CapTypeForFrameObject> Cap<T> {
-    /// Maps the frame at `vaddr` of `vspace`, or changes rights and attributes where it is mapped there already:
-    /// `seL4_X86_Page_Map`. A capability maps in one place; copy it to map the frame in another.
+    /// Maps the frame at `vaddr` of `vspace`: `seL4_X86_Page_Map`.
+    ///
+    /// A capability maps in one place; copy it to map the frame in another. Where it is mapped already,
+    /// [`frame_remap`](Self::frame_remap) changes rights and attributes.
     ///
     /// # Errors
     /// [`FailedLookup`](crate::Error::FailedLookup) where a table is missing;
@@ -55,6 +57,16 @@ impl<T: CapTypeForFrameObject> Cap<T> {
         self.invoke(|ipc, cptr| {
             sys::seL4_X86_Page_Map(ipc, cptr, vspace.bits(), vaddr as Word, rights.into_word(), attrs.into_word())
         })
+    }
+
+    /// Changes the rights and attributes of a frame that this capability has mapped at `vaddr` of `vspace`:
+    /// `seL4_X86_Page_Map`, or before 11.0 `seL4_X86_Page_Remap`. The rights are at most the capability's.
+    ///
+    /// # Errors
+    /// An error where it is not mapped, or mapped elsewhere.
+    #[inline]
+    pub fn frame_remap(self, vspace: cap::VSpace, vaddr: usize, rights: CapRights, attrs: VmAttributes) -> Result<()> {
+        super::wrap(version::frame_remap(crate::ipc_buffer(), self.cptr(), vspace, vaddr, rights, attrs))
     }
 
     /// Unmaps the frame; one that is not mapped is no error: `seL4_X86_Page_Unmap`.

@@ -11,7 +11,7 @@ mod ports;
 mod tcb;
 mod untyped;
 
-pub use irq::Trigger;
+pub use irq::{IRQ_VECTORS, Trigger};
 pub use memory::VmAttributes;
 pub use untyped::MAX_RETYPE_OBJECTS;
 

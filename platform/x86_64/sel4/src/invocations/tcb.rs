@@ -10,7 +10,8 @@ impl cap::Tcb {
     /// `fault_ep` is looked up in `cspace_root` when the thread faults, and needs the rights
     /// [`CapRights::call`](crate::CapRights::call). `authority` is a thread whose maximum controlled priority is at
     /// least `priority`; kernels before 9.0 take the calling thread instead. `ipc_buffer` is where the thread sees its
-    /// buffer, a multiple of 1024, and the frame there.
+    /// buffer, a multiple of [`IPC_BUFFER_SIZE`](crate::IPC_BUFFER_SIZE), and the frame there; without one, its messages have
+    /// four words at most.
     ///
     /// # Errors
     /// [`RangeError`](crate::Error::RangeError) for a priority above the authority's;
@@ -70,7 +71,8 @@ impl cap::Tcb {
     /// Gives the thread another IPC buffer: `seL4_TCB_SetIPCBuffer`.
     ///
     /// # Errors
-    /// [`AlignmentError`](crate::Error::AlignmentError) for an address that is no multiple of 1024.
+    /// [`AlignmentError`](crate::Error::AlignmentError) for an address that is no multiple of
+    /// [`IPC_BUFFER_SIZE`](crate::IPC_BUFFER_SIZE).
     #[inline]
     pub fn tcb_set_ipc_buffer(self, address: usize, frame: cap::SmallPage) -> Result<()> {
         self.invoke(|ipc, cptr| sys::seL4_TCB_SetIPCBuffer(ipc, cptr, address as Word, frame.bits()))
