@@ -23,6 +23,8 @@ pub(crate) enum Error {
     HelperGone,
     /// The operation ran and returned something else than it must.
     WrongResult,
+    /// The host has passed no keyring.
+    NoKeyring,
     /// The assembler did not take an eBPF program.
     Assembly {
         /// The assembler's words.
@@ -46,6 +48,7 @@ impl fmt::Display for Error {
             Error::Child { status } => write!(f, "unexpected end of the child: {status:?}"),
             Error::HelperGone => write!(f, "the helper process is gone"),
             Error::WrongResult => write!(f, "wrong result"),
+            Error::NoKeyring => write!(f, "no keyring in the initramfs"),
             Error::Assembly { reason } => write!(f, "eBPF assembler: {reason}"),
             Error::Wasm(error) => write!(f, "WebAssembly runtime: {error:#}"),
         }

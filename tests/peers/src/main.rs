@@ -9,8 +9,8 @@
 //! ```text
 //! calls      a helper process that is kept: pipe, futex, seccomp strict mode
 //! processes  a process for each call, and what a fault costs
+//! pgp        the OpenPGP parser in a forked and in a seccomp helper
 //! ebpf       a program checked by the kernel
-//! parse      the OpenPGP parser in a forked and in a seccomp helper
 //! wasm       a function in a WebAssembly runtime
 //! ```
 //!
@@ -23,6 +23,7 @@ mod checksum;
 mod ebpf;
 mod error;
 mod helper;
+mod pgp;
 mod processes;
 mod rows;
 mod wasm;
@@ -30,7 +31,7 @@ mod wasm;
 use rows::Row;
 
 /// Measures the rows one after the other; each prints as soon as it is there.
-const MEASUREMENTS: [fn() -> Row; 13] = [
+const MEASUREMENTS: [fn() -> Row; 16] = [
     calls::getpid,
     calls::pipe_round_trip,
     calls::futex_round_trip,
@@ -39,6 +40,9 @@ const MEASUREMENTS: [fn() -> Row; 13] = [
     processes::spawn_call,
     processes::fork_fault,
     processes::signal_fault,
+    pgp::native,
+    pgp::forked,
+    pgp::confined,
     ebpf::null,
     ebpf::checksum_1k,
     checksum::native_1k,
