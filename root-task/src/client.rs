@@ -235,11 +235,12 @@ impl Client {
     ) -> Result<(), LoadError> {
         let (cspace, untyped, vspace) = (machine.cspace, self.block.slot(), self.vspace());
         let attributes = VmAttributes::default();
+        // The largest first: objects are aligned to their size, and the block has no room for gaps.
+        let cnode_blueprint = ObjectBlueprint::CNode { size_bits: usize::from(CNODE_BITS) };
+        retype(cspace, untyped, cnode_blueprint, self.at(CNODE), 1)?;
         retype(cspace, untyped, ObjectBlueprint::VSPACE, self.at(VSPACE), 1)?;
         retype(cspace, untyped, ObjectBlueprint::PDPT, self.at(PDPT), 1)?;
         retype(cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, self.at(DIRECTORIES), 2)?;
-        let cnode_blueprint = ObjectBlueprint::CNode { size_bits: usize::from(CNODE_BITS) };
-        retype(cspace, untyped, cnode_blueprint, self.at(CNODE), 1)?;
         self.pool.assign(vspace)?;
         self.at(PDPT).cap::<cap_type::PDPT>().pdpt_map(vspace, 0, attributes)?;
         for (place, address) in [(0, 0), (1, INPUT_BASE)] {

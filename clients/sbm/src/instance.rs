@@ -4,7 +4,7 @@
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
-    limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET},
+    limits::{CLIENT_SANDBOX_SLOTS, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET},
 };
 
 use crate::{
@@ -236,6 +236,10 @@ impl Instance {
             client: rt::env().map(),
         };
         map.region_of(address)
+    }
+
+    pub(crate) fn endpoint_slot(&self) -> u64 {
+        CLIENT_SANDBOX_SLOTS + u64::from(self.handle.index())
     }
 
     /// `sbm_destroy`.

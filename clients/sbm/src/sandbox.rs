@@ -103,6 +103,13 @@ impl Sbm {
         Ok(())
     }
 
+    /// Returns the slot, in this client's CSpace, of the capability to call the sandbox: for measurements and tests of
+    /// the system itself.
+    #[must_use]
+    pub fn endpoint_slot(&self) -> u64 {
+        self.instance.endpoint_slot()
+    }
+
     /// Returns the bytes of an input buffer, to be filled between calls. Of another sandbox's buffer: none.
     pub fn input(&mut self, buffer: InputBuffer) -> &mut [u8] {
         self.instance.own.get_mut(buffer.0).map_or(&mut [], buffer::bytes)

@@ -1,0 +1,63 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The clock and the rows: rdtsc around an operation, the spread of many runs.
+
+use core::arch::asm;
+
+use sbm::println;
+
+/// Most runs of one row.
+const MAX_RUNS: usize = 2000;
+
+/// Reads the time-stamp counter: under `-icount shift=0` it counts guest instructions.
+#[expect(unsafe_code, reason = "an instruction without a safe form")]
+pub(crate) fn now() -> u64 {
+    let (high, low): (u32, u32);
+    // SAFETY: reads a counter. Nothing is moved across it, as it may touch memory for all the compiler knows.
+    unsafe { asm!("rdtsc", out("eax") low, out("edx") high, options(nostack)) };
+    u64::from(high) << 32 | u64::from(low)
+}
+
+/// The runs of one row.
+pub(crate) struct Runs {
+    ticks: [u32; MAX_RUNS],
+    count: usize,
+}
+
+impl Runs {
+    pub(crate) const fn new() -> Self {
+        Self { ticks: [0; MAX_RUNS], count: 0 }
+    }
+
+    /// Adds a run that took from `start` until now.
+    pub(crate) fn add(&mut self, start: u64) {
+        self.push(now() - start);
+    }
+
+    fn push(&mut self, ticks: u64) {
+        if let Some(slot) = self.ticks.get_mut(self.count) {
+            *slot = u32::try_from(ticks).unwrap_or(u32::MAX);
+            self.count += 1;
+        }
+    }
+
+    /// Prints the row and begins the next one.
+    pub(crate) fn print(&mut self, name: &str) {
+        let ticks = &mut self.ticks[..self.count];
+        ticks.sort_unstable();
+        let at = |part: usize| ticks.get((ticks.len() * part / 100).min(ticks.len().saturating_sub(1)));
+        if let (Some(min), Some(median), Some(p99)) = (ticks.first(), at(50), at(99)) {
+            println!(
+                "bench {{\"name\":\"{name}\",\"unit\":\"guest instructions\",\"count\":{},\"min\":{min},\"median\":{median},\"p99\":{p99}}}",
+                self.count
+            );
+        }
+        self.count = 0;
+    }
+}
+
+/// Prints a row of one value.
+pub(crate) fn single(name: &str, unit: &str, value: u64) {
+    println!(
+        "bench {{\"name\":\"{name}\",\"unit\":\"{unit}\",\"count\":1,\"min\":{value},\"median\":{value},\"p99\":{value}}}"
+    );
+}
