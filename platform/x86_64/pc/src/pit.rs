@@ -65,7 +65,8 @@ impl<P: Ports> Pit<P> {
         self.ports.out8(CHANNEL_0, high)
     }
 
-    /// Stops a shot: its interrupt does not come, if it has not come yet. The mode alone, without a count, does that.
+    /// Stops a shot: sets the mode, without a count. A PC's timer then waits for one; QEMU's goes on counting the last
+    /// one, so the interrupt may still come.
     ///
     /// # Errors
     /// When the ports may not be used.

@@ -4,7 +4,8 @@
 //! ```text
 //!   PIT channel 0 --> I/O APIC 0, pin 2 --> interrupt handler --> notification
 //! ```
-//! The kernel masks an interrupt when it delivers it; [`Timer::ack`] lets the next one through.
+//! The kernel masks an interrupt when it delivers it; [`Timer::ack`] lets the next one through. A signal says that a
+//! shot may be over, not which: one that was replaced or stopped may have been on its way already.
 
 use core::time::Duration;
 
@@ -34,7 +35,7 @@ impl<P: Ports> Timer<P> {
     /// ACPI tables need not be read for it.
     pub const IRQ: IrqPin = IrqPin { ioapic: 0, pin: 2, trigger: sel4::Trigger::EdgeHigh };
 
-    /// Joins the PIT and the handler of [`Self::IRQ`]. A shot that something before left running is stopped.
+    /// Joins the PIT and the handler of [`Self::IRQ`]. What the firmware left running is stopped.
     ///
     /// # Errors
     /// When the notification is none. Ports that may not be used show at the first shot.
@@ -57,7 +58,7 @@ impl<P: Ports> Timer<P> {
         Ok(ticks.duration())
     }
 
-    /// Stops a shot. Its signal may have been sent already.
+    /// Stops a shot. Its signal may come all the same; see [`Pit::stop`].
     ///
     /// # Errors
     /// When the ports may not be used.
