@@ -72,6 +72,13 @@ pub(crate) struct KernelOptions {
     pub(crate) kernel_config: Option<KernelConfig>,
 }
 
+impl KernelOptions {
+    /// Returns the configuration of the default kernel.
+    pub(crate) fn kernel_config(&self) -> KernelConfig {
+        self.kernel_config.unwrap_or(KernelConfig::Release)
+    }
+}
+
 #[derive(Clone, Debug, Args)]
 pub(crate) struct MachineOptions {
     /// Memory of the machine, in MiB

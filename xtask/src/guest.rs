@@ -12,7 +12,6 @@ use std::process::Command;
 
 use crate::archive;
 use crate::failure::Failure;
-use crate::host::{Host, Need};
 use crate::kernel::Kernel;
 use crate::ui::Step;
 use crate::workspace::{CargoError, Client, GUEST_TARGET, Workspace, run_cargo};
@@ -66,8 +65,7 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Builds everything that runs on `kernel`, which may still be compiling.
-    pub(crate) fn build(workspace: &Workspace, host: &Host, kernel: &Kernel) -> Result<Self, Failure> {
-        host.require(&[Need::Guest, Need::Image])?;
+    pub(crate) fn build(workspace: &Workspace, kernel: &Kernel) -> Result<Self, Failure> {
         let clients = workspace.clients();
         if clients.is_empty() {
             return Err(GuestError::NoClients.into());

@@ -91,6 +91,7 @@ const TOOLS: &[Tool] = &[
     tool(Need::Guest, Sign::Command("gcc"), "gcc"),
     tool(Need::Guest, Sign::LibClang, "libclang1-14"),
     tool(Need::Image, Sign::Command("objcopy"), "binutils"),
+    tool(Need::Image, Sign::Command("addr2line"), "binutils"),
     tool(Need::Qemu, Sign::Command("qemu-system-x86_64"), "qemu-system-x86"),
     tool(Need::Iso, Sign::Command("grub-mkrescue"), "grub-common"),
     tool(Need::Iso, Sign::File("/usr/lib/grub/i386-pc/multiboot.mod"), "grub-pc-bin"),

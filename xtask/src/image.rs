@@ -56,11 +56,22 @@ pub(crate) struct Image {
 }
 
 impl Image {
+    /// Makes sure that the host has what building and `further` needs, at once, so that packages are installed once.
+    pub(crate) fn require(
+        workspace: &Workspace,
+        host: &Host,
+        options: &KernelOptions,
+        further: &[Need],
+    ) -> Result<(), Failure> {
+        let needs = [Kernel::needs(workspace, options)?, &[Need::Guest, Need::Image], further].concat();
+        host.require(&needs).map_err(Failure::from)
+    }
+
     /// Builds everything and converts it.
     pub(crate) fn build(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<Self, Failure> {
-        host.require(&[Need::Image])?;
+        Self::require(workspace, host, options, &[])?;
         let kernel = Kernel::choose(workspace, host, options)?;
-        let guest = Guest::build(workspace, host, &kernel)?;
+        let guest = Guest::build(workspace, &kernel)?;
         let prefix = kernel.finish()?;
         let kernel = guest.folder.join("image/kernel.elf");
         let root_task = guest.folder.join("image/root-task.elf");
@@ -110,6 +121,7 @@ pub(crate) fn build_verb(workspace: &Workspace, host: &Host, options: &KernelOpt
 
 /// Runs the verb that also writes an ISO.
 pub(crate) fn image_verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
+    Image::require(workspace, host, options, &[Need::Iso])?;
     let image = Image::build(workspace, host, options)?;
     let iso = image.iso(host)?;
     println!("qemu-system-x86_64 -kernel {} -initrd {}", image.kernel.display(), image.root_task.display());

@@ -48,17 +48,21 @@ impl Kernel {
                 }
                 Ok(Self { name: folder_name(&selection), selection, under_way: None })
             }
-            (None, config) => Self::default_kernel(workspace, host, config.unwrap_or(KernelConfig::Release)),
+            (None, _) => Self::default_kernel(workspace, host, options.kernel_config()),
         }
     }
 
+    /// Returns what the host needs to build the kernel that [`Kernel::choose`] would choose: nothing if it is there.
+    pub(crate) fn needs(workspace: &Workspace, options: &KernelOptions) -> Result<&'static [Need], Failure> {
+        let installed = Selection::from_environment()?.is_some();
+        let is_current = installed || default_build(workspace, options.kernel_config()).is_current()?;
+        Ok(if is_current { &[] } else { &[Need::Kernel] })
+    }
+
     fn default_kernel(workspace: &Workspace, host: &Host, config: KernelConfig) -> Result<Self, Failure> {
-        let name = format!("{KERNEL_VERSION}-{}", config.name());
-        let config_file = workspace.root().join(format!("platform/x86_64/kernel/{}.config", config.name()));
-        let prefix = workspace.target().join("sel4").join(&name);
-        let jobs = thread::available_parallelism().map_or(1, usize::from);
-        let build = Build::new(&config_file, &prefix, jobs);
-        let mut kernel = Self { name, selection: Selection::prefix(&prefix), under_way: None };
+        let build = default_build(workspace, config);
+        let name = default_name(config);
+        let mut kernel = Self { name, selection: Selection::prefix(build.prefix()), under_way: None };
         if !build.is_current()? {
             host.require(&[Need::Kernel])?;
             let step = Step::start(format!("building seL4 {}", kernel.name));
@@ -92,6 +96,18 @@ impl Kernel {
         }
         Ok(Prefix::inspect(self.selection)?)
     }
+}
+
+fn default_name(config: KernelConfig) -> String {
+    format!("{KERNEL_VERSION}-{}", config.name())
+}
+
+/// Describes the default kernel in a configuration.
+fn default_build(workspace: &Workspace, config: KernelConfig) -> Build {
+    let config_file = workspace.root().join(format!("platform/x86_64/kernel/{}.config", config.name()));
+    let prefix = workspace.target().join("sel4").join(default_name(config));
+    let jobs = thread::available_parallelism().map_or(1, usize::from);
+    Build::new(&config_file, &prefix, jobs)
 }
 
 /// Runs the verb that builds or checks a kernel.

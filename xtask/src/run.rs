@@ -57,7 +57,8 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
     check_program(workspace, options)?;
     let mut items = program_items(options);
     items.extend(input_items(&options.input)?);
-    host.require(&[Need::Qemu])?;
+    let further: &[_] = if options.iso { &[Need::Qemu, Need::Iso] } else { &[Need::Qemu] };
+    Image::require(workspace, host, &options.kernel, further)?;
 
     let image = Image::build(workspace, host, &options.kernel)?;
     let mut machine = Machine::new(&options.machine);
@@ -72,7 +73,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
         eprintln!("waiting for gdb; type: {}", qemu::gdb_line(&image, client.map(|(_, path)| path.as_path())));
     }
     let seconds = if options.gdb { 0 } else { options.timeout };
-    let mut symbols = Symbols::new(&image.guest, workspace.root());
+    let symbols = Symbols::new(&image.guest, workspace.root());
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
     let ending = machine.run(&image, timeout, |line| {
         let mut line = ui::printable(line);

@@ -6,16 +6,14 @@
 
 use std::collections::HashMap;
 use std::path::{Path, PathBuf};
-
-use addr2line::Loader;
+use std::process::{Command, Stdio};
 
 use crate::guest::{Guest, ROOT_TASK};
 
-/// The programs of a guest, opened when one is first asked for.
+/// The programs of a guest.
 pub(crate) struct Symbols {
     root: PathBuf,
     files: HashMap<String, PathBuf>,
-    open: HashMap<String, Option<Loader>>,
 }
 
 impl Symbols {
@@ -23,54 +21,56 @@ impl Symbols {
     pub(crate) fn new(guest: &Guest, root: &Path) -> Self {
         let clients = guest.clients.iter().map(|(client, path)| (client.program.clone(), path.clone()));
         let root_task = (ROOT_TASK.to_owned(), guest.root_task.clone());
-        Self { root: root.to_owned(), files: clients.chain([root_task]).collect(), open: HashMap::new() }
+        Self { root: root.to_owned(), files: clients.chain([root_task]).collect() }
     }
 
     /// Appends function and line to a line that reports an address.
-    pub(crate) fn annotate(&mut self, line: &mut String) {
+    pub(crate) fn annotate(&self, line: &mut String) {
         if let Some((program, address)) = report(line)
-            && let Some(place) = self.place(program, address)
+            && let Some(file) = self.files.get(program)
+            && let Some(place) = self.place(&frames(file, address))
         {
             line.push_str(&place);
         }
     }
 
-    fn place(&mut self, program: &str, address: u64) -> Option<String> {
-        if !self.open.contains_key(program) {
-            let loader = self.files.get(program).and_then(|path| Loader::new(path).ok());
-            self.open.insert(program.to_owned(), loader);
-        }
-        let loader = self.open.get(program)?.as_ref()?;
-        let mut frames = Vec::new();
-        let mut iterator = loader.find_frames(address).ok()?;
-        while let Ok(Some(frame)) = iterator.next() {
-            let name =
-                frame.function.as_ref().and_then(|function| function.demangle().ok().map(|name| name.into_owned()));
-            let location = frame.location.as_ref();
-            let file = location.and_then(|location| location.file).unwrap_or("?").to_owned();
-            frames.push(Frame { name, file, line: location.and_then(|location| location.line) });
-        }
-        if frames.is_empty() {
-            return loader.find_symbol(address).map(|name| format!(" at {name}"));
-        }
-        self.tell(&frames)
-    }
-
     /// Describes the innermost frame of ours: where a library's inlined code was called from says more.
-    fn tell(&self, frames: &[Frame]) -> Option<String> {
+    fn place(&self, frames: &[Frame]) -> Option<String> {
+        let frame = frames.iter().find(|frame| Path::new(&frame.place).starts_with(&self.root)).or(frames.first())?;
         let root = self.root.to_string_lossy();
-        let frame = frames.iter().find(|frame| frame.file.starts_with(&*root)).or(frames.first())?;
-        let file = frame.file.strip_prefix(&*root).map_or(frame.file.as_str(), |rest| rest.trim_start_matches('/'));
-        let name = frame.name.as_deref().unwrap_or("?");
-        let line = frame.line.map(|line| format!(":{line}")).unwrap_or_default();
-        Some(format!(" at {} ({file}{line})", without_hash(name)))
+        let place = frame.place.strip_prefix(&*root).map_or(frame.place.as_str(), |rest| rest.trim_start_matches('/'));
+        Some(format!(" at {} ({place})", without_hash(&frame.function)))
     }
 }
 
+/// One function that an address lies in; inlined functions make several of them.
+#[derive(Clone, Debug, PartialEq, Eq)]
 struct Frame {
-    name: Option<String>,
-    file: String,
-    line: Option<u32>,
+    function: String,
+    /// File and line.
+    place: String,
+}
+
+/// Asks addr2line of the binutils, which are needed for objcopy anyway, for the frames at an address, innermost first.
+fn frames(file: &Path, address: u64) -> Vec<Frame> {
+    let mut command = Command::new("addr2line");
+    command.args(["--functions", "--inlines", "--demangle", "--exe"]).arg(file).arg(format!("{address:#x}"));
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.map(|output| parse_frames(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
+}
+
+/// Reads pairs of lines: a function, and its file and line. What is not known is a question mark.
+fn parse_frames(text: &str) -> Vec<Frame> {
+    let lines: Vec<_> = text.lines().collect();
+    let frame = |pair: &[&str]| match pair {
+        ["??", _] => None,
+        [function, place] => {
+            let place = place.split(" (discriminator").next().unwrap_or(place);
+            Some(Frame { function: (*function).to_owned(), place: place.to_owned() })
+        }
+        _ => None,
+    };
+    lines.chunks(2).filter_map(frame).collect()
 }
 
 /// Finds program and address in a report.
@@ -118,10 +118,16 @@ mod tests {
 
     #[test]
     fn the_innermost_frame_of_ours_is_told() {
-        let symbols = Symbols { root: "/work".into(), files: HashMap::new(), open: HashMap::new() };
-        let frame = |name: &str, file: &str| Frame { name: Some(name.into()), file: file.into(), line: Some(3) };
-        let frames = [frame("core::ptr::read", "/rustc/core/ptr.rs"), frame("hello::main", "/work/clients/hello.rs")];
-        assert_eq!(symbols.tell(&frames).as_deref(), Some(" at hello::main (clients/hello.rs:3)"));
-        assert_eq!(symbols.tell(&frames[..1]).as_deref(), Some(" at core::ptr::read (/rustc/core/ptr.rs:3)"));
+        let symbols = Symbols { root: "/work".into(), files: HashMap::new() };
+        let frames =
+            parse_frames("core::ptr::read\n/rustc/core/ptr.rs:9 (discriminator 2)\nhello::main\n/work/a/b.rs:3\n");
+        assert_eq!(symbols.place(&frames).as_deref(), Some(" at hello::main (a/b.rs:3)"));
+        assert_eq!(symbols.place(&frames[..1]).as_deref(), Some(" at core::ptr::read (/rustc/core/ptr.rs:9)"));
+    }
+
+    #[test]
+    fn an_address_without_function_has_no_place() {
+        let symbols = Symbols { root: "/work".into(), files: HashMap::new() };
+        assert_eq!(symbols.place(&parse_frames("??\n??:0\n")), None);
     }
 }

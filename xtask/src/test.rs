@@ -92,7 +92,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     let chosen: Vec<_> = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow)).collect();
     let needs_image = is_chosen(FAILURES, false) || !chosen.is_empty();
     if needs_image {
-        host.require(&[Need::Qemu])?;
+        Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     }
     if is_chosen(HOST, false) {
         tally.add(host::run(workspace)?);

@@ -17,7 +17,7 @@ use crate::workspace::Workspace;
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions, suite: &str) -> Result<Tally, Failure> {
     let mut machine = Machine::new(&options.machine);
     machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: suite.to_owned() }];
-    let mut symbols = Symbols::new(&image.guest, workspace.root());
+    let symbols = Symbols::new(&image.guest, workspace.root());
     let mut tally = Tally::default();
     let timeout = Some(Duration::from_secs(options.timeout));
     let ending = machine.run(image, timeout, |line| {

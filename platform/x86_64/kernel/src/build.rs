@@ -11,12 +11,10 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sha2::{Digest, Sha256};
-
 use crate::install::{self, Headers, InstallError};
 use crate::kconfig::{Kconfig, KconfigError};
 use crate::options::{Options, OptionsError};
-use crate::source::{SOURCE_SHA256, SourceError, SourcePackage};
+use crate::source::{SOURCE_SHA256, SourceError, SourcePackage, sha256};
 
 /// The version of the default kernel.
 pub const KERNEL_VERSION: &str = "5.0.0";
@@ -201,12 +199,7 @@ impl Build {
     fn stamp(&self) -> Result<String, BuildError> {
         let config = fs::read(&self.config_file)
             .map_err(|cause| BuildError::Folder { path: self.config_file.clone(), cause })?;
-        let mut hash = Sha256::new();
-        for part in [RECIPE.as_bytes(), SOURCE_SHA256.as_bytes(), &config] {
-            hash.update(part);
-            hash.update([0]);
-        }
-        Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect())
+        Ok(sha256(&[RECIPE.as_bytes(), b"\0", SOURCE_SHA256.as_bytes(), b"\0", &config]))
     }
 
     fn has_stamp(&self, name: &str, stamp: &str) -> bool {

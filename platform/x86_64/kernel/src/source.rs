@@ -10,7 +10,6 @@ use std::io::{self, Read};
 use std::path::{Component, Path, PathBuf};
 
 use flate2::read::GzDecoder;
-use sha2::{Digest, Sha256};
 
 /// The name of the package that carries the source.
 pub const SOURCE_PACKAGE: &str = "sel4-sys";
@@ -110,7 +109,7 @@ impl SourcePackage {
         File::open(path)
             .and_then(|mut file| file.read_to_end(&mut bytes))
             .map_err(|cause| SourceError::PackageUnreadable { path: path.to_owned(), cause })?;
-        let found: String = Sha256::digest(&bytes).iter().map(|byte| format!("{byte:02x}")).collect();
+        let found = sha256(&[&bytes]);
         if found == SOURCE_SHA256 {
             Ok(Self { bytes })
         } else {
@@ -139,6 +138,13 @@ impl SourcePackage {
         };
         unpack().map_err(|cause| SourceError::Unpack { path: destination.to_owned(), cause })
     }
+}
+
+/// Returns the SHA-256 checksum of some parts, one after the other, in hexadecimal.
+pub(crate) fn sha256(parts: &[&[u8]]) -> String {
+    let mut hash = hmac_sha256::Hash::new();
+    parts.iter().for_each(|part| hash.update(part));
+    hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 /// Returns where a file of the package lies in the kernel's source, if it belongs to it.
@@ -184,6 +190,12 @@ mod tests {
 
     const LOCK: &str = "version = 4\n\n[[package]]\nname = \"sel4-sys\"\nversion = \"0.0.28\"\nsource = \"registry\"\n\
                         checksum = \"abc\"\n\n[[package]]\nname = \"sel4-sys\"\nversion = \"0.1.0\"\n";
+
+    #[test]
+    fn the_checksum_is_the_standard_one() {
+        let expected = "ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad";
+        assert_eq!(sha256(&[b"a", b"bc"]), expected);
+    }
 
     #[test]
     fn the_pinned_package_is_found_in_the_lock_file() {
