@@ -78,3 +78,17 @@ impl Feature {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::Feature;
+
+    #[test]
+    fn the_documentation_lists_every_feature() {
+        let text = include_str!("../../../../../docs/kernel-versions.md");
+        for feature in Feature::ALL {
+            assert!(text.contains(&format!("| `{}` |", feature.cfg())), "{feature:?}");
+        }
+        assert_eq!(text.matches("| `sel4_").count(), Feature::ALL.len(), "a row too many");
+    }
+}

@@ -51,7 +51,8 @@ impl<T: CapTypeForFrameObject> Cap<T> {
     /// [`DeleteFirst`](crate::Error::DeleteFirst) where something else is mapped there;
     /// [`InvalidArgument`](crate::Error::InvalidArgument) for an address beyond the user's half;
     /// [`AlignmentError`](crate::Error::AlignmentError) for one that is no multiple of the frame's size;
-    /// [`IllegalOperation`](crate::Error::IllegalOperation) where the capability maps elsewhere.
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) or, before 11.0,
+    /// [`InvalidCapability`](crate::Error::InvalidCapability) where the capability maps elsewhere.
     #[inline]
     pub fn frame_map(self, vspace: cap::VSpace, vaddr: usize, rights: CapRights, attrs: VmAttributes) -> Result<()> {
         self.invoke(|ipc, cptr| {
