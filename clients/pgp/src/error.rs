@@ -122,7 +122,9 @@ const RAW_SCRATCH_FULL: u8 = 0xf1;
 const RAW_INPUT_TOO_LARGE: u8 = 0xf2;
 
 impl ParseError {
-    /// Packs the error into one word, never 0: the kind in bits 32 to 39, its number in bits 0 to 31.
+    /// Packs the error into one word: the kind in bits 32 to 39, its number in bits 0 to 31.
+    ///
+    /// The word is 2^32 at least, so that one word can tell either a 32-bit result or an error.
     pub const fn to_raw(self) -> u64 {
         let (kind, value) = match self {
             Self::Refused { reason, offset } => (reason as u8, offset),
@@ -210,7 +212,7 @@ mod tests {
 
     #[test]
     fn raw_forms_that_mean_nothing_are_refused() {
-        for raw in [0, 1, 22 << 32, 0xef << 32, (0xf2 << 32) | 1, 0xf3 << 32, 1 << 40, u64::MAX] {
+        for raw in [0, 1, u64::from(u32::MAX), 22 << 32, 0xef << 32, (0xf2 << 32) | 1, 0xf3 << 32, 1 << 40, u64::MAX] {
             assert_eq!(ParseError::from_raw(raw), None, "{raw:#x}");
         }
     }
