@@ -8,7 +8,7 @@
 
 use core::{fmt, hash::Hash, marker::PhantomData};
 
-use crate::{CPtr, CPtrBits};
+use crate::{CPtr, CPtrBits, FrameObjectType};
 
 /// A capability of type `T` in the CSpace of the thread that uses it.
 #[derive(Copy, Clone, Eq, PartialEq, Ord, PartialOrd, Hash)]
@@ -70,7 +70,10 @@ pub trait CapType: Copy + Eq + Ord + Hash {
 }
 
 /// Marks a type of frame capability: what can be mapped as memory.
-pub trait CapTypeForFrameObject: CapType {}
+pub trait CapTypeForFrameObject: CapType {
+    /// The frame, or the largest where it may be of any size.
+    const FRAME_OBJECT_TYPE: FrameObjectType;
+}
 
 macro_rules! cap_types {
     ($( $(#[$doc:meta])* $name:ident ),* $(,)?) => {
@@ -150,6 +153,14 @@ cap_types! {
     Unspecified,
 }
 
-impl CapTypeForFrameObject for cap_type::SmallPage {}
-impl CapTypeForFrameObject for cap_type::LargePage {}
-impl CapTypeForFrameObject for cap_type::UnspecifiedPage {}
+impl CapTypeForFrameObject for cap_type::SmallPage {
+    const FRAME_OBJECT_TYPE: FrameObjectType = FrameObjectType::SmallPage;
+}
+
+impl CapTypeForFrameObject for cap_type::LargePage {
+    const FRAME_OBJECT_TYPE: FrameObjectType = FrameObjectType::LargePage;
+}
+
+impl CapTypeForFrameObject for cap_type::UnspecifiedPage {
+    const FRAME_OBJECT_TYPE: FrameObjectType = FrameObjectType::LargePage;
+}

@@ -45,7 +45,7 @@ pub use capability::{Cap, CapType, CapTypeForFrameObject, cap, cap_type};
 pub use cptr::{AbsoluteCPtr, CPtr, CPtrBits, CPtrWithDepth, HasCPtrWithDepth, WORD_SIZE};
 pub use error::{Error, Result};
 pub use fault::{CapFault, Fault, UnknownSyscall, UserException, VmFault};
-pub use invocations::{IRQ_VECTORS, MAX_RETYPE_OBJECTS, Trigger, VmAttributes};
+pub use invocations::{IRQ_VECTORS, MAX_RETYPE_OBJECTS, Trigger, USER_TOP, VmAttributes};
 pub use ipc_buffer::{IPC_BUFFER_SIZE, IpcBuffer, NUM_EXTRA_CAPS, ipc_buffer, set_ipc_buffer};
 pub use message_info::{MessageInfo, MessageInfoBuilder};
 pub use object::{

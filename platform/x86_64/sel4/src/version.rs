@@ -5,7 +5,10 @@
 //! interface files contain (`sel4-sys` looks, and tells by `cfg`), never by a version number. `docs/kernel-versions.md`
 //! lists the differences.
 
-use crate::{AbsoluteCPtr, CNodeCapData, CPtr, CapRights, IpcBuffer, VmAttributes, Word, cap, sys};
+use crate::{
+    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, FrameObjectType, IpcBuffer, TranslationTableObjectType, VmAttributes,
+    Word, cap, sys,
+};
 
 /// What an invocation returns from `sel4-sys`: the label of the error.
 type Raw<T> = Result<T, Word>;
@@ -23,6 +26,14 @@ pub(crate) const BADGE_BITS: u32 = Word::BITS;
 /// Number of bits of a page fault's address. No header tells: the kernels that cut it (before 8.0) are those that tag
 /// capability data.
 pub(crate) const VM_FAULT_ADDR_BITS: u32 = if cfg!(sel4_tagged_cap_data) { u32::BITS } else { Word::BITS };
+
+/// End of the addresses of user programs: the lower half but its last page, whence a system call would return to an
+/// address that the processor does not take.
+pub(crate) const USER_TOP: usize =
+    (1 << (TranslationTableObjectType::PML4.span_bits() - 1)) - FrameObjectType::GRANULE.bytes();
+
+#[cfg(sel4_user_top)]
+const _: () = assert!(USER_TOP as Word == sys::seL4_UserTop as Word);
 
 /// Encodes the right grant-reply.
 #[cfg(sel4_grant_reply)]

@@ -22,13 +22,15 @@ pub enum Feature {
     FsBase,
     /// Threads have flags (14.0 and later).
     TcbFlags,
+    /// The headers say where the addresses of user programs end (11.0 and later).
+    UserTop,
     /// The kernel prints for user programs (a matter of configuration).
     DebugPutChar,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::TaggedCapData,
         Self::ConfigurePriority,
         Self::PriorityAuthority,
@@ -37,6 +39,7 @@ impl Feature {
         Self::GrantReply,
         Self::FsBase,
         Self::TcbFlags,
+        Self::UserTop,
         Self::DebugPutChar,
     ];
 
@@ -51,6 +54,7 @@ impl Feature {
             Self::GrantReply => "sel4_grant_reply",
             Self::FsBase => "sel4_fs_base",
             Self::TcbFlags => "sel4_tcb_flags",
+            Self::UserTop => "sel4_user_top",
             Self::DebugPutChar => "sel4_debug_put_char",
         }
     }
@@ -74,6 +78,7 @@ impl Feature {
                 .members("seL4_UserContext")
                 .is_some_and(|mut members| members.any(|member| member == "fs_base")),
             Self::TcbFlags => method("seL4_TCB_SetFlags").is_some(),
+            Self::UserTop => bindings.has_constant("seL4_UserTop"),
             Self::DebugPutChar => bindings.has_constant("seL4_SysDebugPutChar"),
         }
     }

@@ -3,7 +3,20 @@
 
 use core::ops::BitOr;
 
-use crate::{AbsoluteCPtr, Cap, CapRights, CapTypeForFrameObject, Result, Word, cap, sys, version};
+use crate::{
+    AbsoluteCPtr, Cap, CapRights, CapTypeForFrameObject, Error, FrameObjectType, Result, Word, cap, sys, version,
+};
+
+/// End of the addresses that can be mapped: `seL4_UserTop`.
+///
+/// Kernels before 11.0 take higher ones, so this crate refuses them on every kernel.
+pub const USER_TOP: usize = version::USER_TOP;
+
+/// Refuses addresses of which `bytes` do not lie below [`USER_TOP`].
+#[inline]
+const fn check(vaddr: usize, bytes: usize) -> Result<()> {
+    if vaddr > USER_TOP - bytes { Err(Error::InvalidArgument) } else { Ok(()) }
+}
 
 /// How memory is cached: `seL4_X86_VMAttributes`.
 #[derive(Debug, Copy, Clone, PartialEq, Eq)]
@@ -43,18 +56,20 @@ impl BitOr for VmAttributes {
 impl<T: CapTypeForFrameObject> Cap<T> {
     /// Maps the frame at `vaddr` of `vspace`: `seL4_X86_Page_Map`.
     ///
-    /// A capability maps in one place; copy it to map the frame in another. Where it is mapped already,
+    /// What another capability maps there is replaced without a word by kernels from 10.1 on, and refused with
+    /// [`DeleteFirst`](crate::Error::DeleteFirst) before: the caller has to know what is mapped. A capability maps in one
+    /// place; copy it to map the frame in another. Where it is mapped already,
     /// [`frame_remap`](Self::frame_remap) changes rights and attributes.
     ///
     /// # Errors
     /// [`FailedLookup`](crate::Error::FailedLookup) where a table is missing;
-    /// [`DeleteFirst`](crate::Error::DeleteFirst) where something else is mapped there;
-    /// [`InvalidArgument`](crate::Error::InvalidArgument) for an address beyond the user's half;
+    /// [`InvalidArgument`](crate::Error::InvalidArgument) where the frame does not end at or below [`USER_TOP`];
     /// [`AlignmentError`](crate::Error::AlignmentError) for one that is no multiple of the frame's size;
     /// [`InvalidArgument`](crate::Error::InvalidArgument) or, before 11.0,
     /// [`InvalidCapability`](crate::Error::InvalidCapability) where the capability maps elsewhere.
     #[inline]
     pub fn frame_map(self, vspace: cap::VSpace, vaddr: usize, rights: CapRights, attrs: VmAttributes) -> Result<()> {
+        check(vaddr, T::FRAME_OBJECT_TYPE.bytes())?;
         self.invoke(|ipc, cptr| {
             sys::seL4_X86_Page_Map(ipc, cptr, vspace.bits(), vaddr as Word, rights.into_word(), attrs.into_word())
         })
@@ -67,6 +82,7 @@ impl<T: CapTypeForFrameObject> Cap<T> {
     /// An error where it is not mapped, or mapped elsewhere.
     #[inline]
     pub fn frame_remap(self, vspace: cap::VSpace, vaddr: usize, rights: CapRights, attrs: VmAttributes) -> Result<()> {
+        check(vaddr, T::FRAME_OBJECT_TYPE.bytes())?;
         super::wrap(version::frame_remap(crate::ipc_buffer(), self.cptr(), vspace, vaddr, rights, attrs))
     }
 
@@ -97,9 +113,11 @@ macro_rules! tables {
                 ///
                 /// # Errors
                 /// [`FailedLookup`](crate::Error::FailedLookup) where the table above is missing;
-                /// [`DeleteFirst`](crate::Error::DeleteFirst) where one is mapped there.
+                /// [`DeleteFirst`](crate::Error::DeleteFirst) where one is mapped there;
+                /// [`InvalidArgument`](crate::Error::InvalidArgument) beyond [`USER_TOP`].
                 #[inline]
                 pub fn $map(self, vspace: cap::VSpace, vaddr: usize, attrs: VmAttributes) -> Result<()> {
+                    check(vaddr, FrameObjectType::GRANULE.bytes())?;
                     self.invoke(|ipc, cptr| sys::$sys_map(ipc, cptr, vspace.bits(), vaddr as Word, attrs.into_word()))
                 }
 

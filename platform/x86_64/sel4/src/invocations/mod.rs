@@ -12,7 +12,7 @@ mod tcb;
 mod untyped;
 
 pub use irq::{IRQ_VECTORS, Trigger};
-pub use memory::VmAttributes;
+pub use memory::{USER_TOP, VmAttributes};
 pub use untyped::MAX_RETYPE_OBJECTS;
 
 use crate::{Cap, CapType, Error, Result, Word, ipc_buffer, sys};
