@@ -5,7 +5,8 @@ use core::ops::RangeInclusive;
 
 use crate::{AbsoluteCPtr, Result, Word, cap, sys};
 
-/// The vectors that interrupts may have.
+/// The vectors that the headers name for interrupts. Kernels keep the last two for themselves and answer
+/// [`RangeError`](crate::Error::RangeError) to them, so take them from the start.
 pub const IRQ_VECTORS: RangeInclusive<Word> = sys::VECTOR_MIN as Word..=sys::VECTOR_MAX as Word;
 
 /// How an I/O APIC pin says that it wants an interrupt.
