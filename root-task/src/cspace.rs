@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The root task's capability space: the kernel's CNode, and a large one beside it.
+//! The root task's capability space: one large CNode of our own.
 //!
-//! ```text
-//!   top (4 slots) ── 0 ── the kernel's initial CNode: capability pointers below 2^32, as the kernel gave them
-//!                 └─ 1 ── 2^18 slots of our own: capability pointers 2^32 + slot
-//! ```
-//!
-//! Without it the number of sandboxes would depend on how the kernel was configured (`KernelRootCNodeSizeBits`).
+//! The kernel's initial CNode has as many slots as its configuration says (`KernelRootCNodeSizeBits`), which is too few
+//! for thousands of sandboxes. So the root task makes one of 2^18, copies what it needs to the same slots there, and
+//! moves in. It is one level deep: every invocation looks its capabilities up, and pays for each level.
 
 use sel4::{
     AbsoluteCPtr, BootInfoPtr, CNodeCapData, CPtr, Cap, CapRights, CapType, Error, ObjectBlueprint, cap, cap_type,
@@ -18,11 +15,11 @@ pub(crate) const SLOT_BITS: u8 = 18;
 /// Slots of our own.
 pub(crate) const SLOTS: usize = 1 << SLOT_BITS;
 
-/// Bits of a capability pointer that the kernel's CNode or ours resolves, with its guard.
-const LOW_BITS: u8 = 32;
-const TOP_BITS: u8 = 2;
-/// A slot takes 32 bytes (manual, 3.1).
-const SLOT_BYTES_BITS: u8 = 5;
+/// Slots that the kernel filled, or could have; ours begin after them.
+pub(crate) const FIRST_SLOT: u32 = 32;
+
+/// Slot of the kernel's initial CNode.
+const INITIAL: Slot = Slot(FIRST_SLOT - 8);
 
 /// A slot of our own CNode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,7 +28,7 @@ pub(crate) struct Slot(pub(crate) u32);
 impl Slot {
     /// Returns the capability in the slot, whatever it is by then.
     pub(crate) const fn cap<T: CapType>(self) -> Cap<T> {
-        Cap::from_bits(1 << LOW_BITS | self.0 as u64)
+        Cap::from_bits(self.0 as u64)
     }
 
     /// Returns the slot that many places on.
@@ -47,22 +44,43 @@ pub(crate) struct CSpace {
 }
 
 impl CSpace {
-    /// Makes our CNode out of boot memory and moves into the space that holds it. Returns also which untypeds it took.
-    pub(crate) fn new(bootinfo: &BootInfoPtr) -> Result<(Self, [usize; 2]), Error> {
-        let free = bootinfo.empty().start();
-        let cnode = make(bootinfo, SLOT_BITS, free, None)?;
-        let top = make(bootinfo, TOP_BITS, free + 1, Some(cnode))?;
-        let at = |index: usize| init_thread::Slot::<cap_type::CNode>::from_index(index);
-        let put = |index: u64, source: &AbsoluteCPtr, guard: u8| {
-            let target = at(free + 1).cap().absolute_cptr_from_bits_with_depth(index, TOP_BITS);
-            target.mint_cnode(source, CapRights::all(), CNodeCapData::skip(guard))
-        };
-        let initial_bits = u8::try_from(bootinfo.init_cnode_size_bits()).unwrap_or(LOW_BITS);
-        put(0, &slot::CNODE.absolute(), LOW_BITS - initial_bits)?;
-        put(1, &at(free).absolute(), LOW_BITS - SLOT_BITS)?;
-        let guard = CNodeCapData::skip(64 - LOW_BITS - TOP_BITS);
-        slot::TCB.cap().tcb_set_space(CPtr::NULL, at(free + 1).cap(), guard, slot::VSPACE.cap())?;
-        Ok((Self { cnode: at(free).cap() }, [cnode, top]))
+    /// Makes our CNode out of boot memory and moves into it. Returns also which untyped it took.
+    ///
+    /// `ports` are capabilities in the initial CNode that are wanted later: they are moved to the last of the slots
+    /// before [`FIRST_SLOT`], in order.
+    pub(crate) fn new(bootinfo: &BootInfoPtr, ports: &[init_thread::Slot]) -> Result<(Self, usize), Error> {
+        let at = init_thread::Slot::<cap_type::CNode>::from_index(bootinfo.empty().end() - 1);
+        let taken = make(bootinfo, at.index())?;
+        let ours = Self { cnode: at.cap() };
+        #[expect(clippy::cast_possible_truncation, reason = "the kernel's slots are few")]
+        let same = |slot: &init_thread::Slot| ours.path(Slot(slot.index() as u32));
+        // These two are still used below, from where they are.
+        for slot in [slot::TCB.upcast(), slot::VSPACE.upcast()] {
+            same(&slot).copy(&slot.absolute(), CapRights::all())?;
+        }
+        // Moved, since the kernel does not copy all of them.
+        for slot in [slot::IRQ_CONTROL.upcast(), slot::ASID_CONTROL.upcast(), slot::ASID_POOL.upcast()] {
+            same(&slot).move_(&slot.absolute())?;
+        }
+        for (number, port) in (0..).zip(ports) {
+            ours.path(Self::port_slot(number)).move_(&port.absolute())?;
+        }
+        // The initial CNode stays within reach, for what is still to be moved out of it.
+        ours.path(INITIAL).copy(&slot::CNODE.absolute(), CapRights::all())?;
+        same(&slot::CNODE.upcast()).copy(&at.absolute(), CapRights::all())?;
+        let guard = CNodeCapData::skip(64 - SLOT_BITS);
+        slot::TCB.cap().tcb_set_space(CPtr::NULL, at.cap(), guard, slot::VSPACE.cap())?;
+        Ok((Self { cnode: slot::CNODE.cap() }, taken))
+    }
+
+    /// Returns the kernel's initial CNode.
+    pub(crate) const fn initial() -> cap::CNode {
+        INITIAL.cap()
+    }
+
+    /// Returns where port capability `number` is after the move.
+    pub(crate) const fn port_slot(number: u32) -> Slot {
+        Slot(FIRST_SLOT - 1 - number)
     }
 
     /// Returns the path to a slot, for operations on the CNode.
@@ -76,17 +94,16 @@ impl CSpace {
     }
 }
 
-/// Makes a CNode in slot `index` of the initial one, out of the smallest untyped that holds it: the kernel clears a
+/// Makes our CNode in slot `index` of the initial one, out of the smallest untyped that holds it: the kernel clears a
 /// block whole before its first use. Returns which untyped that is.
-fn make(bootinfo: &BootInfoPtr, bits: u8, index: usize, taken: Option<usize>) -> Result<usize, Error> {
-    let fits = |untyped: &sel4::UntypedDesc| {
-        !untyped.is_device && untyped.size_bits >= usize::from(bits + SLOT_BYTES_BITS)
-    };
+fn make(bootinfo: &BootInfoPtr, index: usize) -> Result<usize, Error> {
+    let blueprint = ObjectBlueprint::CNode { size_bits: usize::from(SLOT_BITS) };
+    let fits =
+        |untyped: &sel4::UntypedDesc| !untyped.is_device && untyped.size_bits >= blueprint.physical_size_bits();
     let list = bootinfo.untyped_list().enumerate();
-    let found = list.filter(|(at, untyped)| fits(untyped) && Some(*at) != taken).min_by_key(|(_, it)| it.size_bits);
+    let found = list.filter(|(_, untyped)| fits(untyped)).min_by_key(|(_, untyped)| untyped.size_bits);
     let (at, _) = found.ok_or(Error::NotEnoughMemory)?;
     let untyped = init_thread::Slot::<cap_type::Untyped>::from_index(bootinfo.untyped().start() + at);
-    let blueprint = ObjectBlueprint::CNode { size_bits: usize::from(bits) };
     untyped.cap().untyped_retype(&blueprint, &slot::CNODE.cap().absolute_cptr_for_self(), index, 1)?;
     Ok(at)
 }

@@ -57,17 +57,17 @@ const PANIC: u8 = 0x12;
 
 #[root_task(stack_size = 128 * 1024)]
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
-    let mut devices = Devices::new(bootinfo);
-    let console = Console::start(devices.ports(Serial::<cap::IOPort>::PORTS)?);
+    let ports = ports(bootinfo)?;
+    let (cspace, taken) = CSpace::new(bootinfo, &ports)?;
+    let console = Console::start(CSpace::port_slot(0).cap());
     sel4_root_task::set_printer(|text| Console.write(text.as_bytes()));
-    devices.ports(DebugExit::<cap::IOPort>::PORTS)?;
     sel4_root_task::set_exit(exit);
-    let fw_cfg = devices.ports(FwCfg::<cap::IOPort>::PORTS)?;
 
     let Some(Tables { memory, arenas, server, clients, texts }) = Tables::take() else {
         return Err(Error::IllegalOperation);
     };
-    let machine = boot(bootinfo, memory, console)?;
+    memory.take(cspace, bootinfo, taken, CSpace::initial())?;
+    let machine = boot(cspace, memory, console)?;
     machine::fill_arenas(arenas)?;
     println!(
         "root-task: seL4, {} MiB of memory, {} programs",
@@ -77,7 +77,7 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let endpoint = machine.endpoint.cap();
     let world = World { machine, arenas, clients };
     let mut service = Service { server, world, endpoint };
-    let input = match HostInput::read(&mut service.world.machine, fw_cfg, texts) {
+    let input = match HostInput::read(&mut service.world.machine, CSpace::port_slot(2).cap(), texts) {
         Ok(input) => input,
         Err(error) => {
             println!("root-task: the host's input cannot be read: {error:?}; give fewer or smaller files, or more memory");
@@ -110,10 +110,8 @@ impl Tables {
     }
 }
 
-/// Takes over the machine from the kernel.
-fn boot(bootinfo: &BootInfoPtr, memory: &'static mut Memory, console: Console) -> Result<Machine, Error> {
-    let (cspace, taken) = CSpace::new(bootinfo)?;
-    memory.take(cspace, bootinfo, taken)?;
+/// Makes what the root task needs for itself.
+fn boot(cspace: CSpace, memory: &'static mut Memory, console: Console) -> Result<Machine, Error> {
     let (untyped, slots) = memory
         .block_and_slots(cspace, 1 << ObjectBlueprint::Endpoint.physical_size_bits(), 1)
         .map_err(|_| Error::NotEnoughMemory)?;
@@ -187,34 +185,17 @@ fn exit(how: Exit) -> ! {
         Exit::Failure => FAILURE,
         Exit::Panic => PANIC,
     };
-    DebugExit::new(Devices::debug_exit()).exit(value, || init_thread::suspend_self())
+    DebugExit::new(CSpace::port_slot(1).cap()).exit(value, || init_thread::suspend_self())
 }
 
-/// Hands out I/O ports, each range once; the capabilities lie in the kernel's initial CNode.
-struct Devices {
-    next: usize,
-}
-
-/// Places from the end of the initial CNode's free slots, which nobody else uses.
-static DEBUG_EXIT: core::sync::atomic::AtomicUsize = core::sync::atomic::AtomicUsize::new(0);
-
-impl Devices {
-    /// Slots for devices: after the two that the CSpace takes.
-    fn new(bootinfo: &BootInfoPtr) -> Self {
-        Self { next: bootinfo.empty().start() + 2 }
+/// Takes the I/O ports of the serial line, the debug exit and fw_cfg, in that order.
+fn ports(bootinfo: &BootInfoPtr) -> Result<[init_thread::Slot; 3], Error> {
+    type Port = cap::IOPort;
+    let ranges = [Serial::<Port>::PORTS, DebugExit::<Port>::PORTS, FwCfg::<Port>::PORTS];
+    let first = bootinfo.empty().start();
+    let slots = [first, first + 1, first + 2].map(init_thread::Slot::from_index);
+    for (ports, slot) in ranges.into_iter().zip(slots) {
+        init_thread::io_ports(*ports.start(), *ports.end(), slot)?;
     }
-
-    fn ports(&mut self, ports: core::ops::RangeInclusive<u16>) -> Result<cap::IOPort, Error> {
-        let slot = init_thread::Slot::from_index(self.next);
-        self.next += 1;
-        if ports == DebugExit::<cap::IOPort>::PORTS {
-            DEBUG_EXIT.store(slot.index(), core::sync::atomic::Ordering::Relaxed);
-        }
-        init_thread::io_ports(*ports.start(), *ports.end(), slot)
-    }
-
-    fn debug_exit() -> cap::IOPort {
-        let index = DEBUG_EXIT.load(core::sync::atomic::Ordering::Relaxed);
-        init_thread::Slot::<sel4::cap_type::IOPort>::from_index(index).cap()
-    }
+    Ok(slots)
 }

@@ -3,9 +3,9 @@
 
 use sbm_objects::{Block, BlockId, Buddy, Kind, Ranges, SizeBits, Span, Splitter};
 use sbm_server::Exhausted;
-use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap_type, init_thread};
+use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, cap_type};
 
-use crate::cspace::{CSpace, SLOTS, Slot};
+use crate::cspace::{CSpace, FIRST_SLOT, SLOTS, Slot};
 
 /// Blocks, split ones and halves counted: 4,096 sandboxes and what clients take, twice.
 const NODES: usize = 24_576;
@@ -34,17 +34,19 @@ impl Memory {
         Self { blocks: Buddy::new(), slots: Ranges::new() }
     }
 
-    /// Takes over the boot memory, but for the untypeds at `taken`, and all slots but the first, which stays empty.
-    pub(crate) fn take(&mut self, cspace: CSpace, bootinfo: &BootInfoPtr, taken: [usize; 2]) -> Result<(), Error> {
+    /// Takes over the boot memory, but for the untyped at `taken`, and all slots but those before [`FIRST_SLOT`].
+    ///
+    /// The untypeds lie in the initial CNode, whose capability is in slot `initial`.
+    pub(crate) fn take(&mut self, cspace: CSpace, bootinfo: &BootInfoPtr, taken: usize, initial: cap::CNode) -> Result<(), Error> {
         #[expect(clippy::cast_possible_truncation, reason = "2^18")]
-        self.slots.fill(1..SLOTS as u32).map_err(|_| Error::RangeError)?;
+        self.slots.fill(FIRST_SLOT..SLOTS as u32).map_err(|_| Error::RangeError)?;
         for (index, untyped) in bootinfo.untyped_list().enumerate() {
             let size = u8::try_from(untyped.size_bits).ok().and_then(SizeBits::new);
-            let (Some(size), false) = (size, taken.contains(&index)) else { continue };
+            let (Some(size), false) = (size, index == taken) else { continue };
             let kind = if untyped.is_device { Kind::Device } else { Kind::Memory };
             let Ok(span) = self.slots.alloc(SizeBits::ONE) else { return Err(Error::NotEnoughMemory) };
-            let boot = init_thread::Slot::<cap_type::Untyped>::from_index(bootinfo.untyped().start() + index);
-            cspace.path(Slot(span.first)).move_(&boot.absolute())?;
+            let boot = (bootinfo.untyped().start() + index) as u64;
+            cspace.path(Slot(span.first)).move_(&initial.absolute_cptr_from_bits_with_depth(boot, 64))?;
             // What overlaps or does not fit the table stays unused: there is nothing else to do with it.
             let _ = self.blocks.add_root(untyped.paddr as u64, size, kind, span.first);
         }

@@ -19,11 +19,8 @@ use crate::workspace::{CargoError, Client, GUEST_TARGET, Workspace, run_cargo};
 /// The package, and the program, of the root task.
 pub(crate) const ROOT_TASK: &str = "root-task";
 
-/// How guest programs are compiled and linked.
-///
-/// One read-only segment with code and constants starts on a 2 MiB boundary, so that it can be mapped with large frames
-/// and shared with sandboxes; the writable segment starts in the next 2 MiB, on pages of its own. The linker is the one
-/// that comes with the pinned compiler, which makes the layout the same on every host.
+/// How guest programs are compiled and linked, beside their [layout](LAYOUT). The linker is the one that comes with the
+/// pinned compiler, which makes the layout the same on every host.
 const FLAGS: &[&str] = &[
     "-Crelocation-model=static",
     "-Crelro-level=off",
@@ -32,9 +29,11 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=-static",
     "-Clink-arg=-no-pie",
     "-Clink-arg=-fuse-ld=lld",
-    "-Clink-arg=-Wl,--image-base=0x200000,--no-rosegment,-z,max-page-size=0x200000,-z,noseparate-code",
-    "-Clink-arg=-Wl,--build-id=none",
+    "-Clink-arg=-Wl,-z,max-page-size=0x1000,-z,norelro,--build-id=none",
 ];
+
+/// The linker script of guest programs.
+const LAYOUT: &str = "clients/sbm/guest.ld";
 
 /// Why the guest's programs cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -110,7 +109,8 @@ pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Comma
     let mut cargo = workspace.cargo();
     cargo.arg(verb).args(["--target", GUEST_TARGET, "--target-dir"]).arg(&folder);
     // Takes precedence over RUSTFLAGS and configuration files, so that the host's flags do not reach the guest.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", FLAGS.join("\u{1f}"));
+    let layout = format!("-Clink-arg=-Wl,-T,{}", workspace.root().join(LAYOUT).display());
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", [FLAGS, &[&layout]].concat().join("\u{1f}"));
     cargo.envs(environment(workspace, kernel));
     cargo
 }

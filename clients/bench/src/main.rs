@@ -10,6 +10,7 @@ mod calls;
 mod clock;
 mod faults;
 mod life;
+mod profile;
 
 use sbm::{Env, Error, Sbm, println};
 
@@ -37,6 +38,9 @@ fn main(env: &'static Env) -> u8 {
 }
 
 fn run(env: &'static Env) -> Result<(), Error> {
+    if let Some(name) = env.arguments().iter().find_map(|argument| argument.strip_prefix("profile:")) {
+        return profile::run(name);
+    }
     let mut first = Sbm::builder().report(false).build()?;
     first.call(|| (), ())?;
     single("boot_to_first_call", "guest instructions", now());

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! One operation between two functions at which a debugger can stop, to log what it executes.
+//!
+//! `docs/performance.md` says how. An argument `profile:NAME` runs the operation of that name a few times, the last one
+//! between [`profile_begin`] and [`profile_end`].
+
+use sbm::{Error, Sbm, println};
+
+const TIMES: usize = 4;
+
+#[expect(unsafe_code, reason = "a name that a debugger finds")]
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn profile_begin() {
+    core::hint::black_box(());
+}
+
+#[expect(unsafe_code, reason = "a name that a debugger finds")]
+#[unsafe(no_mangle)]
+#[inline(never)]
+extern "C" fn profile_end() {
+    core::hint::black_box(());
+}
+
+fn fault() {
+    crate::faults::read_null();
+}
+
+fn build() -> Result<Sbm, Error> {
+    Sbm::builder().report(false).room_in(1, 8192).room_out(2, 8192).build()
+}
+
+pub(crate) fn run(name: &str) -> Result<(), Error> {
+    let mut sbm = Sbm::builder().report(false).build()?;
+    for time in 0..TIMES {
+        let last = time == TIMES - 1;
+        let begin = || if last { profile_begin() };
+        let end = || if last { profile_end() };
+        match name {
+            "null" => {
+                begin();
+                sbm.call(|| (), ())?;
+                end();
+            }
+            "fault" => {
+                begin();
+                let _ = sbm.call(fault, ());
+                end();
+                sbm.reset()?;
+                sbm.call(|| (), ())?;
+            }
+            "init" => {
+                // Those before stay alive: each is made anew.
+                begin();
+                let made = build()?;
+                end();
+                core::mem::forget(made);
+            }
+            "destroy" => {
+                // Spares of other shapes stand in the way of keeping this one.
+                let others: [Result<Sbm, Error>; 4] =
+                    core::array::from_fn(|pages| Sbm::builder().stack((pages + 30) * 4096).build());
+                drop(others);
+                let made = build()?;
+                begin();
+                drop(made);
+                end();
+            }
+            "warm" => {
+                let made = build()?;
+                drop(made);
+                begin();
+                build()?.call(|| (), ())?;
+                end();
+            }
+            _ => println!("bench: there is nothing to profile by the name {name}"),
+        }
+    }
+    Ok(())
+}
