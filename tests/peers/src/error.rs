@@ -25,6 +25,8 @@ pub(crate) enum Error {
     WrongResult,
     /// The host has passed no keyring.
     NoKeyring,
+    /// The parser does not read the keyring to its end.
+    Keyring(sbm_pgp::ParseError),
     /// The assembler did not take an eBPF program.
     Assembly {
         /// The assembler's words.
@@ -49,6 +51,7 @@ impl fmt::Display for Error {
             Error::HelperGone => write!(f, "the helper process is gone"),
             Error::WrongResult => write!(f, "wrong result"),
             Error::NoKeyring => write!(f, "no keyring in the initramfs"),
+            Error::Keyring(error) => write!(f, "keyring refused: {error}"),
             Error::Assembly { reason } => write!(f, "eBPF assembler: {reason}"),
             Error::Wasm(error) => write!(f, "WebAssembly runtime: {error:#}"),
         }

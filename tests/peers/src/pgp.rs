@@ -85,14 +85,13 @@ impl Job {
     /// Reads and parses the keyring.
     ///
     /// # Errors
-    /// Returns [`Error::NoKeyring`], or [`Error::WrongResult`] when the parser refuses it: only the cost of one that is
+    /// Returns [`Error::NoKeyring`], or [`Error::Keyring`] when the parser refuses it: only the cost of one that is
     /// read to its end means something.
     fn new() -> Result<Job, Error> {
         let keyring = fs::read(KEYRING).map_err(|_| Error::NoKeyring)?;
         let mut scratch = vec![0; scratch_bound(keyring.len())];
         let mut expected = vec![0; capacity_bound(keyring.len())];
-        let used =
-            parse_keyring(&keyring, &mut scratch, &mut expected, Options::default()).map_err(|_| Error::WrongResult)?;
+        let used = parse_keyring(&keyring, &mut scratch, &mut expected, Options::default()).map_err(Error::Keyring)?;
         expected.truncate(used as usize);
         expected.shrink_to_fit();
         Ok(Job { keyring, scratch, expected })
