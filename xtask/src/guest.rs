@@ -1,11 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Builds the programs of the guest: the clients, their archive, and the root task that carries it.
 //!
-//! What is built on one kernel lies in a folder of its own, so that changing between kernels builds nothing anew. The
-//! unstripped programs stay where cargo puts them, for symbols; what goes into the image has no debug information.
+//! ```text
+//!   target/guest/cargo/           cargo's own, for all kernels
+//!   target/guest/<kernel>/
+//!       programs/                 with debug information, for symbols
+//!       stripped/, clients.tar    what the root task carries
+//!       image/                    what boots
+//! ```
 
-use std::ffi::OsString;
 use std::fs;
+use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
@@ -32,7 +37,7 @@ const FLAGS: &[&str] = &[
     "-Clink-arg=-Wl,-z,max-page-size=0x1000,-z,norelro,--build-id=none",
 ];
 
-/// The linker script of guest programs.
+/// The linker script of guest programs, relative to the checkout.
 const LAYOUT: &str = "clients/sbm/guest.ld";
 
 /// Why the guest's programs cannot be built.
@@ -69,71 +74,101 @@ impl Guest {
         if clients.is_empty() {
             return Err(GuestError::NoClients.into());
         }
-        let folder = workspace.target().join("guest").join(kernel.name());
-        let programs = folder.join(GUEST_TARGET).join("release");
+        let folder = folder(workspace, kernel);
+        let built = cargo_folder(workspace).join(GUEST_TARGET).join("release");
+        let programs = folder.join("programs");
 
         let step = Step::maybe("building the clients");
-        let mut cargo = cargo(workspace, kernel, "build");
-        cargo.arg("--release");
+        let mut cargo = cargo(workspace, kernel, "build")?;
         for client in &clients {
             cargo.arg("--package").arg(workspace.package_spec(&client.package));
         }
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "a client", cause })?;
         let mut stripped = Vec::new();
         for client in &clients {
-            let copy = folder.join("stripped").join(&client.program);
-            convert(&programs.join(&client.program), &copy, &["--strip-all"])?;
+            let (program, copy) = (programs.join(&client.program), folder.join("stripped").join(&client.program));
+            keep(&built.join(&client.program), &program)?;
+            convert(&program, &copy, &["--strip-all"])?;
             stripped.push((client.program.clone(), copy));
         }
-        let archive = archive_path(&folder);
-        archive::write(&stripped, &archive)?;
+        archive::write(&stripped, &archive_path(workspace, kernel))?;
         step.done();
 
         let step = Step::maybe("building the root task");
-        let mut cargo = self::cargo(workspace, kernel, "build");
-        cargo.args(["--release", "--package"]).arg(workspace.package_spec(ROOT_TASK));
+        let mut cargo = self::cargo(workspace, kernel, "build")?;
+        cargo.arg("--package").arg(workspace.package_spec(ROOT_TASK));
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "the root task", cause })?;
+        let root_task = programs.join(ROOT_TASK);
+        keep(&built.join(ROOT_TASK), &root_task)?;
         step.done();
 
         let with_path = |client: Client| {
             let path = programs.join(&client.program);
             (client, path)
         };
-        Ok(Self { root_task: programs.join(ROOT_TASK), clients: clients.into_iter().map(with_path).collect(), folder })
+        Ok(Self { root_task, clients: clients.into_iter().map(with_path).collect(), folder })
     }
 }
 
-/// Prepares a call of cargo for the guest: its target, flags, kernel and archive.
-pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Command {
-    let folder = workspace.target().join("guest").join(kernel.name());
-    let mut cargo = workspace.cargo();
-    cargo.arg(verb).args(["--target", GUEST_TARGET, "--target-dir"]).arg(&folder);
-    // Takes precedence over RUSTFLAGS and configuration files, so that the host's flags do not reach the guest.
-    let layout = format!("-Clink-arg=-Wl,-T,{}", workspace.root().join(LAYOUT).display());
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", [FLAGS, &[&layout]].concat().join("\u{1f}"));
-    cargo.envs(environment(workspace, kernel));
-    cargo
+/// Returns the folder for what is made for one kernel.
+fn folder(workspace: &Workspace, kernel: &Kernel) -> PathBuf {
+    workspace.target().join("guest").join(kernel.name())
 }
 
-/// Returns the variables that the build scripts and the root task read.
-fn environment(workspace: &Workspace, kernel: &Kernel) -> Vec<(&'static str, OsString)> {
-    let archive = archive_path(&workspace.target().join("guest").join(kernel.name()));
-    let mut variables = kernel.environment();
-    variables.push(("SBM_ARCHIVE", archive.into_os_string()));
-    variables
+/// Returns cargo's folder for the guest.
+fn cargo_folder(workspace: &Workspace) -> PathBuf {
+    workspace.target().join("guest/cargo")
+}
+
+/// Prepares a call of cargo for the guest: its target, profile, flags, kernel and archive.
+pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
+    let mut cargo = workspace.cargo();
+    cargo.args([verb, "--release", "--target", GUEST_TARGET, "--target-dir"]).arg(cargo_folder(workspace));
+    // Takes precedence over RUSTFLAGS and configuration files, so that the host's flags do not reach the guest.
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, kernel)?.join("\u{1f}"));
+    cargo.envs(kernel.environment()).env("SBM_ARCHIVE", archive_path(workspace, kernel));
+    Ok(cargo)
+}
+
+/// Returns the compiler's flags.
+///
+/// Cargo keeps what it built with different flags apart. So the kernel and the layout are among them: changing between
+/// kernels builds nothing twice, and another layout links everything anew.
+fn flags(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<String>, GuestError> {
+    let path = workspace.root().join(LAYOUT);
+    let layout = fs::read(&path).map_err(|cause| GuestError::File { path: path.clone(), cause })?;
+    let mut hasher = DefaultHasher::new();
+    (kernel.name(), layout).hash(&mut hasher);
+    let mut flags: Vec<_> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
+    flags.push(format!("-Clink-arg=-Wl,-T,{}", path.display()));
+    flags.push(format!("--cfg=guest_build=\"{:x}\"", hasher.finish()));
+    Ok(flags)
 }
 
 /// Returns where the archive of clients lies.
-pub(crate) fn archive_path(folder: &Path) -> PathBuf {
-    folder.join("clients.tar")
+pub(crate) fn archive_path(workspace: &Workspace, kernel: &Kernel) -> PathBuf {
+    folder(workspace, kernel).join("clients.tar")
+}
+
+/// Copies a program that cargo built, unless the copy is there and younger.
+fn keep(from: &Path, to: &Path) -> Result<(), GuestError> {
+    let failed = |cause| GuestError::File { path: to.to_owned(), cause };
+    if is_younger(to, from) {
+        return Ok(());
+    }
+    fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(failed)?;
+    fs::copy(from, to).map(drop).map_err(failed)
+}
+
+/// Tells whether a file was made after its source was.
+pub(crate) fn is_younger(file: &Path, source: &Path) -> bool {
+    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
+    matches!((modified(file), modified(source)), (Ok(file), Ok(source)) if file > source)
 }
 
 /// Converts an ELF file with objcopy, unless the result is there and younger.
 pub(crate) fn convert(from: &Path, to: &Path, arguments: &[&str]) -> Result<(), GuestError> {
-    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
-    if let (Ok(source), Ok(result)) = (modified(from), modified(to))
-        && source < result
-    {
+    if is_younger(to, from) {
         return Ok(());
     }
     let folder = to.parent().unwrap_or(Path::new("."));

@@ -83,7 +83,7 @@ impl Image {
     /// Writes an ISO with the image, unless it is there and younger, and returns its path.
     pub(crate) fn iso(&self, host: &Host) -> Result<PathBuf, Failure> {
         let iso = self.guest.folder.join("image/sbm.iso");
-        if is_younger(&iso, &[&self.kernel, &self.root_task]) {
+        if [&self.kernel, &self.root_task].iter().all(|source| guest::is_younger(&iso, source)) {
             return Ok(iso);
         }
         host.require(&[Need::Iso])?;
@@ -127,10 +127,4 @@ pub(crate) fn image_verb(workspace: &Workspace, host: &Host, options: &KernelOpt
     println!("qemu-system-x86_64 -kernel {} -initrd {}", image.kernel.display(), image.root_task.display());
     println!("{}", iso.display());
     Ok(())
-}
-
-fn is_younger(file: &Path, sources: &[&Path]) -> bool {
-    let modified = |path: &Path| fs::metadata(path).and_then(|data| data.modified());
-    let Ok(time) = modified(file) else { return false };
-    sources.iter().all(|source| modified(source).is_ok_and(|source| source < time))
 }

@@ -83,8 +83,8 @@ const CASES: &[Case] = &[
         report: &["program=root-task", " ip=0x", " at root_task::", ".rs:"],
     },
     Case {
-        name: "a_guest_that_hangs_is_ended",
-        arguments: &["run", "hello", "--item", "opt/sbm/test=hang", "--timeout", "5"],
+        name: "a_client_that_hangs_is_ended",
+        arguments: &["run", "hostile", "--timeout", "5", "--", "hang"],
         variable: None,
         error: &["after 5 s", "--timeout"],
         report: &[],
