@@ -57,6 +57,7 @@ const PANIC: u8 = 0x12;
 
 #[root_task(stack_size = 128 * 1024)]
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
+    let t0: u64; unsafe { let (h, l): (u32, u32); core::arch::asm!("rdtsc", out("eax") l, out("edx") h); t0 = u64::from(h) << 32 | u64::from(l); }
     let ports = ports(bootinfo)?;
     let (cspace, taken) = CSpace::new(bootinfo, &ports)?;
     let console = Console::start(CSpace::port_slot(0).cap());
@@ -84,6 +85,7 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
             sel4_root_task::exit(Exit::Failure)
         }
     };
+    println!("T0 {t0}");
     let started = start_clients(&mut service, &input);
     let all_well = service.run();
     sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })

@@ -2,7 +2,7 @@
 //! The kernel objects of a sandbox: made out of one untyped block, gone with one revoke.
 //!
 //! ```text
-//!   block:  PML4  PDPT  PD  PT..  frames (arguments, stack, buffers)  TCB  CNode  endpoint
+//!   block:  endpoint  CNode  TCB (one page) | PT..  frames (arguments, stack, buffers)  PD  PDPT  PML4
 //!   slots:  PML4  PDPT  PD  TCB  CNode  endpoint | code frames, copied | PT.. | frames.. | frames for the client, copied
 //! ```
 //!
@@ -65,11 +65,13 @@ pub(crate) struct Objects {
     code_frames: u8,
     arguments: u32,
     /// Paging structures below the first page directory.
-    tables: Vec<Table, MAX_TABLES>,
+    tables: Tables,
     /// Which pool the address-space id is of.
     pool: AsidPool,
     extras: Vec<Extra, { MAX_GROWTHS + MAX_MAPPINGS }>,
 }
+
+type Tables = Vec<Table, MAX_TABLES>;
 
 /// A paging structure, by what it covers.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -142,12 +144,9 @@ impl Machine {
         #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
         let tables = layout.regions().len() as u32;
         let frames = layout.memory_pages();
-        let small = (1 << ObjectBlueprint::Tcb.physical_size_bits())
-            + (32 << SANDBOX_CNODE_BITS)
-            + (1 << ObjectBlueprint::Endpoint.physical_size_bits());
         let pool = self.asids.reserve(&mut self.memory, self.cspace)?;
-        let count = CODE + u32::from(client.code_frames()) + tables + frames + shared_pages(layout);
-        let taken = self.memory.block_and_slots(self.cspace, u64::from((3 + tables + frames) * PAGE) + small, count);
+        let slots = CODE + u32::from(client.code_frames()) + tables + frames + shared_pages(layout);
+        let taken = self.memory.block_and_slots(self.cspace, u64::from((4 + tables + frames) * PAGE), slots);
         let (untyped, slots) = match taken {
             Ok(taken) => taken,
             Err(Exhausted) => {
@@ -160,7 +159,7 @@ impl Machine {
             slots,
             code_frames: client.code_frames(),
             arguments: layout.arguments().map_or(0, |pages| pages.address),
-            tables: Vec::new(),
+            tables: Tables::new(),
             pool,
             extras: Vec::new(),
         };
@@ -184,9 +183,16 @@ impl Machine {
     ) -> Result<(), Error> {
         let cspace = self.cspace;
         let untyped = objects.untyped.slot();
-        retype(cspace, untyped, ObjectBlueprint::VSPACE, objects.slot(PML4), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::PDPT, objects.slot(PDPT), 1)?;
+        // The kernel deletes what was made last first. With the address space gone, the rest needs no unmapping.
+        retype(cspace, untyped, ObjectBlueprint::Endpoint, objects.slot(ENDPOINT), 1)?;
+        let cnode = ObjectBlueprint::CNode { size_bits: usize::from(SANDBOX_CNODE_BITS) };
+        retype(cspace, untyped, cnode, objects.slot(CNODE), 1)?;
+        retype(cspace, untyped, ObjectBlueprint::Tcb, objects.slot(TCB), 1)?;
+        let first = objects.slot(CODE + u32::from(objects.code_frames));
+        let tables = self.make_span(objects, layout, untyped, first)?;
         retype(cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, objects.slot(DIRECTORY), 1)?;
+        retype(cspace, untyped, ObjectBlueprint::PDPT, objects.slot(PDPT), 1)?;
+        retype(cspace, untyped, ObjectBlueprint::VSPACE, objects.slot(PML4), 1)?;
         let vspace = objects.vspace();
         objects.pool.assign(vspace)?;
         objects.slot(PDPT).cap::<cap_type::PDPT>().pdpt_map(vspace, 0, VmAttributes::default())?;
@@ -199,12 +205,7 @@ impl Machine {
             let page = copy.cap::<cap_type::LargePage>();
             page.frame_map(vspace, address as usize, CapRights::read_only(), VmAttributes::default())?;
         }
-        let first = objects.slot(CODE + u32::from(objects.code_frames));
-        self.fill_span(client, layout, objects, untyped, first)?;
-        retype(cspace, untyped, ObjectBlueprint::Tcb, objects.slot(TCB), 1)?;
-        let cnode = ObjectBlueprint::CNode { size_bits: usize::from(SANDBOX_CNODE_BITS) };
-        retype(cspace, untyped, cnode, objects.slot(CNODE), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::Endpoint, objects.slot(ENDPOINT), 1)?;
+        self.map_span(client, layout, objects, &tables, first)?;
         let endpoint = cspace.path(objects.slot(ENDPOINT));
         let cnode = objects.slot(CNODE).cap::<cap_type::CNode>();
         let inside = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, SANDBOX_CNODE_BITS);
@@ -223,22 +224,28 @@ impl Machine {
         )
     }
 
-    /// Makes the page tables and frames of `layout` and maps them on both sides. Slots from `first` on: tables, frames,
-    /// copies for the client.
-    fn fill_span(
+    /// Makes the paging structures that `layout` lacks, and its frames, in slots from `first` on. Returns the former.
+    fn make_span(&self, objects: &Objects, layout: &Layout, untyped: Slot, first: Slot) -> Result<Tables, Error> {
+        let tables = self.make_tables(objects, layout.regions(), untyped, first)?;
+        let frames = first.plus(count(&tables));
+        retype(self.cspace, untyped, ObjectBlueprint::SMALL_PAGE, frames, layout.memory_pages())?;
+        Ok(tables)
+    }
+
+    /// Maps what [`make_span`](Self::make_span) made, on both sides. After it in the slots: copies for the client.
+    fn map_span(
         &self,
         client: &Client,
         layout: &Layout,
         objects: &mut Objects,
-        untyped: Slot,
+        tables: &Tables,
         first: Slot,
     ) -> Result<(), Error> {
         let cspace = self.cspace;
         let vspace = objects.vspace();
-        let mut next = self.cover_regions(objects, layout.regions(), untyped, first)?;
-        let frames = layout.memory_pages();
-        retype(cspace, untyped, ObjectBlueprint::SMALL_PAGE, next, frames)?;
-        let mut copy = next.plus(frames);
+        map_tables(objects, tables, first)?;
+        let mut next = first.plus(count(tables));
+        let mut copy = next.plus(layout.memory_pages());
         for (pages, access, shared) in runs(layout) {
             for page in 0..u32::from(pages.count) {
                 let address = (pages.address + page * PAGE) as usize;
@@ -256,36 +263,24 @@ impl Machine {
         Ok(())
     }
 
-    /// Makes and maps the paging structures that `regions` lack; returns the slot after them.
-    fn cover_regions(
+    /// Makes the paging structures that `regions` lack, in slots from `first` on.
+    fn make_tables(
         &self,
-        objects: &mut Objects,
+        objects: &Objects,
         regions: Range<u32>,
         untyped: Slot,
         first: Slot,
-    ) -> Result<Slot, Error> {
-        let mut next = first;
-        let vspace = objects.vspace();
-        for table in Table::of(regions) {
-            if objects.tables.contains(&table) {
-                continue;
-            }
-            match table {
-                Table::Directory(gib) => {
-                    retype(self.cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, next, 1)?;
-                    let directory = next.cap::<cap_type::PageDirectory>();
-                    directory.page_directory_map(vspace, usize::from(gib) << GIB_BITS, VmAttributes::default())?;
-                }
-                Table::Page(region) => {
-                    retype(self.cspace, untyped, ObjectBlueprint::PAGE_TABLE, next, 1)?;
-                    let address = usize::from(region) * LARGE_PAGE as usize;
-                    next.cap::<cap_type::PageTable>().page_table_map(vspace, address, VmAttributes::default())?;
-                }
-            }
-            objects.tables.push(table).map_err(|_| Error::NotEnoughMemory)?;
-            next = next.plus(1);
+    ) -> Result<Tables, Error> {
+        let mut tables = Tables::new();
+        for table in Table::of(regions).filter(|table| !objects.tables.contains(table)) {
+            let blueprint = match table {
+                Table::Directory(_) => ObjectBlueprint::PAGE_DIRECTORY,
+                Table::Page(_) => ObjectBlueprint::PAGE_TABLE,
+            };
+            retype(self.cspace, untyped, blueprint, first.plus(count(&tables)), 1)?;
+            tables.push(table).map_err(|_| Error::NotEnoughMemory)?;
         }
-        Ok(next)
+        Ok(tables)
     }
 
     /// Adds the buffers of `layout`.
@@ -301,7 +296,9 @@ impl Machine {
         let tables = objects.tables.len();
         let first = Slot(extra.slots.first);
         let made = match &extra.untyped {
-            Some(untyped) => self.fill_span(client, layout, objects, untyped.slot(), first),
+            Some(untyped) => self
+                .make_span(objects, layout, untyped.slot(), first)
+                .and_then(|tables| self.map_span(client, layout, objects, &tables, first)),
             None => Ok(()),
         };
         self.settle(objects, extra, tables, made).map_err(|error| {
@@ -347,7 +344,9 @@ impl Machine {
         rights: CapRights,
     ) -> Result<(), Error> {
         if let Some(untyped) = &extra.untyped {
-            self.cover_regions(objects, regions, untyped.slot(), copies.plus(u32::from(extra.copies)))?;
+            let first = copies.plus(u32::from(extra.copies));
+            let tables = self.make_tables(objects, regions, untyped.slot(), first)?;
+            map_tables(objects, &tables, first)?;
         }
         let mut copy = copies;
         for address in addresses {
@@ -442,6 +441,30 @@ impl Machine {
         self.memory.free_block(self.cspace, objects.untyped);
         self.memory.free_slots(objects.slots);
     }
+}
+
+/// Maps paging structures that were made in slots from `first` on.
+fn map_tables(objects: &mut Objects, tables: &Tables, first: Slot) -> Result<(), Error> {
+    let vspace = objects.vspace();
+    for (place, table) in (0..).zip(tables) {
+        let slot = first.plus(place);
+        let attributes = VmAttributes::default();
+        match *table {
+            Table::Directory(gib) => slot
+                .cap::<cap_type::PageDirectory>()
+                .page_directory_map(vspace, usize::from(gib) << GIB_BITS, attributes)?,
+            Table::Page(region) => slot
+                .cap::<cap_type::PageTable>()
+                .page_table_map(vspace, usize::from(region) * LARGE_PAGE as usize, attributes)?,
+        }
+        objects.tables.push(*table).map_err(|_| Error::NotEnoughMemory)?;
+    }
+    Ok(())
+}
+
+#[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
+fn count(tables: &Tables) -> u32 {
+    tables.len() as u32
 }
 
 /// Starts the thread at its first entry point.

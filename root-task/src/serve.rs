@@ -4,7 +4,7 @@
 use core::fmt::Write;
 
 use sbm_abi::{
-    Encoded, Errno, Fault, Response,
+    Encoded, Fault, Response,
     limits::{MAX_CLIENTS, MAX_MESSAGE, MAX_SANDBOXES},
 };
 use sbm_server::{ClientId, Effect, KernelFault, SandboxIndex, Server, meaning};
@@ -107,11 +107,10 @@ fn fill(bytes: &mut [u8], words: impl Iterator<Item = Word>) {
 }
 
 fn encode(response: Response) -> Reply {
-    let refusal = [Response::Refused(Errno::BadMessage)];
-    let encoded = Encoded::new(&response).or_else(|_| Encoded::new(&refusal[0]));
     let mut mrs = [0; FAST_WORDS];
     let mut length = 0;
-    if let Ok(encoded) = encoded {
+    // Every response fits; were one not to, its client would get an empty message, which is none.
+    if let Ok(encoded) = Encoded::<{ 8 * FAST_WORDS }>::new(&response) {
         for (mr, word) in mrs.iter_mut().zip(encoded.words()) {
             *mr = word;
             length += 1;

@@ -10,7 +10,7 @@ use sbm_abi::{
 use crate::{
     KernelFault, MapError, Platform, Restart, meaning,
     platform::Exhausted,
-    table::{Client, ClientId, Place, Quota, Sandbox, SandboxIndex, State},
+    table::{Client, ClientId, MAX_SPARES, Place, Quota, Sandbox, SandboxIndex, State},
 };
 
 /// What becomes of a request.
@@ -242,7 +242,9 @@ impl<S, const N: usize> Server<S, N> {
             return Err(Errno::Invalid);
         }
         let (_, sandbox) = self.owned(client, handle)?;
-        if sandbox.mappings.is_full() {
+        // The kernel would silently put one mapping in the place of another.
+        let overlaps = |other: &Pages| pages.address < other.end() && other.address < pages.end();
+        if sandbox.mappings.is_full() || sandbox.mappings.iter().any(overlaps) {
             return Err(Errno::Invalid);
         }
         platform.map(client, &mut sandbox.objects, pages, access).map_err(|error| match error {
@@ -277,18 +279,23 @@ impl<S, const N: usize> Server<S, N> {
         let entry = self.client(client)?.entries.map(|entries| entries.reset);
         let (index, sandbox) = self.owned(client, handle)?;
         let keep = sandbox.is_as_made() && sandbox.state != State::Stopped;
+        let spares = usize::from(self.client(client)?.quota.spares).min(MAX_SPARES);
+        let (true, Some(entry), 1..) = (keep, entry, spares) else {
+            self.remove(platform, index);
+            return Ok(Response::Done);
+        };
+        // What was used last is what is going to be wanted next: the oldest spare makes room.
         let owner = self.client(client)?;
-        let room = owner.spares.len() < usize::from(owner.quota.spares) && !owner.spares.is_full();
-        match entry {
-            Some(entry) if keep && room => {
-                let _ = owner.spares.push(index);
-                self.places[index.place()].bump();
-                if let Some(sandbox) = &mut self.places[index.place()].sandbox {
-                    sandbox.state = State::Spare;
-                    platform.restart(&sandbox.objects, Restart::Reset { entry, stack: sandbox.stack });
-                }
-            }
-            Some(_) | None => self.remove(platform, index),
+        if owner.spares.len() == spares {
+            let oldest = owner.spares.remove(0);
+            self.remove(platform, oldest);
+        }
+        let _ = self.client(client)?.spares.push(index);
+        let place = &mut self.places[index.place()];
+        place.bump();
+        if let Some(sandbox) = &mut place.sandbox {
+            sandbox.state = State::Spare;
+            platform.restart(&sandbox.objects, Restart::Reset { entry, stack: sandbox.stack });
         }
         Ok(Response::Done)
     }
@@ -303,7 +310,7 @@ impl<S, const N: usize> Server<S, N> {
             if let Some(sandbox) = &mut place.sandbox
                 && sandbox.spec == *spec
             {
-                owner.spares.swap_remove(at);
+                owner.spares.remove(at);
                 sandbox.state = State::Ready;
                 return Some(Response::Ready { handle: index.handle(generation), base: sandbox.base, used: true });
             }
@@ -344,7 +351,7 @@ impl<S, const N: usize> Server<S, N> {
             owner.sandboxes -= 1;
             owner.pages -= sandbox.charge;
             if let Some(at) = owner.spares.iter().position(|spare| *spare == index) {
-                owner.spares.swap_remove(at);
+                owner.spares.remove(at);
             }
         }
         self.put_vacant(index);

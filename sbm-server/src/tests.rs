@@ -118,7 +118,7 @@ impl World {
     }
 
     fn ask(&mut self, from: u64, request: &Request<'_>) -> Response {
-        let bytes: Vec<u8> = Encoded::new(request).unwrap().words().flat_map(u64::to_le_bytes).collect();
+        let bytes: Vec<u8> = Encoded::<{ sbm_abi::limits::MAX_MESSAGE }>::new(request).unwrap().words().flat_map(u64::to_le_bytes).collect();
         match self.server.request(&mut self.platform, client(from), &bytes) {
             Effect::Answer(response) => response,
             Effect::Exit(_) => Response::Done,
@@ -292,6 +292,16 @@ fn a_map_that_wraps_or_is_not_aligned_is_refused() {
         let request = Request::Map { handle, address, pages, access: BufferAccess::ReadWrite };
         assert_eq!(world.ask(0, &request), Response::Refused(Errno::Invalid));
     }
+}
+
+#[test]
+fn pages_that_are_mapped_already_are_refused() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let map = |address, pages| Request::Map { handle, address, pages, access: BufferAccess::ReadOnly };
+    assert_eq!(world.ask(0, &map(0x40_0000, 4)), Response::Done);
+    assert_eq!(world.ask(0, &map(0x40_3000, 2)), Response::Refused(Errno::Invalid));
+    assert_eq!(world.ask(0, &map(0x40_4000, 2)), Response::Done);
 }
 
 /// A step of a random life; handles are chosen among those ever seen, so that stale ones are common.

@@ -134,20 +134,23 @@ pub enum Response {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError;
 
-/// A coded message: whole words, in message-register order.
+/// Room for any request but a console text, and for any response, in bytes.
+pub const SMALL_MESSAGE: usize = 64;
+
+/// A coded message of at most `N` bytes, a multiple of 8: whole words, in message-register order.
 #[derive(Debug, Clone, Copy)]
-pub struct Encoded {
-    bytes: [u8; MAX_MESSAGE],
+pub struct Encoded<const N: usize = SMALL_MESSAGE> {
+    bytes: [u8; N],
     length: usize,
 }
 
-impl Encoded {
+impl<const N: usize> Encoded<N> {
     /// Codes a message.
     ///
     /// # Errors
-    /// [`DecodeError`] if it does not fit [`MAX_MESSAGE`] bytes, which takes a console text over its limit.
+    /// [`DecodeError`] if it does not fit.
     pub fn new<T: Serialize>(message: &T) -> Result<Self, DecodeError> {
-        let mut bytes = [0; MAX_MESSAGE];
+        let mut bytes = [0; N];
         let length = postcard::to_slice(message, &mut bytes).map_err(|_| DecodeError)?.len();
         Ok(Self { bytes, length })
     }
@@ -184,7 +187,7 @@ mod tests {
     use super::*;
     use proptest::prelude::*;
 
-    fn bytes_of(encoded: &Encoded) -> std::vec::Vec<u8> {
+    fn bytes_of<const N: usize>(encoded: &Encoded<N>) -> std::vec::Vec<u8> {
         encoded.words().flat_map(u64::to_le_bytes).collect()
     }
 
@@ -196,18 +199,28 @@ mod tests {
             handle: Handle::new(7, 9),
             buffers: Vec::from_slice(&[BufferSpec::new(3, BufferAccess::ReadOnly)]).unwrap(),
         };
-        let encoded = Encoded::new(&request).unwrap();
+        let encoded = Encoded::<MAX_MESSAGE>::new(&request).unwrap();
         assert_eq!(decode_request(&bytes_of(&encoded)).unwrap(), request);
     }
 
     #[test]
     fn a_console_text_over_a_message_is_refused() {
-        assert!(Encoded::new(&Request::Console(&[b'x'; MAX_MESSAGE])).is_err());
+        assert!(Encoded::<MAX_MESSAGE>::new(&Request::Console(&[b'x'; MAX_MESSAGE])).is_err());
+    }
+
+    #[test]
+    fn the_longest_request_but_a_console_text_is_small() {
+        let buffer = BufferSpec::new(u16::MAX, BufferAccess::ReadWrite);
+        let buffers = Vec::from_slice(&[buffer; MAX_BUFFERS]).unwrap();
+        let grow = Request::Grow { handle: Handle::new(u16::MAX, u32::MAX), buffers: buffers.clone() };
+        assert!(Encoded::<SMALL_MESSAGE>::new(&grow).is_ok());
+        let init = Request::Init(Spec { stack_pages: u16::MAX, buffers });
+        assert!(Encoded::<SMALL_MESSAGE>::new(&init).is_ok());
     }
 
     #[test]
     fn an_init_without_buffers_fits_the_four_fast_registers() {
-        let encoded = Encoded::new(&Request::Init(Spec::default())).unwrap();
+        let encoded = Encoded::<SMALL_MESSAGE>::new(&Request::Init(Spec::default())).unwrap();
         assert!(encoded.words().len() <= 4);
     }
 

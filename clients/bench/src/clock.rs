@@ -33,7 +33,8 @@ impl Runs {
         self.push(now() - start);
     }
 
-    fn push(&mut self, ticks: u64) {
+    /// Adds a run that took `ticks`.
+    pub(crate) fn push(&mut self, ticks: u64) {
         if let Some(slot) = self.ticks.get_mut(self.count) {
             *slot = u32::try_from(ticks).unwrap_or(u32::MAX);
             self.count += 1;

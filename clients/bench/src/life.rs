@@ -9,65 +9,61 @@ use crate::{
     measure,
 };
 
-/// A spare of each of these shapes is kept, so that no other shape finds room for one.
-const SPARES: usize = 4;
-
 fn null() {}
 
-/// 16 KiB of buffers.
-fn build() -> Result<Sbm, Error> {
-    Sbm::builder().report(false).room_in(1, 8192).room_out(2, 8192).build()
+/// Shapes with 16 KiB of buffers: more than the server keeps spares of, so that in turn each is made anew.
+const SHAPES: [(usize, usize); 6] = [(1, 3), (2, 2), (3, 1), (1, 3), (2, 2), (3, 1)];
+
+/// Builds a sandbox of shape `number`, taken modulo their count.
+fn build(number: usize) -> Result<Sbm, Error> {
+    let number = number % SHAPES.len();
+    let (first, second) = SHAPES[number];
+    let (first, second) = (first * 4096, second * 4096);
+    let builder = Sbm::builder().report(false);
+    if number < SHAPES.len() / 2 {
+        builder.room_in(1, first).room_out(2, second).build()
+    } else {
+        builder.room_out(1, first).room_in(2, second).build()
+    }
 }
 
 pub(crate) fn run(runs: &mut Runs) -> Result<(), Error> {
-    measure(runs, "init_call_destroy_warm", RUNS, || build()?.call(null, ()).map(drop))?;
-    let mut spares: [Option<Sbm>; SPARES] = [const { None }; SPARES];
-    for (pages, spare) in (20..).zip(&mut spares) {
-        *spare = Some(Sbm::builder().stack(pages * 4096).build()?);
-    }
-    // The spare of the row above goes, since it is in the way: its place is taken by these.
-    drop(build()?);
-    let first = build()?;
-    spares.iter_mut().for_each(|spare| *spare = None);
-    drop(first);
+    measure(runs, "init_call_destroy_warm", RUNS, || build(1)?.call(null, ()).map(drop))?;
     steps(runs)?;
-    measure(runs, "init_call_destroy_cold", RUNS, || build()?.call(null, ()).map(drop))?;
+    let mut number = 0;
+    measure(runs, "init_call_destroy_cold", RUNS, || {
+        number += 1;
+        build(number)?.call(null, ()).map(drop)
+    })?;
+    // Of a shape that has not been before, and so is no spare.
     let before = usage()?;
-    let one = Sbm::builder().report(false).build()?;
+    let one = Sbm::builder().report(false).stack(8192).build()?;
     single("sandbox_bytes", "bytes", before.free_bytes - usage()?.free_bytes);
     drop(one);
     Ok(())
 }
 
-/// The steps of the cold row, one by one.
+/// The steps of the cold row, one by one. Destroying one also gives the memory of the oldest spare back.
 fn steps(runs: &mut Runs) -> Result<(), Error> {
-    for run in 0..WARM_UP + RUNS {
-        let start = now();
-        let sbm = build()?;
-        if run >= WARM_UP {
-            runs.add(start);
+    let mut number = 0;
+    let mut step = |name: &str, which: usize| {
+        for run in 0..WARM_UP + RUNS {
+            number += 1;
+            let times = [now(), 0, 0, 0];
+            let mut sbm = build(number)?;
+            let made = now();
+            sbm.call(null, ())?;
+            let called = now();
+            drop(sbm);
+            let times = [times[0], made, called, now()];
+            if run >= WARM_UP {
+                runs.push(times[which + 1] - times[which]);
+            }
         }
-        drop(sbm);
-    }
-    runs.print("sbm_init");
-    for run in 0..WARM_UP + RUNS {
-        let mut sbm = build()?;
-        let start = now();
-        sbm.call(null, ())?;
-        if run >= WARM_UP {
-            runs.add(start);
-        }
-    }
-    runs.print("first_call");
-    for run in 0..WARM_UP + RUNS {
-        let mut sbm = build()?;
-        sbm.call(null, ())?;
-        let start = now();
-        drop(sbm);
-        if run >= WARM_UP {
-            runs.add(start);
-        }
-    }
-    runs.print("sbm_destroy");
-    Ok(())
+        runs.print(name);
+        Ok::<(), Error>(())
+    };
+    step("sbm_init", 0)?;
+    step("first_call", 1)?;
+    step("sbm_destroy", 2)
 }

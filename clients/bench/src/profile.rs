@@ -26,6 +26,12 @@ fn fault() {
     crate::faults::read_null();
 }
 
+/// Has the server keep spares of other shapes, so that there is no room to keep another.
+fn fill_spares() {
+    let others: [Result<Sbm, Error>; 4] = core::array::from_fn(|pages| Sbm::builder().stack((pages + 30) * 4096).build());
+    drop(others);
+}
+
 fn build() -> Result<Sbm, Error> {
     Sbm::builder().report(false).room_in(1, 8192).room_out(2, 8192).build()
 }
@@ -50,17 +56,15 @@ pub(crate) fn run(name: &str) -> Result<(), Error> {
                 sbm.call(|| (), ())?;
             }
             "init" => {
-                // Those before stay alive: each is made anew.
+                fill_spares();
+                drop(build()?);
                 begin();
                 let made = build()?;
                 end();
-                core::mem::forget(made);
+                drop(made);
             }
             "destroy" => {
-                // Spares of other shapes stand in the way of keeping this one.
-                let others: [Result<Sbm, Error>; 4] =
-                    core::array::from_fn(|pages| Sbm::builder().stack((pages + 30) * 4096).build());
-                drop(others);
+                fill_spares();
                 let made = build()?;
                 begin();
                 drop(made);

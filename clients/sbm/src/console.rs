@@ -3,7 +3,7 @@
 
 use core::fmt::{self, Write};
 
-use sbm_abi::{Request, limits::MAX_CONSOLE};
+use sbm_abi::limits::MAX_CONSOLE;
 
 use crate::server;
 
@@ -17,7 +17,7 @@ impl Console {
     fn flush(&mut self) {
         if self.length > 0 {
             // There is nobody to tell that the console does not take text.
-            let _ = server::request(&Request::Console(&self.bytes[..self.length]));
+            let _ = server::console(&self.bytes[..self.length]);
             self.length = 0;
         }
     }

@@ -7,7 +7,7 @@ use heapless::String;
 use sbm_abi::{Errno, Fault, Region};
 
 /// Most bytes kept of the text of a panic.
-const PANIC_TEXT: usize = 200;
+const PANIC_TEXT: usize = 120;
 
 /// Text of a panic, as the sandbox left it: message and location, cut and with bytes that are not text replaced.
 pub type PanicText = String<PANIC_TEXT>;

@@ -24,8 +24,8 @@ pub(crate) const MAX_PARAMETERS: usize = 6;
 pub(crate) struct Slot {
     memory: SharedMemory,
     access: BufferAccess,
-    live_from: usize,
-    live_to: usize,
+    live_from: u32,
+    live_to: u32,
 }
 
 impl Slot {
@@ -69,19 +69,21 @@ impl Slot {
     /// Zeroes what is live outside of the range that is going to be, which is nothing for calls of one shape.
     #[inline]
     fn retire(&mut self, offset: usize, length: usize) {
-        let end = offset + length;
-        if self.live_from < offset || self.live_to > end {
-            self.zero_outside(offset, end);
+        // Offsets lie within the buffer, whose size has 32 bits.
+        #[expect(clippy::cast_possible_truncation, reason = "see above")]
+        let (from, to) = (offset as u32, (offset + length) as u32);
+        if self.live_from < from || self.live_to > to {
+            self.zero_outside(from, to);
         }
-        self.live_from = offset;
-        self.live_to = end;
+        self.live_from = from;
+        self.live_to = to;
     }
 
     #[cold]
-    fn zero_outside(&self, from: usize, to: usize) {
-        let (live_from, live_to) = (self.live_from, self.live_to);
-        self.memory.zero(live_from, from.min(live_to).saturating_sub(live_from));
-        self.memory.zero(to.max(live_from), live_to.saturating_sub(to.max(live_from)));
+    fn zero_outside(&self, from: u32, to: u32) {
+        let zero = |from: u32, to: u32| self.memory.zero(from as usize, to.saturating_sub(from) as usize);
+        zero(self.live_from, from.min(self.live_to));
+        zero(to.max(self.live_from), self.live_to);
     }
 }
 
@@ -133,12 +135,12 @@ impl Instance {
         };
         for ((pages, access), planned) in layout.buffers().iter().zip(planned) {
             let memory = SharedMemory::from_server(*pages);
-            let live_to = if used { memory.len() } else { 0 };
+            let live_to = if used { pages.bytes() } else { 0 };
             let slot = Slot { memory, access: *access, live_from: 0, live_to };
             match planned {
                 Planned::Argument(at) => instance.slots[*at] = Some(slot),
                 Planned::Own => {
-                    slot.memory.zero(0, live_to);
+                    slot.memory.zero(0, live_to as usize);
                     // As many as the spec, which has the same limit.
                     let _ = instance.own.push(slot);
                 }

@@ -2,8 +2,8 @@
 //! Requests to the server, over the client's endpoint.
 
 use sbm_abi::{
-    Encoded, Errno, Request, Response, decode_response,
-    limits::CLIENT_SERVER_SLOT,
+    Encoded, Errno, Request, Response, SMALL_MESSAGE, decode_response,
+    limits::{CLIENT_SERVER_SLOT, MAX_MESSAGE},
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
 
@@ -11,7 +11,16 @@ use crate::Error;
 
 /// Sends a request and returns the answer, unless it is a refusal.
 pub(crate) fn request(request: &Request<'_>) -> Result<Response, Error> {
-    let encoded = Encoded::new(request).map_err(|_| Errno::BadMessage)?;
+    send::<SMALL_MESSAGE>(request)
+}
+
+/// Sends text to the console.
+pub(crate) fn console(text: &[u8]) -> Result<Response, Error> {
+    send::<MAX_MESSAGE>(&Request::Console(text))
+}
+
+fn send<const N: usize>(request: &Request<'_>) -> Result<Response, Error> {
+    let encoded = Encoded::<N>::new(request).map_err(|_| Errno::BadMessage)?;
     let words = encoded.words();
     let info = MessageInfo::new(0, 0, 0, words.len());
     let mut mrs = [0; 4];
