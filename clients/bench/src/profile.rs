@@ -26,7 +26,7 @@ fn fault() {
     crate::faults::read_null();
 }
 
-/// Has the server keep spares of other shapes, so that there is no room to keep another.
+/// Has the server keep spares of other shapes, so that the next sandbox is made anew.
 fn fill_spares() {
     let others: [Result<Sbm, Error>; 4] = core::array::from_fn(|pages| Sbm::builder().stack((pages + 30) * 4096).build());
     drop(others);
@@ -56,14 +56,15 @@ pub(crate) fn run(name: &str) -> Result<(), Error> {
                 sbm.call(|| (), ())?;
             }
             "init" => {
-                fill_spares();
                 drop(build()?);
+                fill_spares();
                 begin();
                 let made = build()?;
                 end();
                 drop(made);
             }
             "destroy" => {
+                // One more spare than there is room for: the oldest goes.
                 fill_spares();
                 let made = build()?;
                 begin();
