@@ -48,4 +48,5 @@ pub use key::{Key, KeyVersion, Role};
 pub use keyring::{parse_keyring, scratch_bound};
 pub use parser::{Options, Sink, Summary, UserAttribute, UserId, parse};
 pub use records::{Corrupt, Entry, Records, Writer};
+pub use text::{Json, Text};
 pub use time::{Date, Timestamp};

@@ -8,6 +8,7 @@ use core::fmt::{self, Write};
 use crate::algorithm::Curve;
 use crate::key::{Key, Role};
 use crate::records::{Corrupt, Entry, Records};
+use crate::text::Json;
 
 /// Error of [`write_text`] and [`write_json`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -80,6 +81,18 @@ pub fn write_text(out: &mut impl Write, records: &Records<'_>) -> Result<(), Lis
 /// # Errors
 /// [`ListError`] if the records are corrupt or `out` fails; no object is written whose records are not all sound.
 pub fn write_json(out: &mut impl Write, records: &Records<'_>) -> Result<(), ListError> {
+    write_objects(out, None, records)
+}
+
+/// As [`write_json`], with `file` as the first member of each object: the name of the file that the keys are from.
+///
+/// # Errors
+/// As [`write_json`].
+pub fn write_json_of_file(out: &mut impl Write, file: &str, records: &Records<'_>) -> Result<(), ListError> {
+    write_objects(out, Some(file), records)
+}
+
+fn write_objects(out: &mut impl Write, file: Option<&str>, records: &Records<'_>) -> Result<(), ListError> {
     let mut entries = records.iter();
     let mut next = entries.next().transpose()?;
     while let Some(entry) = next {
@@ -96,17 +109,21 @@ pub fn write_json(out: &mut impl Write, records: &Records<'_>) -> Result<(), Lis
                 Some(_) => len += 1,
             }
         }
+        out.write_char('{')?;
+        if let Some(file) = file {
+            write!(out, "\"file\":{},", Json::new(file.as_bytes()))?;
+        }
         write_certificate(out, &primary, || certificate.clone().take(len).flatten())?;
     }
     Ok(())
 }
 
+/// Writes the members of an object, and its end.
 fn write_certificate<'a, I: Iterator<Item = Entry<'a>>>(
     out: &mut impl Write,
     primary: &Key<'_>,
     entries: impl Fn() -> I,
 ) -> fmt::Result {
-    out.write_char('{')?;
     write_key(out, primary)?;
     out.write_str(",\"user_ids\":[")?;
     let mut comma = "";

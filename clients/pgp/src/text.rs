@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Printing of user ids, which are any bytes at all.
+//! Printing of user ids, which are any bytes at all, and of other text that was chosen by nobody knows whom.
 //!
 //! What is not UTF-8 prints as U+FFFD. Characters that could take over a terminal or reorder a line (control characters
 //! and those that change the writing direction) print escaped.
@@ -8,13 +8,27 @@ use core::fmt::{self, Write as _};
 
 use crate::parser::UserId;
 
-/// Text of a user id, safe for a terminal.
+/// Text, a user id's for one, safe for a terminal and on one line.
 #[derive(Clone, Copy, Debug)]
 pub struct Text<'a>(&'a [u8]);
 
-/// Text of a user id as a JSON string with its quotes.
+/// Text as a JSON string with its quotes.
 #[derive(Clone, Copy, Debug)]
 pub struct Json<'a>(&'a [u8]);
+
+impl<'a> Text<'a> {
+    /// Takes the text as it came.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
+
+impl<'a> Json<'a> {
+    /// Takes the text as it came.
+    pub const fn new(bytes: &'a [u8]) -> Self {
+        Self(bytes)
+    }
+}
 
 impl<'a> UserId<'a> {
     /// Returns the text in printable form: `\x0a` for control characters, U+FFFD for what is not UTF-8.

@@ -126,6 +126,16 @@ fn listings_are_as_before() {
 }
 
 #[test]
+fn objects_name_the_file_whatever_its_name_is() {
+    let (_, output) = parse_to_records(&read("ed25519-cv25519.pgp"));
+    let records = Records::new(&output).unwrap();
+    let (mut plain, mut named) = (String::new(), String::new());
+    listing::write_json(&mut plain, &records).unwrap();
+    listing::write_json_of_file(&mut named, "a \"b\"\n{", &records).unwrap();
+    assert_eq!(named, plain.replacen('{', r#"{"file":"a \"b\"\u000a{","#, 1));
+}
+
+#[test]
 fn vectors_of_the_rfc_have_their_fingerprints() {
     let v4 = parse(&read("rfc9580-a1-v4.asc")).unwrap();
     let key = &v4[0].primary;
