@@ -67,6 +67,17 @@ pub(crate) enum LoadError {
     StartInfo,
 }
 
+impl core::fmt::Display for LoadError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Exhausted => f.write_str("memory ran out; give the machine more (--memory)"),
+            Self::Kernel(Error::NotEnoughMemory) => f.write_str("its block is too small; report this"),
+            Self::Kernel(error) => write!(f, "the kernel refused a step ({error:?}); report this"),
+            Self::StartInfo => f.write_str("its arguments or the names of its inputs are too long; shorten them"),
+        }
+    }
+}
+
 impl From<Error> for LoadError {
     fn from(error: Error) -> Self {
         Self::Kernel(error)
@@ -109,6 +120,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) plan: &'a LoadPlan<'static>,
     pub(crate) arguments: &'a [&'static str],
     pub(crate) inputs: &'a [InputFile],
+    /// Time-stamp counter when the root task started.
+    pub(crate) boot_ticks: u64,
 }
 
 const fn pages_of(range: &Range<u64>) -> Pages {
@@ -300,6 +313,7 @@ impl Client {
         let info = StartInfo {
             name: self.name,
             map: self.map,
+            boot_ticks: launch.boot_ticks,
             arguments: launch.arguments.iter().copied().collect(),
             inputs: inputs.collect::<Vec<Input<'_>, _>>(),
         };

@@ -98,8 +98,7 @@ impl CSpace {
 /// block whole before its first use. Returns which untyped that is.
 fn make(bootinfo: &BootInfoPtr, index: usize) -> Result<usize, Error> {
     let blueprint = ObjectBlueprint::CNode { size_bits: usize::from(SLOT_BITS) };
-    let fits =
-        |untyped: &sel4::UntypedDesc| !untyped.is_device && untyped.size_bits >= blueprint.physical_size_bits();
+    let fits = |untyped: &sel4::UntypedDesc| !untyped.is_device && untyped.size_bits >= blueprint.physical_size_bits();
     let list = bootinfo.untyped_list().enumerate();
     let found = list.filter(|(_, untyped)| fits(untyped)).min_by_key(|(_, untyped)| untyped.size_bits);
     let (at, _) = found.ok_or(Error::NotEnoughMemory)?;

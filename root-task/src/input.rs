@@ -11,11 +11,7 @@ use sbm_abi::{
 };
 use sel4::{Error, ObjectBlueprint, cap};
 
-use crate::{
-    cspace::Slot,
-    machine::Machine,
-    memory::retype,
-};
+use crate::{cspace::Slot, machine::Machine, memory::retype};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
@@ -56,6 +52,19 @@ pub(crate) enum InputError {
     Device,
     /// Names and arguments are too long, not UTF-8, or too many.
     Text,
+}
+
+impl core::fmt::Display for InputError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Exhausted => {
+                f.write_str("the files do not fit; give fewer or smaller files, or more memory (--memory)")
+            }
+            Self::Kernel(error) => write!(f, "the kernel refused a step ({error:?}); report this"),
+            Self::Device => f.write_str("fw_cfg does not answer; run a QEMU of version 2.5 or later"),
+            Self::Text => f.write_str("names and arguments are too long, too many, or not UTF-8; shorten them"),
+        }
+    }
 }
 
 impl From<Error> for InputError {

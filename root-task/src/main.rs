@@ -57,7 +57,7 @@ const PANIC: u8 = 0x12;
 
 #[root_task(stack_size = 128 * 1024)]
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
-    let t0: u64; unsafe { let (h, l): (u32, u32); core::arch::asm!("rdtsc", out("eax") l, out("edx") h); t0 = u64::from(h) << 32 | u64::from(l); }
+    let boot_ticks = ticks();
     let ports = ports(bootinfo)?;
     let (cspace, taken) = CSpace::new(bootinfo, &ports)?;
     let console = Console::start(CSpace::port_slot(0).cap());
@@ -81,12 +81,11 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let input = match HostInput::read(&mut service.world.machine, CSpace::port_slot(2).cap(), texts) {
         Ok(input) => input,
         Err(error) => {
-            println!("root-task: the host's input cannot be read: {error:?}; give fewer or smaller files, or more memory");
+            println!("root-task: the host's input cannot be read: {error}");
             sel4_root_task::exit(Exit::Failure)
         }
     };
-    println!("T0 {t0}");
-    let started = start_clients(&mut service, &input);
+    let started = start_clients(&mut service, &input, boot_ticks);
     let all_well = service.run();
     sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })
 }
@@ -124,19 +123,19 @@ fn boot(cspace: CSpace, memory: &'static mut Memory, console: Console) -> Result
 }
 
 /// Starts every program that the host names, separated by commas.
-fn start_clients(service: &mut Service, input: &HostInput) -> bool {
+fn start_clients(service: &mut Service, input: &HostInput, boot_ticks: u64) -> bool {
     let mut all = true;
     for (place, name) in (0..).zip(input.programs.split(',').filter(|name| !name.is_empty())) {
         let Some(id) = ClientId::new(place) else {
             println!("root-task: at most {MAX_CLIENTS} clients can run at once; {name} does not");
             return false;
         };
-        all &= start_client(service, input, id, name);
+        all &= start_client(service, input, id, name, boot_ticks);
     }
     all
 }
 
-fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'static str) -> bool {
+fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'static str, boot_ticks: u64) -> bool {
     let file = Archive::new(ARCHIVE).ok().and_then(|archive| archive.find(name));
     let Some(file) = file else {
         println!("root-task: there is no program {name}; there are: {}", Programs);
@@ -149,7 +148,7 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
             return false;
         }
     };
-    let launch = Launch { id, name, plan: &plan, arguments: &input.arguments, inputs: &input.files };
+    let launch = Launch { id, name, plan: &plan, arguments: &input.arguments, inputs: &input.files, boot_ticks };
     match Client::start(&mut service.world.machine, &launch) {
         Ok(client) => {
             service.server.add_client(id, QUOTA);
@@ -157,7 +156,7 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
             true
         }
         Err(error) => {
-            println!("root-task: {name} cannot be started: {error:?}; give the machine more memory");
+            println!("root-task: {name} cannot be started: {error}");
             false
         }
     }
@@ -188,6 +187,12 @@ fn exit(how: Exit) -> ! {
         Exit::Panic => PANIC,
     };
     DebugExit::new(CSpace::port_slot(1).cap()).exit(value, || init_thread::suspend_self())
+}
+
+/// Reads the time-stamp counter.
+fn ticks() -> u64 {
+    // SAFETY: every x86-64 CPU has it, and the kernel leaves it to user mode.
+    unsafe { core::arch::x86_64::_rdtsc() }
 }
 
 /// Takes the I/O ports of the serial line, the debug exit and fw_cfg, in that order.

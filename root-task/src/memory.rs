@@ -37,7 +37,13 @@ impl Memory {
     /// Takes over the boot memory, but for the untyped at `taken`, and all slots but those before [`FIRST_SLOT`].
     ///
     /// The untypeds lie in the initial CNode, whose capability is in slot `initial`.
-    pub(crate) fn take(&mut self, cspace: CSpace, bootinfo: &BootInfoPtr, taken: usize, initial: cap::CNode) -> Result<(), Error> {
+    pub(crate) fn take(
+        &mut self,
+        cspace: CSpace,
+        bootinfo: &BootInfoPtr,
+        taken: usize,
+        initial: cap::CNode,
+    ) -> Result<(), Error> {
         #[expect(clippy::cast_possible_truncation, reason = "2^18")]
         self.slots.fill(FIRST_SLOT..SLOTS as u32).map_err(|_| Error::RangeError)?;
         for (index, untyped) in bootinfo.untyped_list().enumerate() {

@@ -163,7 +163,8 @@ impl Machine {
             pool,
             extras: Vec::new(),
         };
-        let made = self.fill_sandbox(client, index, layout, &mut objects).and_then(|()| start(&objects, entries, layout));
+        let made =
+            self.fill_sandbox(client, index, layout, &mut objects).and_then(|()| start(&objects, entries, layout));
         match made {
             Ok(()) => Ok(objects),
             Err(error) => {
@@ -264,13 +265,7 @@ impl Machine {
     }
 
     /// Makes the paging structures that `regions` lack, in slots from `first` on.
-    fn make_tables(
-        &self,
-        objects: &Objects,
-        regions: Range<u32>,
-        untyped: Slot,
-        first: Slot,
-    ) -> Result<Tables, Error> {
+    fn make_tables(&self, objects: &Objects, regions: Range<u32>, untyped: Slot, first: Slot) -> Result<Tables, Error> {
         let mut tables = Tables::new();
         for table in Table::of(regions).filter(|table| !objects.tables.contains(table)) {
             let blueprint = match table {
@@ -322,7 +317,8 @@ impl Machine {
         }
         let regions = pages.address / LARGE_PAGE..(pages.end() - 1) / LARGE_PAGE + 1;
         let lacking = objects.lacks(regions.clone());
-        let extra = self.extra(lacking, lacking + u32::from(pages.count), pages.count).map_err(|_| MapError::Exhausted)?;
+        let extra =
+            self.extra(lacking, lacking + u32::from(pages.count), pages.count).map_err(|_| MapError::Exhausted)?;
         let tables = objects.tables.len();
         let copies = Slot(extra.slots.first);
         let made = self.map_copies(client, objects, &extra, regions, copies, addresses, rights(access));
@@ -450,12 +446,16 @@ fn map_tables(objects: &mut Objects, tables: &Tables, first: Slot) -> Result<(),
         let slot = first.plus(place);
         let attributes = VmAttributes::default();
         match *table {
-            Table::Directory(gib) => slot
-                .cap::<cap_type::PageDirectory>()
-                .page_directory_map(vspace, usize::from(gib) << GIB_BITS, attributes)?,
-            Table::Page(region) => slot
-                .cap::<cap_type::PageTable>()
-                .page_table_map(vspace, usize::from(region) * LARGE_PAGE as usize, attributes)?,
+            Table::Directory(gib) => slot.cap::<cap_type::PageDirectory>().page_directory_map(
+                vspace,
+                usize::from(gib) << GIB_BITS,
+                attributes,
+            )?,
+            Table::Page(region) => slot.cap::<cap_type::PageTable>().page_table_map(
+                vspace,
+                usize::from(region) * LARGE_PAGE as usize,
+                attributes,
+            )?,
         }
         objects.tables.push(*table).map_err(|_| Error::NotEnoughMemory)?;
     }

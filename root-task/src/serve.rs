@@ -121,12 +121,9 @@ fn encode(response: Response) -> Reply {
 
 fn kernel_fault(info: MessageInfo, mrs: Mrs) -> KernelFault {
     match sel4::Fault::from_message(info, mrs) {
-        sel4::Fault::VmFault(fault) => KernelFault::Vm {
-            ip: fault.ip,
-            address: fault.addr,
-            prefetch: fault.is_prefetch,
-            fsr: fault.fsr,
-        },
+        sel4::Fault::VmFault(fault) => {
+            KernelFault::Vm { ip: fault.ip, address: fault.addr, prefetch: fault.is_prefetch, fsr: fault.fsr }
+        }
         sel4::Fault::UserException(fault) => KernelFault::Exception { ip: fault.ip, vector: fault.number },
         sel4::Fault::UnknownSyscall(fault) => KernelFault::UnknownSyscall { ip: fault.ip },
         sel4::Fault::CapFault(fault) => KernelFault::Capability { ip: fault.ip },

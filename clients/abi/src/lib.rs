@@ -22,7 +22,9 @@ mod start;
 pub use errno::Errno;
 pub use fault::{Access, Fault, FaultKind};
 pub use layout::{BufferAccess, BufferSpec, Layout, Pages, Spec};
-pub use message::{DecodeError, Encoded, EntryPoints, Handle, Request, Response, SMALL_MESSAGE, decode_request, decode_response};
+pub use message::{
+    DecodeError, Encoded, EntryPoints, Handle, Request, Response, SMALL_MESSAGE, decode_request, decode_response,
+};
 pub use outcome::{Label, Outcome};
 pub use region::{ClientMap, Region, SandboxMap};
 pub use start::{Input, MAX_ARGUMENTS, MAX_INPUTS, StartInfo};

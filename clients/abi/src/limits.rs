@@ -43,7 +43,7 @@ pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range (4 MiB).
 pub const MAX_MAPPING_PAGES: u16 = 1024;
 /// Most times that buffers can be added to one sandbox after `sbm_init`.
-pub const MAX_GROWTHS: usize = 16;
+pub const MAX_GROWTHS: usize = 8;
 
 /// Most clients at once.
 pub const MAX_CLIENTS: usize = 8;

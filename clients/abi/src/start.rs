@@ -30,6 +30,8 @@ pub struct StartInfo<'a> {
     pub name: &'a str,
     /// Where the program lies.
     pub map: ClientMap,
+    /// Time-stamp counter when the root task started.
+    pub boot_ticks: u64,
     /// Arguments.
     #[serde(borrow)]
     pub arguments: Vec<&'a str, MAX_ARGUMENTS>,

@@ -5,9 +5,7 @@
 use bytemuck::Pod;
 use sbm_abi::BufferAccess;
 
-use crate::{
-    Error, Tainted, Word, instance::Instance, page::Mapped,
-};
+use crate::{Error, Tainted, Word, instance::Instance, page::Mapped};
 
 /// One argument of a call.
 ///

@@ -4,17 +4,13 @@
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
-    limits::{CLIENT_SANDBOX_SLOTS, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET},
+    limits::{
+        CLIENT_SANDBOX_SLOTS, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET,
+        SELF_OFFSET, STACK_TOP_OFFSET,
+    },
 };
 
-use crate::{
-    Error,
-    arguments::Thunk,
-    entry,
-    error::panic_text,
-    memory::SharedMemory,
-    rt, server,
-};
+use crate::{Error, arguments::Thunk, entry, error::panic_text, memory::SharedMemory, rt, server};
 
 /// Most parameters of a function, as in SBM.
 pub(crate) const MAX_PARAMETERS: usize = 6;
@@ -112,11 +108,7 @@ pub(crate) enum Planned {
 
 impl Instance {
     /// `sbm_init`: has the server make the sandbox.
-    pub(crate) fn new(
-        spec: &Spec,
-        planned: &[Planned],
-        isolated: bool,
-    ) -> Result<Self, Error> {
+    pub(crate) fn new(spec: &Spec, planned: &[Planned], isolated: bool) -> Result<Self, Error> {
         let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
             return Err(Error::Server(Errno::BadMessage));
         };
@@ -227,7 +219,8 @@ impl Instance {
 
     fn region_of(&self, address: u64) -> Region {
         let mut buffers = Vec::<_, { MAX_PARAMETERS + MAX_BUFFERS }>::new();
-        let arguments = (1u8..).zip(&self.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?.memory.pages())));
+        let arguments =
+            (1u8..).zip(&self.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?.memory.pages())));
         // Buffers of the client's own are told by numbers after those of arguments.
         let own = (1 + MAX_PARAMETERS as u8..).zip(&self.own).map(|(number, slot)| (number, slot.memory.pages()));
         buffers.extend(arguments.chain(own));

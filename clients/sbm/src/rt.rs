@@ -62,6 +62,12 @@ impl Env {
         })
     }
 
+    /// Returns what the time-stamp counter showed when the root task started.
+    #[must_use]
+    pub const fn boot_ticks(&self) -> u64 {
+        self.0.boot_ticks
+    }
+
     pub(crate) const fn map(&self) -> ClientMap {
         self.0.map
     }
@@ -80,7 +86,13 @@ pub(crate) fn env() -> &'static Env {
     ENV.0.get_or_init(|| {
         // SAFETY: the root task maps the page, read-only, for the client's whole life.
         let page = unsafe { core::slice::from_raw_parts(CLIENT_START_INFO as usize as *const u8, PAGE as usize) };
-        let nothing = StartInfo { name: "?", map: NO_MAP, arguments: heapless::Vec::new(), inputs: heapless::Vec::new() };
+        let nothing = StartInfo {
+            name: "?",
+            map: NO_MAP,
+            boot_ticks: 0,
+            arguments: heapless::Vec::new(),
+            inputs: heapless::Vec::new(),
+        };
         Env(StartInfo::decode(page).unwrap_or(nothing))
     })
 }
