@@ -17,23 +17,19 @@ use crate::kernel::Kernel;
 use crate::ui::Step;
 use crate::workspace::{CargoError, Workspace, run_cargo};
 
-/// Why a check failed.
+/// Why checks failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CheckError {
-    /// Cargo failed.
-    #[error("{what} failed; {cause}")]
-    Cargo { what: String, cause: CargoError },
-    /// rustfmt cannot be started.
-    #[error("cargo fmt cannot be started ({cause}); install rustup from https://rustup.rs")]
+    /// Cargo cannot be started.
+    #[error("cargo cannot be started ({cause}); install rustup from https://rustup.rs")]
     Start { cause: io::Error },
-    /// Files are not formatted.
-    #[error("{files} are not formatted; run `cargo fmt --all`")]
-    Format { files: String },
+    /// Checks failed, each of which was told.
+    #[error("these checks failed: {checks}; see the messages above")]
+    Failed { checks: String },
 }
 
-/// Runs the verb.
+/// Runs the verb: all checks, also when one fails.
 pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
-    check_format(workspace)?;
     host.require(&[Need::Guest])?;
     let kernel = Kernel::choose(workspace, host, options)?;
     // The root task includes the archive at compile time; an empty one is enough to check it.
@@ -41,50 +37,75 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) 
     if !fs::exists(&archive).unwrap_or(false) {
         archive::write(&[], &archive)?;
     }
-    let cargo = |on_guest: bool, verb: &str| -> Result<Command, Failure> {
-        let (mut cargo, packages) = if on_guest {
-            (guest::cargo(workspace, &kernel, verb)?, workspace.guest_packages())
-        } else {
+
+    let mut failed = Vec::new();
+    if !is_formatted(workspace)? {
+        failed.push("format".to_owned());
+    }
+    for side in [Side::Host, Side::Guest] {
+        let mut clippy = cargo(workspace, &kernel, side, "clippy")?;
+        if side == Side::Host {
+            clippy.arg("--all-targets");
+        }
+        clippy.args(["--keep-going", "--", "--deny", "warnings"]);
+
+        let mut doc = cargo(workspace, &kernel, side, "doc")?;
+        doc.args(["--keep-going", "--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "--deny warnings");
+
+        for (tool, command) in [("clippy", clippy), ("rustdoc", doc)] {
+            let name = format!("{tool} for the {}", side.name());
+            let step = Step::maybe(&name);
+            match run_cargo(command, &step) {
+                Ok(()) => step.done(),
+                Err(CargoError::Failed) => failed.push(name),
+                Err(CargoError::Start { cause }) => return Err(CheckError::Start { cause }.into()),
+            }
+        }
+    }
+    kernel.finish()?;
+    if failed.is_empty() { Ok(()) } else { Err(CheckError::Failed { checks: failed.join(", ") }.into()) }
+}
+
+/// Where a package runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Side {
+    Host,
+    Guest,
+}
+
+impl Side {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Host => "host",
+            Self::Guest => "guest",
+        }
+    }
+}
+
+/// Prepares a call of cargo for all packages of one side.
+fn cargo(workspace: &Workspace, kernel: &Kernel, side: Side, verb: &str) -> Result<Command, Failure> {
+    let (mut cargo, packages) = match side {
+        Side::Guest => (guest::cargo(workspace, kernel, verb)?, workspace.guest_packages()),
+        Side::Host => {
             let mut cargo = workspace.cargo();
             cargo.arg(verb);
             (cargo, workspace.host_packages())
-        };
-        for package in packages {
-            cargo.arg("--package").arg(workspace.package_spec(package));
         }
-        Ok(cargo)
     };
-    for (on_guest, side) in [(false, "host"), (true, "guest")] {
-        let mut clippy = cargo(on_guest, "clippy")?;
-        if !on_guest {
-            clippy.arg("--all-targets");
-        }
-        clippy.args(["--", "--deny", "warnings"]);
-        run(&format!("clippy for the {side}"), clippy)?;
-
-        let mut doc = cargo(on_guest, "doc")?;
-        doc.args(["--no-deps", "--document-private-items"]).env("RUSTDOCFLAGS", "--deny warnings");
-        run(&format!("rustdoc for the {side}"), doc)?;
+    for package in packages {
+        cargo.arg("--package").arg(workspace.package_spec(package));
     }
-    kernel.finish().map(drop)
+    Ok(cargo)
 }
 
-fn check_format(workspace: &Workspace) -> Result<(), CheckError> {
+/// Tells whether all files are formatted, and prints those that are not.
+fn is_formatted(workspace: &Workspace) -> Result<bool, CheckError> {
     let mut fmt = workspace.cargo();
     fmt.args(["fmt", "--all", "--", "--check", "--files-with-diff"]);
     let output = fmt.output().map_err(|cause| CheckError::Start { cause })?;
-    if output.status.success() {
-        return Ok(());
+    for line in String::from_utf8_lossy(&output.stdout).lines() {
+        let path = Path::new(line).strip_prefix(workspace.root()).unwrap_or(Path::new(line));
+        eprintln!("{} is not formatted; run `cargo fmt --all`", path.display());
     }
-    let text = String::from_utf8_lossy(&output.stdout);
-    let inside = |line| Path::new(line).strip_prefix(workspace.root()).unwrap_or(Path::new(line)).display().to_string();
-    let files: Vec<_> = text.lines().map(inside).collect();
-    Err(CheckError::Format { files: files.join(", ") })
-}
-
-fn run(what: &str, command: Command) -> Result<(), CheckError> {
-    let step = Step::maybe(what);
-    run_cargo(command, &step).map_err(|cause| CheckError::Cargo { what: what.to_owned(), cause })?;
-    step.done();
-    Ok(())
+    Ok(output.status.success())
 }

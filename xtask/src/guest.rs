@@ -19,10 +19,7 @@ use crate::archive;
 use crate::failure::Failure;
 use crate::kernel::Kernel;
 use crate::ui::Step;
-use crate::workspace::{CargoError, Client, GUEST_TARGET, Workspace, run_cargo};
-
-/// The package, and the program, of the root task.
-pub(crate) const ROOT_TASK: &str = "root-task";
+use crate::workspace::{CargoError, Client, GUEST_TARGET, ROOT_TASK, Workspace, run_cargo};
 
 /// How guest programs are compiled and linked, beside their [layout](LAYOUT). The linker is the one that comes with the
 /// pinned compiler, which makes the layout the same on every host.

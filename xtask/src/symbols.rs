@@ -8,7 +8,8 @@ use std::collections::HashMap;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use crate::guest::{Guest, ROOT_TASK};
+use crate::guest::Guest;
+use crate::workspace::ROOT_TASK;
 
 /// The programs of a guest.
 pub(crate) struct Symbols {

@@ -3,19 +3,22 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none. `host = true` says that a package outside the default members is for Linux all the same.
+//! of a run that names none.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cargo_metadata::{Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 use sel4_kernel::{SOURCE_PACKAGE, SOURCE_PACKAGE_VERSION};
 
 use crate::ui::Step;
 
 /// The target that guest programs are built for.
 pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// The package, and the program, of the root task.
+pub(crate) const ROOT_TASK: &str = "root-task";
 
 /// Why the checkout is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -78,20 +81,32 @@ impl Workspace {
 
     /// Returns the packages that run on the host.
     pub(crate) fn host_packages(&self) -> Vec<&str> {
-        let default = self.metadata.workspace_default_packages();
-        let is_default = |package: &&Package| default.iter().any(|other| other.id == package.id);
-        self.package_names(|package| is_default(&package) || flag(package, "host"))
+        let guest = self.guest_packages();
+        let names = self.metadata.workspace_packages().into_iter().map(|package| package.name.as_str());
+        names.filter(|name| !guest.contains(name)).collect()
     }
 
-    /// Returns the packages that are built for the guest.
+    /// Returns the packages that are built for the guest only: the root task, the clients, and what they are made of,
+    /// except for the default members, which run on the host as well.
     pub(crate) fn guest_packages(&self) -> Vec<&str> {
-        let host = self.host_packages();
-        self.package_names(|package| !host.contains(&package.name.as_str()))
-    }
-
-    fn package_names(&self, wanted: impl Fn(&Package) -> bool) -> Vec<&str> {
-        let packages = self.metadata.workspace_packages().into_iter();
-        packages.filter(|package| wanted(package)).map(|package| package.name.as_str()).collect()
+        let packages = self.metadata.workspace_packages();
+        let find = |name: &str| packages.iter().find(|package| package.name.as_str() == name).copied();
+        let mut reached: Vec<&Package> = find(ROOT_TASK).into_iter().collect();
+        reached.extend(packages.iter().filter(|package| client(package).is_some()));
+        let mut next = 0;
+        while let Some(package) = reached.get(next).copied() {
+            next += 1;
+            let links = package.dependencies.iter();
+            let links = links.filter(|link| link.kind == DependencyKind::Normal && link.path.is_some());
+            for other in links.filter_map(|link| find(&link.name)) {
+                if !reached.iter().any(|known| known.id == other.id) {
+                    reached.push(other);
+                }
+            }
+        }
+        let default = self.metadata.workspace_default_packages();
+        let only_guest = |package: &&Package| !default.iter().any(|other| other.id == package.id);
+        reached.into_iter().filter(only_guest).map(|package| package.name.as_str()).collect()
     }
 
     /// Returns the argument of `--package` that means a package of this workspace.
