@@ -13,6 +13,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::MachineOptions;
+use crate::host::find_command;
 use crate::image::Image;
 
 /// What the guest writes to the debug-exit device, as QEMU's exit code.
@@ -24,6 +25,9 @@ const EXIT_PANIC: i32 = 0x12 << 1 | 1;
 const SPARE_MIB: u64 = 24;
 
 const MIB: u64 = 1 << 20;
+
+/// Where QEMU waits for gdb: not for the whole network.
+const GDB_DEVICE: &str = "tcp:127.0.0.1:1234";
 
 /// Why QEMU does not start.
 #[derive(Debug, thiserror::Error)]
@@ -170,7 +174,14 @@ impl Machine {
     }
 
     fn command(&self, image: &Image) -> Command {
-        let mut qemu = Command::new("qemu-system-x86_64");
+        // Where util-linux has it, QEMU ends together with this tool, even if that is killed.
+        let mut qemu = if find_command("setpriv").is_some() {
+            let mut setpriv = Command::new("setpriv");
+            setpriv.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+            setpriv
+        } else {
+            Command::new("qemu-system-x86_64")
+        };
         qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
         qemu.arg("-m").arg(format!("{}M", self.options.memory));
         qemu.args(["-cpu", &self.options.cpu, "-accel", &self.options.accel]);
@@ -187,7 +198,7 @@ impl Machine {
             qemu.arg("-global").arg(format!("fw_cfg.x-file-slots={}", self.items.len() + 32));
         }
         if self.gdb {
-            qemu.args(["-s", "-S"]);
+            qemu.args(["-gdb", GDB_DEVICE, "-S"]);
         }
         qemu.args(&self.extra).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         qemu
@@ -273,7 +284,7 @@ pub(crate) fn gdb_line(image: &Image, client: Option<&Path>) -> String {
     let symbols = |path: &Path| format!(" -ex 'add-symbol-file {}'", path.display());
     let client = client.map(symbols).unwrap_or_default();
     let root_task = symbols(&image.guest.root_task);
-    format!("gdb {} -ex 'target remote :1234'{root_task}{client}", image.prefix.kernel().display())
+    format!("gdb {} -ex 'target remote 127.0.0.1:1234'{root_task}{client}", image.prefix.kernel().display())
 }
 
 #[cfg(test)]

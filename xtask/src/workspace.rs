@@ -161,8 +161,7 @@ pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoEr
     let mut messages = Vec::new();
     if let Some(stderr) = child.stderr.take() {
         for line in BufReader::new(stderr).lines().map_while(Result::ok) {
-            // What cargo says when there was nothing to do.
-            if !line.contains("Finished") {
+            if is_progress(&line) {
                 step.detail(&line);
             }
             messages.push(line);
@@ -173,13 +172,26 @@ pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoEr
         return Ok(());
     }
     step.clear();
-    let is_progress = |line: &&String| {
-        ["Compiling", "Checking", "Downloaded", "Downloading", "Documenting"].iter().any(|word| line.contains(word))
-    };
     for line in messages.iter().filter(|line| !is_progress(line)) {
         eprintln!("{line}");
     }
     Err(CargoError::Failed)
+}
+
+/// Tells whether a line of cargo says what it is at, and not what it finds.
+fn is_progress(line: &str) -> bool {
+    const WORDS: [&str; 9] = [
+        " Blocking",
+        " Checking",
+        " Compiling",
+        " Documenting",
+        " Downloaded",
+        " Downloading",
+        " Generated",
+        " Locking",
+        " Updating",
+    ];
+    WORDS.iter().any(|word| line.contains(word))
 }
 
 /// What to ask cargo for.
