@@ -6,6 +6,7 @@
 
 mod failures;
 mod host;
+mod pgp;
 mod suites;
 
 use std::fmt;
@@ -21,6 +22,9 @@ const HOST: &str = "host";
 
 /// The suite of what must fail.
 const FAILURES: &str = "failures";
+
+/// The suite that compares what the client of this name lists.
+const PGP_KEYS: &str = "pgp-keys";
 
 /// Why tests are not run, or did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -90,7 +94,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     };
     let mut tally = Tally::default();
     let chosen: Vec<_> = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow)).collect();
-    let needs_image = is_chosen(FAILURES, false) || !chosen.is_empty();
+    let needs_image = is_chosen(FAILURES, false) || is_chosen(PGP_KEYS, false) || !chosen.is_empty();
     if needs_image {
         Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     }
@@ -102,6 +106,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         for suite in &chosen {
             tally.add(suites::run(workspace, &image, options, &suite.program)?);
         }
+        if is_chosen(PGP_KEYS, false) {
+            tally.add(pgp::run(workspace, &image, options)?);
+        }
     }
     if is_chosen(FAILURES, false) {
         tally.add(failures::run(workspace, options));
@@ -110,7 +117,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let known: Vec<_> = [HOST, FAILURES].into_iter().chain(suites).collect();
+    let known: Vec<_> = [HOST, FAILURES, PGP_KEYS].into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
         None => Ok(()),

@@ -111,6 +111,7 @@ fn listings_are_as_before() {
         "two-blocks.asc",
         "rfc9580-a1-v4.asc",
         "rfc9580-a3-v6.asc",
+        "rfc9580-a4-v6-secret.asc",
         "rfc9580-a5-v6-locked.asc",
     ] {
         let (result, output) = parse_to_records(&read(name));
