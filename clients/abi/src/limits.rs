@@ -27,8 +27,8 @@ pub const ARENA_BASE: u32 = 0x1000_0000;
 pub const ARENA_END: u32 = 0x4000_0000;
 /// Where input files are mapped, read-only, each from a page boundary.
 pub const INPUT_BASE: u32 = 0x4000_0000;
-/// First address after the input files.
-pub const INPUT_END: u32 = 0x8000_0000;
+/// First address after the input files: 48 MiB of them.
+pub const INPUT_END: u32 = 0x4300_0000;
 
 /// Most buffers of one sandbox; SBM's calls take at most six parameters.
 pub const MAX_BUFFERS: usize = 8;

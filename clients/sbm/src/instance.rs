@@ -138,6 +138,9 @@ impl Instance {
                 }
             }
         }
+        if used {
+            instance.arguments.zero(0, instance.arguments.len());
+        }
         instance.arguments.set_word(SELF_OFFSET as usize / 8, u64::from(arguments.address));
         instance.arguments.set_word(STACK_TOP_OFFSET as usize / 8, u64::from(stack.end()));
         Ok(instance)
