@@ -1,3 +1,52 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! SBM's seventeen behaviours on the real API
-fn main() {}
+//! SBM's seventeen behaviours on the real API, and what this API adds to them.
+//!
+//! | module | what must hold |
+//! | --- | --- |
+//! | `warm` | nothing of an earlier sandbox is left in a later one |
+//! | `seventeen` | the behaviours that SBM's own tests demand, one test each |
+//! | `regions` | a fault tells kind, access, address, instruction pointer, and the region by name |
+//! | `exceptions` | whatever the processor or the kernel stops is an error of the call |
+//! | `copies` | bytes and typed data, in, out and both, at either end of a page, in buffers that grow |
+//! | `mappings` | the client's own pages, read-only and writable |
+//! | `buffers` | buffers that are set up once, and views of them |
+//! | `values` | arguments by value, results, options, enums |
+//! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
+//! | `plain` | the same API without isolation |
+#![no_std]
+#![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
+#![no_main]
+
+mod buffers;
+mod copies;
+mod errors;
+mod exceptions;
+mod mappings;
+mod plain;
+mod regions;
+mod seventeen;
+mod values;
+mod warm;
+
+use sbm::Env;
+
+sbm::main!(main);
+
+fn main(env: &'static Env) -> u8 {
+    harness::run(
+        env,
+        &[
+            // First, while no spare sandboxes of other shapes stand ready.
+            warm::TESTS,
+            seventeen::TESTS,
+            regions::TESTS,
+            exceptions::TESTS,
+            copies::TESTS,
+            mappings::TESTS,
+            buffers::TESTS,
+            values::TESTS,
+            errors::TESTS,
+            plain::TESTS,
+        ],
+    )
+}

@@ -1,0 +1,263 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Buffers that are set up once, used for many calls without a copy, and looked at through views.
+
+use harness::{
+    Test, Verdict, check,
+    expect::{aborted, page, works},
+    raw, same, tests,
+};
+use sbm::{Access, Builder, Errno, Error, InputBuffer, Region, Sbm, shared, shared_out};
+use sbm_abi::limits::{MAX_BUFFERS, PAGE};
+
+pub(crate) const TESTS: &[Test] = tests![
+    what_is_written_to_an_input_is_seen_without_a_copy,
+    what_is_written_to_an_output_is_seen_through_its_view,
+    an_output_keeps_its_content_between_calls,
+    buffers_begin_as_zeros,
+    pointers_in_a_buffer_mean_the_same_on_both_sides,
+    a_write_to_an_input_is_efault,
+    an_overrun_of_an_output_is_efault,
+    a_view_reads_what_is_inside,
+    a_view_refuses_what_is_not,
+    as_many_buffers_as_the_limit_can_be_set_up,
+    a_buffer_over_the_limit_is_refused,
+    a_buffer_of_another_sandbox_is_refused,
+    a_length_beyond_the_buffer_is_cut,
+];
+
+const PAGE_BYTES: usize = PAGE as usize;
+
+// Functions that run in sandboxes.
+
+fn invert(input: &[u8], output: &mut [u8]) {
+    for (from, to) in input.iter().zip(output) {
+        *to = !*from;
+    }
+}
+
+fn count_up(output: &mut [u8]) -> u8 {
+    output[0] += 1;
+    output[0]
+}
+
+fn all_zero(input: &[u8], output: &mut [u8]) -> bool {
+    input.iter().chain(&*output).all(|byte| *byte == 0)
+}
+
+/// Follows a list in the buffer: each word is the address of the next one, the last is 0.
+fn follow(list: &[u8]) -> u64 {
+    let mut address = list.as_ptr() as usize;
+    let mut steps = 0;
+    while address != 0 {
+        address = usize::try_from(raw::read_word(address)).unwrap_or(0);
+        steps += 1;
+    }
+    steps
+}
+
+fn write_input(input: &[u8], offset: usize) {
+    raw::write(input.as_ptr() as usize + offset, 1);
+}
+
+fn overrun(output: &mut [u8]) -> u8 {
+    raw::read(output.as_ptr() as usize + output.len())
+}
+
+fn address_of(output: &mut [u8]) -> usize {
+    output.as_ptr() as usize
+}
+
+fn length(input: &[u8]) -> usize {
+    input.len()
+}
+
+fn quiet() -> Builder {
+    Sbm::builder().report(false)
+}
+
+fn what_is_written_to_an_input_is_seen_without_a_copy() -> Verdict {
+    let mut builder = quiet();
+    let (input, output) = (builder.input(PAGE_BYTES), builder.output(PAGE_BYTES));
+    let mut sbm = builder.build()?;
+    for byte in 0..3 {
+        sbm.input(input).fill(byte);
+        sbm.call(invert, (shared(input, PAGE_BYTES), shared_out(output)))?.assume_checked();
+        let mut bytes = [0; PAGE_BYTES];
+        check!(sbm.output(output)?.read(0, &mut bytes).is_some());
+        check!(bytes.iter().all(|found| *found == !byte), "other bytes than {byte}");
+    }
+    works(&mut sbm)
+}
+
+fn what_is_written_to_an_output_is_seen_through_its_view() -> Verdict {
+    let mut builder = quiet();
+    let output = builder.output(3 * PAGE_BYTES);
+    let mut sbm = builder.build()?;
+    sbm.call(|output: &mut [u8]| output.copy_within(0..1, 1), (shared_out(output),))?.assume_checked();
+    sbm.call(|output: &mut [u8]| output[2 * 4096..].fill(0x42), (shared_out(output),))?.assume_checked();
+    let view = sbm.output(output)?;
+    same!(view.len(), 3 * PAGE_BYTES);
+    check!(!view.is_empty());
+    let found = view.get::<u32>(2 * PAGE_BYTES).map(sbm::Tainted::assume_checked);
+    same!(found, Some(0x4242_4242));
+    let across = view.get::<u64>(2 * PAGE_BYTES - 4).map(sbm::Tainted::assume_checked);
+    same!(across, Some(0x4242_4242_0000_0000));
+    Ok(())
+}
+
+fn an_output_keeps_its_content_between_calls() -> Verdict {
+    let mut builder = quiet();
+    let output = builder.output(16);
+    let mut sbm = builder.build()?;
+    for count in 1..=9 {
+        same!(sbm.call(count_up, (shared_out(output),))?.assume_checked(), count);
+    }
+    Ok(())
+}
+
+fn buffers_begin_as_zeros() -> Verdict {
+    // Twice: the second one may be what was left of the first.
+    for _ in 0..2 {
+        let mut builder = quiet();
+        let (input, output) = (builder.input(2 * PAGE_BYTES), builder.output(2 * PAGE_BYTES));
+        let mut sbm = builder.build()?;
+        check!(sbm.input(input).iter().all(|byte| *byte == 0), "the client's side is not zero");
+        check!(sbm.call(all_zero, (shared(input, usize::MAX), shared_out(output)))?.assume_checked());
+        sbm.input(input).fill(1);
+        sbm.call(|output: &mut [u8]| output.fill(2), (shared_out(output),))?.assume_checked();
+    }
+    Ok(())
+}
+
+fn pointers_in_a_buffer_mean_the_same_on_both_sides() -> Verdict {
+    let mut builder = quiet();
+    let input = builder.input(PAGE_BYTES);
+    let mut sbm = builder.build()?;
+    let bytes = sbm.input(input);
+    let base = bytes.as_ptr() as u64;
+    for (place, next) in [(0, 2048), (2048, 8), (8, 4000)] {
+        bytes[place..place + 8].copy_from_slice(&(base + next).to_le_bytes());
+    }
+    same!(sbm.call(follow, (shared(input, PAGE_BYTES),))?.assume_checked(), 4);
+    Ok(())
+}
+
+fn a_write_to_an_input_is_efault() -> Verdict {
+    let mut builder = quiet();
+    let input = builder.input(PAGE_BYTES);
+    let mut sbm = builder.build()?;
+    sbm.input(input).fill(7);
+    let address = sbm.input(input).as_ptr() as usize;
+    let result = sbm.call(write_input, (shared(input, PAGE_BYTES), 100_usize));
+    let ip = raw::write as *const () as usize as u64;
+    aborted(&mut sbm, result, page(Access::Write, address as u64 + 100, ip, Region::Argument(7)))?;
+    check!(sbm.input(input).iter().all(|byte| *byte == 7), "the input has changed");
+    Ok(())
+}
+
+fn an_overrun_of_an_output_is_efault() -> Verdict {
+    let mut builder = quiet();
+    let (_, output) = (builder.input(1), builder.output(PAGE_BYTES));
+    let mut sbm = builder.build()?;
+    let address = sbm.call(address_of, (shared_out(output),))?.assume_checked();
+    let result = sbm.call(overrun, (shared_out(output),));
+    let ip = raw::read as *const () as usize as u64;
+    aborted(&mut sbm, result, page(Access::Read, (address + PAGE_BYTES) as u64, ip, Region::GuardAfter(8)))
+}
+
+fn a_view_reads_what_is_inside() -> Verdict {
+    let mut builder = quiet();
+    let output = builder.output(1);
+    let mut sbm = builder.build()?;
+    let view = sbm.output(output)?;
+    let mut bytes = [1; PAGE_BYTES];
+    check!(view.read(0, &mut bytes).is_some());
+    check!(view.read(PAGE_BYTES - 1, &mut bytes[..1]).is_some());
+    check!(view.read(PAGE_BYTES, &mut bytes[..0]).is_some());
+    check!(view.get::<u64>(PAGE_BYTES - 8).is_some());
+    Ok(())
+}
+
+fn a_view_refuses_what_is_not() -> Verdict {
+    let mut builder = quiet();
+    let output = builder.output(1);
+    let mut sbm = builder.build()?;
+    let view = sbm.output(output)?;
+    let mut bytes = [1; PAGE_BYTES + 1];
+    check!(view.read(0, &mut bytes).is_none());
+    check!(view.read(PAGE_BYTES, &mut bytes[..1]).is_none());
+    check!(view.read(usize::MAX, &mut bytes[..2]).is_none());
+    check!(view.get::<u64>(PAGE_BYTES - 7).is_none());
+    check!(bytes.iter().all(|byte| *byte == 1), "bytes were read all the same");
+    Ok(())
+}
+
+fn as_many_buffers_as_the_limit_can_be_set_up() -> Verdict {
+    let mut builder = quiet();
+    let mut inputs = [None; MAX_BUFFERS];
+    for input in &mut inputs {
+        *input = Some(builder.input(1));
+    }
+    let mut sbm = builder.build()?;
+    for (byte, input) in (1..).zip(inputs.into_iter().flatten()) {
+        sbm.input(input).fill(byte);
+    }
+    for (byte, input) in (1..).zip(inputs.into_iter().flatten()) {
+        let sum =
+            sbm.call(|input: &[u8]| u64::from(input[0]) + u64::from(input[4095]), (shared(input, PAGE_BYTES),))?;
+        same!(sum.assume_checked(), 2 * byte);
+    }
+    Ok(())
+}
+
+fn a_buffer_over_the_limit_is_refused() -> Verdict {
+    let mut builder = quiet();
+    for _ in 0..=MAX_BUFFERS {
+        builder.input(1);
+    }
+    let refused = builder.build().map(drop);
+    check!(refused == Err(Error::Server(Errno::Invalid)), "not refused: {refused:?}");
+    let mut builder = quiet();
+    builder.output(4 * 1024 * 1024 + 1);
+    let refused = builder.build().map(drop);
+    check!(refused == Err(Error::Server(Errno::Invalid)), "not refused: {refused:?}");
+    Ok(())
+}
+
+fn two_inputs() -> Result<(Sbm, InputBuffer), Error> {
+    let mut builder = quiet();
+    builder.input(1);
+    let second = builder.input(1);
+    Ok((builder.build()?, second))
+}
+
+fn a_buffer_of_another_sandbox_is_refused() -> Verdict {
+    let (_other, second) = two_inputs()?;
+    let mut builder = quiet();
+    let mut lone = Sbm::builder().report(false);
+    let output = lone.output(1);
+    let first = builder.input(1);
+    let mut sbm = builder.build()?;
+    // It has one input, so the number of another's second means nothing.
+    let result = sbm.call(length, (shared(second, 1),));
+    check!(result == Err(Error::Server(Errno::Invalid)), "not refused: {result:?}");
+    check!(sbm.input(second).is_empty());
+    // The number of another's output is that of its input: to write there is a fault of that sandbox.
+    let result = sbm.call(count_up, (shared_out(output),));
+    check!(matches!(result, Err(Error::Fault { .. })), "no fault: {result:?}");
+    sbm.reset()?;
+    check!(sbm.input(first).iter().all(|byte| *byte == 0), "the input has changed");
+    works(&mut sbm)
+}
+
+fn a_length_beyond_the_buffer_is_cut() -> Verdict {
+    let mut builder = quiet();
+    let input = builder.input(1);
+    let mut sbm = builder.build()?;
+    for (asked, wanted) in
+        [(0, 0), (1, 1), (PAGE_BYTES, PAGE_BYTES), (PAGE_BYTES + 1, PAGE_BYTES), (usize::MAX, PAGE_BYTES)]
+    {
+        same!(sbm.call(length, (shared(input, asked),))?.assume_checked(), wanted);
+    }
+    Ok(())
+}
