@@ -211,7 +211,7 @@ impl Client {
             + (1 << ObjectBlueprint::Tcb.physical_size_bits())
             + (32 << CNODE_BITS);
 
-        let pool = machine.asids.reserve(&mut machine.memory, machine.cspace)?;
+        let pool = machine.asids.reserve(machine.memory, machine.cspace)?;
         let (code_block, code_slots) =
             machine.memory.block_and_slots(machine.cspace, u64::from(code_frames * LARGE_PAGE), code_frames)?;
         let (block, slots) =

@@ -144,7 +144,7 @@ impl Machine {
         #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
         let tables = layout.regions().len() as u32;
         let frames = layout.memory_pages();
-        let pool = self.asids.reserve(&mut self.memory, self.cspace)?;
+        let pool = self.asids.reserve(self.memory, self.cspace)?;
         let slots = CODE + u32::from(client.code_frames()) + tables + frames + shared_pages(layout);
         let taken = self.memory.block_and_slots(self.cspace, u64::from((4 + tables + frames) * PAGE), slots);
         let (untyped, slots) = match taken {

@@ -21,6 +21,7 @@ impl<T> Lent<T> {
     }
 
     /// Lends the value; the second time, nothing.
+    #[expect(clippy::mut_from_ref, reason = "once, which `taken` sees to")]
     pub(crate) fn take(&'static self) -> Option<&'static mut T> {
         if self.taken.swap(true, Ordering::Relaxed) {
             return None;

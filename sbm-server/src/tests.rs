@@ -118,7 +118,11 @@ impl World {
     }
 
     fn ask(&mut self, from: u64, request: &Request<'_>) -> Response {
-        let bytes: Vec<u8> = Encoded::<{ sbm_abi::limits::MAX_MESSAGE }>::new(request).unwrap().words().flat_map(u64::to_le_bytes).collect();
+        let bytes: Vec<u8> = Encoded::<{ sbm_abi::limits::MAX_MESSAGE }>::new(request)
+            .unwrap()
+            .words()
+            .flat_map(u64::to_le_bytes)
+            .collect();
         match self.server.request(&mut self.platform, client(from), &bytes) {
             Effect::Answer(response) => response,
             Effect::Exit(_) => Response::Done,

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Errno,
     layout::{BufferAccess, BufferSpec, Spec},
-    limits::{MAX_BUFFERS, MAX_MESSAGE},
+    limits::MAX_BUFFERS,
 };
 
 /// Names one sandbox of one client: an index, and the generation of what stands there.
@@ -185,6 +185,7 @@ pub fn decode_response(bytes: &[u8]) -> Result<Response, DecodeError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::limits::MAX_MESSAGE;
     use proptest::prelude::*;
 
     fn bytes_of<const N: usize>(encoded: &Encoded<N>) -> std::vec::Vec<u8> {

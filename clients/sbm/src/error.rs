@@ -7,9 +7,9 @@ use heapless::String;
 use sbm_abi::{Errno, Fault, Region};
 
 /// Most bytes kept of the text of a panic.
-const PANIC_TEXT: usize = 120;
+const PANIC_TEXT: usize = 104;
 
-/// Text of a panic, as the sandbox left it: message and location, cut and with bytes that are not text replaced.
+/// Text of a panic, as the sandbox left it: location and message, cut and with bytes that are not text replaced.
 pub type PanicText = String<PANIC_TEXT>;
 
 /// Why sandbox mode could not be set up, or was aborted. An error that the function itself returned is none of these.

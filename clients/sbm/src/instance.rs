@@ -170,7 +170,8 @@ impl Instance {
         }
         // In powers of four, so that a client whose input grows does not ask each time.
         let power = needed.next_power_of_two();
-        let pages = if power.trailing_zeros() % 2 == 0 { power } else { power * 2 }.min(usize::from(MAX_BUFFER_PAGES));
+        let pages =
+            if power.trailing_zeros().is_multiple_of(2) { power } else { power * 2 }.min(usize::from(MAX_BUFFER_PAGES));
         let spec = BufferSpec::new(u16::try_from(pages).map_err(|_| Errno::Invalid)?, access);
         let buffers = Vec::from_slice(&[spec]).map_err(|_| Errno::Invalid)?;
         let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {

@@ -151,7 +151,7 @@ fn panic(info: &PanicInfo<'_>) -> ! {
     if entry::in_sandbox() {
         entry::panic_in_sandbox(|bytes| {
             let mut cut = Cut { bytes, length: 0 };
-            let _ = write!(cut, "{} at {file}:{line}", info.message());
+            let _ = write!(cut, "{file}:{line}: {}", info.message());
             cut.length
         });
     }

@@ -43,7 +43,6 @@ impl Sbm {
     }
 
     /// Begins a sandbox that is set up with all that its calls will need.
-    #[must_use]
     pub fn builder() -> Builder {
         Builder { spec: Spec::default(), planned: Vec::new(), error: None, isolation: Isolation::Strong, report: true }
     }
