@@ -3,7 +3,7 @@
 
 use core::hint::black_box;
 
-use sbm::{Error, Sbm, Tainted, copy_in, copy_out, shared, shared_out};
+use sbm::{Env, Error, Sbm, Tainted, copy_in, copy_out, shared, shared_out};
 use sel4::{MessageInfo, cap::Endpoint};
 
 use crate::{RUNS, clock::Runs, measure};
@@ -32,7 +32,7 @@ fn touch(input: &[u8], output: &mut [u8]) -> u32 {
 
 static INPUT: [u8; 256 * 1024] = [7; 256 * 1024];
 
-pub(crate) fn run(runs: &mut Runs) -> Result<(), Error> {
+pub(crate) fn run(_env: &'static Env, runs: &mut Runs) -> Result<(), Error> {
     raw(runs)?;
     let mut sbm = Sbm::builder().report(false).build()?;
     measure(runs, "sbm_call_null", RUNS, || sbm.call(null, ()).map(drop))?;
@@ -63,9 +63,7 @@ fn copied(runs: &mut Runs, size: usize, name: &str) -> Result<(), Error> {
     let input = &INPUT[..size];
     let mut sbm = Sbm::builder().report(false).room_in(1, size).room_out(2, size).build()?;
     let count = if size > 64 * 1024 { RUNS / 10 } else { RUNS };
-    row(runs, "sbm_call_copy_", name, count, || {
-        sbm.call(touch, (copy_in(input), copy_out(&mut *output))).map(drop)
-    })?;
+    row(runs, "sbm_call_copy_", name, count, || sbm.call(touch, (copy_in(input), copy_out(&mut *output))).map(drop))?;
     row(runs, "memcpy_twice_", name, count, || {
         black_box(&mut *output).copy_from_slice(black_box(input));
         black_box(&mut *output).copy_from_slice(black_box(input));

@@ -17,15 +17,34 @@ pub(crate) fn now() -> u64 {
     u64::from(high) << 32 | u64::from(low)
 }
 
-/// The runs of one row.
+/// The runs of one row, and which rows are wanted.
 pub(crate) struct Runs {
     ticks: [u32; MAX_RUNS],
     count: usize,
+    rows: &'static [&'static str],
+    divisor: usize,
 }
 
 impl Runs {
-    pub(crate) const fn new() -> Self {
-        Self { ticks: [0; MAX_RUNS], count: 0 }
+    /// Prepares to measure the rows whose names contain one of `rows`, or all if there are none, each with its number of
+    /// runs divided by `divisor`.
+    pub(crate) const fn new(rows: &'static [&'static str], divisor: usize) -> Self {
+        Self { ticks: [0; MAX_RUNS], count: 0, rows, divisor }
+    }
+
+    /// Tells whether a row is to be measured.
+    pub(crate) fn wants(&self, name: &str) -> bool {
+        self.rows.is_empty() || self.rows.iter().any(|row| name.contains(row))
+    }
+
+    /// Tells whether rows that take long are left out.
+    pub(crate) const fn is_quick(&self) -> bool {
+        self.divisor > 1
+    }
+
+    /// Returns how often to run what a full measurement runs `count` times.
+    pub(crate) const fn times(&self, count: usize) -> usize {
+        count / self.divisor
     }
 
     /// Adds a run that took from `start` until now.
@@ -61,4 +80,9 @@ pub(crate) fn single(name: &str, unit: &str, value: u64) {
     println!(
         "bench {{\"name\":\"{name}\",\"unit\":\"{unit}\",\"count\":1,\"min\":{value},\"median\":{value},\"p99\":{value}}}"
     );
+}
+
+/// Prints why a row is not there.
+pub(crate) fn failed(name: &str, why: &str) {
+    println!("bench {{\"name\":\"{name}\",\"error\":\"{why}\"}}");
 }

@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-use sbm::{Error, Sbm};
+use sbm::{Env, Error, Sbm};
 
 use crate::{
     RUNS, WARM_UP,
@@ -62,10 +62,13 @@ fn call_pointer(function: usize) {
     function();
 }
 
-pub(crate) fn run(runs: &mut Runs) -> Result<(), Error> {
+pub(crate) fn run(_env: &'static Env, runs: &mut Runs) -> Result<(), Error> {
     let mut sbm = Sbm::builder().report(false).build()?;
     for (name, function) in KINDS {
-        for run in 0..WARM_UP + RUNS {
+        if !runs.wants(name) {
+            continue;
+        }
+        for run in 0..WARM_UP + runs.times(RUNS) {
             let start = now();
             let result = sbm.call(call_pointer, (function as usize,));
             if run >= WARM_UP {

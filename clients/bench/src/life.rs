@@ -1,7 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A sandbox's life: set up, called, destroyed; and how many fit.
+//! A sandbox's life: set up, called, destroyed; what it takes, and how many fit.
 
-use sbm::{Error, Sbm, usage};
+use core::mem;
+
+use sbm::{Env, Error, Sbm, usage};
+use sbm_abi::limits;
 
 use crate::{
     RUNS, WARM_UP,
@@ -27,7 +30,7 @@ fn build(number: usize) -> Result<Sbm, Error> {
     }
 }
 
-pub(crate) fn run(runs: &mut Runs) -> Result<(), Error> {
+pub(crate) fn run(_env: &'static Env, runs: &mut Runs) -> Result<(), Error> {
     measure(runs, "init_call_destroy_warm", RUNS, || build(1)?.call(null, ()).map(drop))?;
     steps(runs)?;
     let mut number = 0;
@@ -35,6 +38,14 @@ pub(crate) fn run(runs: &mut Runs) -> Result<(), Error> {
         number += 1;
         build(number)?.call(null, ()).map(drop)
     })?;
+    if runs.wants("sandbox_bytes") {
+        memory()?;
+    }
+    Ok(())
+}
+
+/// What a sandbox takes from the server's memory, without buffers.
+fn memory() -> Result<(), Error> {
     // Of a shape that has not been before, and so is no spare.
     let before = usage()?;
     let one = Sbm::builder().report(false).stack(8192).build()?;
@@ -47,7 +58,10 @@ pub(crate) fn run(runs: &mut Runs) -> Result<(), Error> {
 fn steps(runs: &mut Runs) -> Result<(), Error> {
     let mut number = 0;
     let mut step = |name: &str, which: usize| {
-        for run in 0..WARM_UP + RUNS {
+        if !runs.wants(name) {
+            return Ok(());
+        }
+        for run in 0..WARM_UP + runs.times(RUNS) {
             number += 1;
             let times = [now(), 0, 0, 0];
             let mut sbm = build(number)?;
@@ -66,4 +80,20 @@ fn steps(runs: &mut Runs) -> Result<(), Error> {
     step("sbm_init", 0)?;
     step("first_call", 1)?;
     step("sbm_destroy", 2)
+}
+
+/// Sets up sandboxes until one is refused, calls the last one, and leaves them all to the end of the program.
+///
+/// They are too many to keep what the library has of each: two megabytes of data is all that a client has.
+pub(crate) fn alive(_env: &'static Env, runs: &mut Runs) -> Result<(), Error> {
+    if runs.is_quick() || !runs.wants("sandboxes_alive") {
+        return Ok(());
+    }
+    for _ in 0..limits::MAX_SANDBOXES {
+        let Ok(mut sbm) = Sbm::builder().report(false).build() else { break };
+        sbm.call(null, ())?;
+        mem::forget(sbm);
+    }
+    single("sandboxes_alive", "sandboxes", usage()?.sandboxes.into());
+    Ok(())
 }

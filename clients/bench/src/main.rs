@@ -2,13 +2,22 @@
 //! Measures the sbm API in guest instructions.
 //!
 //! Each row is an operation between two reads of the time-stamp counter; see `docs/performance.md` for what the figures
-//! say. Arguments name the groups of rows to run; without any, all run.
+//! say.
+//!
+//! | argument | |
+//! | --- | --- |
+//! | `quick` | a tenth of the runs, and no row that takes long |
+//! | `profile:NAME` | instead of measuring, runs one operation for a debugger: see [`profile`] |
+//! | any other | measures rows whose names contain it; without any, all |
+//!
+//! The first input file is the keyring for the rows of the OpenPGP parser.
 #![no_std]
 #![no_main]
 
 mod calls;
 mod clock;
 mod faults;
+mod keyring;
 mod life;
 mod profile;
 
@@ -23,9 +32,14 @@ pub(crate) const RUNS: usize = 1000;
 /// Runs that are not counted: the first ones fill the caches of nothing but the emulator, and the sandbox's first call.
 pub(crate) const WARM_UP: usize = 8;
 
-type Group = (&'static str, fn(&mut Runs) -> Result<(), Error>);
+/// A group of rows: measures and prints those that are wanted.
+type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
-const GROUPS: [Group; 3] = [("calls", calls::run), ("faults", faults::run), ("life", life::run)];
+/// All groups. What is left of the last one goes when the program ends.
+const GROUPS: [Group; 5] = [calls::run, faults::run, life::run, keyring::run, life::alive];
+
+/// The argument for a short measurement.
+const QUICK: &str = "quick";
 
 fn main(env: &'static Env) -> u8 {
     match run(env) {
@@ -41,15 +55,26 @@ fn run(env: &'static Env) -> Result<(), Error> {
     if let Some(name) = env.arguments().iter().find_map(|argument| argument.strip_prefix("profile:")) {
         return profile::run(name);
     }
+    let (divisor, rows) = match env.arguments() {
+        [QUICK, rows @ ..] => (10, rows),
+        rows => (1, rows),
+    };
+    let mut runs = Runs::new(rows, divisor);
+    boot(env, &runs)?;
+    for group in GROUPS {
+        group(env, &mut runs)?;
+    }
+    Ok(())
+}
+
+/// From power on, and from the root task's first instruction, until a first call was served.
+fn boot(env: &'static Env, runs: &Runs) -> Result<(), Error> {
     let mut first = Sbm::builder().report(false).build()?;
     first.call(|| (), ())?;
-    single("boot_to_first_call", "guest instructions", now());
-    drop(first);
-    let mut runs = Runs::new();
-    let wanted = |name: &str| env.arguments().is_empty() || env.arguments().contains(&name);
-    for (name, group) in GROUPS {
-        if wanted(name) {
-            group(&mut runs)?;
+    let ticks = now();
+    for (name, ticks) in [("boot_to_first_call", ticks), ("root_task_to_first_call", ticks - env.boot_ticks())] {
+        if runs.wants(name) {
+            single(name, "guest instructions", ticks);
         }
     }
     Ok(())
@@ -62,10 +87,13 @@ pub(crate) fn measure(
     count: usize,
     mut operation: impl FnMut() -> Result<(), Error>,
 ) -> Result<(), Error> {
+    if !runs.wants(name) {
+        return Ok(());
+    }
     for _ in 0..WARM_UP {
         operation()?;
     }
-    for _ in 0..count {
+    for _ in 0..runs.times(count) {
         let start = now();
         let done = operation();
         runs.add(start);

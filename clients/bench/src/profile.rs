@@ -28,7 +28,8 @@ fn fault() {
 
 /// Has the server keep spares of other shapes, so that the next sandbox is made anew.
 fn fill_spares() {
-    let others: [Result<Sbm, Error>; 4] = core::array::from_fn(|pages| Sbm::builder().stack((pages + 30) * 4096).build());
+    let others: [Result<Sbm, Error>; 4] =
+        core::array::from_fn(|pages| Sbm::builder().stack((pages + 30) * 4096).build());
     drop(others);
 }
 
@@ -40,8 +41,16 @@ pub(crate) fn run(name: &str) -> Result<(), Error> {
     let mut sbm = Sbm::builder().report(false).build()?;
     for time in 0..TIMES {
         let last = time == TIMES - 1;
-        let begin = || if last { profile_begin() };
-        let end = || if last { profile_end() };
+        let begin = || {
+            if last {
+                profile_begin()
+            }
+        };
+        let end = || {
+            if last {
+                profile_end()
+            }
+        };
         match name {
             "null" => {
                 begin();
