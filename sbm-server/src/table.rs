@@ -61,10 +61,13 @@ pub struct Quota {
 /// What stands at a place of the sandbox table.
 ///
 /// There is no state for a running call: calls do not pass the server, and nothing here depends on one.
+///
+/// Zero is none of them, so that an empty table is all zeros and takes no room in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u8)]
 pub enum State {
     /// A sandbox that serves calls.
-    Ready,
+    Ready = 1,
     /// A sandbox whose last call was aborted; it serves again after a reset.
     Faulted,
     /// A sandbox that faulted at its own entry point: it can only be reset or destroyed.
