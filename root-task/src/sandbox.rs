@@ -470,7 +470,7 @@ fn count(tables: &Tables) -> u32 {
 /// Starts the thread at its first entry point.
 fn start(objects: &Objects, entries: EntryPoints, layout: &Layout) -> Result<(), Error> {
     let mut context = UserContext::zeroed();
-    *context.pc_mut() = u64::from(entries.start);
+    *context.pc_mut() = u64::from(entries.start.get());
     *context.sp_mut() = layout.stack().map_or(0, |stack| u64::from(stack.end()));
     *context.flags_mut() = FLAGS;
     context.set_tls_base(u64::from(objects.arguments));

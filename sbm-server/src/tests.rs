@@ -4,7 +4,7 @@
 
 extern crate std;
 
-use std::{collections::BTreeMap, vec, vec::Vec};
+use std::{collections::BTreeMap, num::NonZeroU32, vec, vec::Vec};
 
 use proptest::prelude::*;
 use sbm_abi::{
@@ -17,7 +17,8 @@ use crate::{
 };
 
 const PLACES: usize = 12;
-const ENTRIES: EntryPoints = EntryPoints { start: 0x20_0000, abort: 0x20_0010, reset: 0x20_0020 };
+const ENTRIES: EntryPoints =
+    EntryPoints { start: NonZeroU32::new(0x20_0000).unwrap(), abort: 0x20_0010, reset: 0x20_0020 };
 const QUOTA: Quota = Quota { sandboxes: 8, pages: 200, spares: 2 };
 
 /// Counts what it gave out; fails when its memory is used up.

@@ -5,6 +5,8 @@
 //! whole number of words. Decoding borrows from the bytes that it is given, visits each byte at most once and has no
 //! length that it takes on trust: whatever the bytes are, the result is a value or [`DecodeError`].
 
+use core::num::NonZeroU32;
+
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
@@ -49,8 +51,8 @@ impl Handle {
 /// They are the client's claim. A wrong one makes the client's own sandboxes fault, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct EntryPoints {
-    /// Waits for the first call.
-    pub start: u32,
+    /// Waits for the first call. Not zero, so that "none" takes no room in the server's tables.
+    pub start: NonZeroU32,
     /// Answers the call that was aborted, then waits for the next one.
     pub abort: u32,
     /// Clears the stack, then waits for the next call.

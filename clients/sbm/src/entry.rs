@@ -13,7 +13,10 @@
 //! thread waits; the kernel does not keep it across a system call, so it stands in `rbx`.
 #![expect(unsafe_code, reason = "entry code and the calls across it")]
 
-use core::arch::{asm, naked_asm};
+use core::{
+    arch::{asm, naked_asm},
+    num::NonZeroU32,
+};
 
 use sbm_abi::{
     EntryPoints, Handle, Label, Outcome,
@@ -34,7 +37,8 @@ const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_wor
 pub(crate) fn points() -> EntryPoints {
     // All code lies below 4 GiB; were it not so, the server would be told nonsense and the sandbox would fault.
     let address = |function: unsafe extern "C" fn() -> !| u32::try_from(function as usize).unwrap_or(0);
-    EntryPoints { start: address(start), abort: address(abort), reset: address(reset) }
+    let first = NonZeroU32::new(address(start)).unwrap_or(NonZeroU32::MIN);
+    EntryPoints { start: first, abort: address(abort), reset: address(reset) }
 }
 
 /// Waits for the first call.
