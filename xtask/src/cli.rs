@@ -11,6 +11,7 @@ Examples:
   cargo xtask run pgp-keys --input ring.pgp   hand a file to a client
   cargo xtask run hello --gdb                 wait for gdb, and print the line to type there
   cargo xtask test conformance                boot the guest and run one suite
+  cargo xtask bench --peers                   measure, and measure Linux as well
   SEL4_PREFIX=/opt/sel4 cargo xtask run       use an installed kernel, 13.0.0 to 16.0.0, not MCS
 
 `./x VERB` is the same on a machine that has rustup and apt, and nothing else yet.";
@@ -40,6 +41,8 @@ pub(crate) enum Verb {
     Run(RunOptions),
     /// Run the tests of the host, of the guest, and of what must fail
     Test(TestOptions),
+    /// Measure what operations cost, in guest instructions
+    Bench(BenchOptions),
     /// Check formatting, lints and documentation, warnings denied
     Check(KernelOptions),
     /// Test, then check: what continuous integration runs
@@ -126,7 +129,7 @@ pub(crate) struct RunOptions {
 
 #[derive(Clone, Debug, Args)]
 pub(crate) struct TestOptions {
-    /// Suites to run: `host`, `failures`, or a guest suite; all but the slow ones if none is named
+    /// Suites to run: `host`, `failures`, `bench`, or a guest suite; all but the slow ones if none is named
     #[arg(value_name = "SUITE")]
     pub(crate) suites: Vec<String>,
     #[command(flatten)]
@@ -135,6 +138,33 @@ pub(crate) struct TestOptions {
     pub(crate) machine: MachineOptions,
     /// Give up on a guest suite after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
+    pub(crate) timeout: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct BenchOptions {
+    /// Rows to measure: those whose names contain one of these texts; all if there is none
+    #[arg(value_name = "ROW")]
+    pub(crate) rows: Vec<String>,
+    #[command(flatten)]
+    pub(crate) kernel: KernelOptions,
+    /// Measure the alternatives in Linux as well; downloads a kernel from Debian once
+    #[arg(long)]
+    pub(crate) peers: bool,
+    /// Write the rows as JSON
+    #[arg(long, value_name = "FILE")]
+    pub(crate) json: Option<PathBuf>,
+    /// Draw the rows as SVG
+    #[arg(long, value_name = "FILE")]
+    pub(crate) plot: Option<PathBuf>,
+    /// Keyring for the rows of the OpenPGP parser [default: Debian's, or one of the test data]
+    #[arg(long, value_name = "FILE")]
+    pub(crate) keyring: Option<PathBuf>,
+    /// Measure as `cargo xtask test bench` does, and make that the baseline
+    #[arg(long, conflicts_with_all = ["rows", "keyring", "peers"])]
+    pub(crate) write_baseline: bool,
+    /// Give up on a machine after this many seconds; 0 waits for ever
+    #[arg(long, value_name = "SECONDS", default_value_t = 600)]
     pub(crate) timeout: u64,
 }
 

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use sel4_kernel::{BuildError, SelectionError, Unfit};
 
 use crate::archive::ArchiveError;
+use crate::bench::BenchError;
 use crate::check::CheckError;
 use crate::guest::GuestError;
 use crate::host::HostError;
@@ -55,6 +56,9 @@ pub(crate) enum Failure {
     /// Tests cannot be run, or failed.
     #[error(transparent)]
     Test(#[from] TestError),
+    /// Nothing was measured, or what was is not as it should be.
+    #[error(transparent)]
+    Bench(#[from] BenchError),
     /// A check failed.
     #[error(transparent)]
     Check(#[from] CheckError),
@@ -74,6 +78,7 @@ impl Failure {
             }
             Self::Run(error) if error.is_request() => ExitCode::from(2),
             Self::Test(TestError::UnknownSuite { .. }) => ExitCode::from(2),
+            Self::Bench(error) if error.is_request() => ExitCode::from(2),
             Self::Build(_)
             | Self::Guest(_)
             | Self::Archive(_)
@@ -81,6 +86,7 @@ impl Failure {
             | Self::Qemu(_)
             | Self::Run(_)
             | Self::Test(_)
+            | Self::Bench(_)
             | Self::Check(_) => ExitCode::from(1),
         }
     }

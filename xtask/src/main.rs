@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Host tool: sets up the host, builds kernel and image, runs, tests and checks.
+//! Host tool: sets up the host, builds kernel and image, runs, tests, measures and checks.
 //!
 //! ```text
-//!   cli ─▶ run, test, check, image ─▶ guest ─▶ kernel ─▶ host (what is missing here)
+//!   cli ─▶ run, test, bench, check, image ─▶ guest ─▶ kernel ─▶ host (what is missing here)
 //!              │                        │
 //!              └──▶ qemu ─▶ symbols     └──▶ archive
 //! ```
@@ -10,6 +10,7 @@
 //! Each verb returns a [`failure::Failure`], which `main` prints as one line that says what happened and what to do.
 
 mod archive;
+mod bench;
 mod check;
 mod cli;
 mod failure;
@@ -17,6 +18,7 @@ mod guest;
 mod host;
 mod image;
 mod kernel;
+mod peers;
 mod qemu;
 mod run;
 mod symbols;
@@ -58,6 +60,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Image(options) => image::image_verb(&workspace, &host, options),
         Verb::Run(options) => run::verb(&workspace, &host, options),
         Verb::Test(options) => test::verb(&workspace, &host, options),
+        Verb::Bench(options) => bench::verb(&workspace, &host, options),
         Verb::Check(options) => check::verb(&workspace, &host, options),
         Verb::Ci(options) => {
             test::verb_then(&workspace, &host, options, || check::verb(&workspace, &host, &options.kernel))

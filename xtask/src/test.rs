@@ -11,6 +11,7 @@ mod suites;
 
 use std::fmt;
 
+use crate::bench::{self, BENCH};
 use crate::cli::TestOptions;
 use crate::failure::Failure;
 use crate::host::{Host, Need};
@@ -50,7 +51,7 @@ impl Tally {
         self.failed += other.failed;
     }
 
-    fn count(&mut self, passed: bool) {
+    pub(crate) fn count(&mut self, passed: bool) {
         if passed {
             self.passed += 1;
         } else {
@@ -94,7 +95,8 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     };
     let mut tally = Tally::default();
     let chosen: Vec<_> = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow)).collect();
-    let needs_image = is_chosen(FAILURES, false) || is_chosen(PGP_KEYS, false) || !chosen.is_empty();
+    let needs_image =
+        is_chosen(FAILURES, false) || is_chosen(PGP_KEYS, false) || is_chosen(BENCH, false) || !chosen.is_empty();
     if needs_image {
         Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     }
@@ -109,6 +111,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         if is_chosen(PGP_KEYS, false) {
             tally.add(pgp::run(workspace, &image, options)?);
         }
+        if is_chosen(BENCH, false) {
+            tally.add(bench::suite(workspace, &image, options)?);
+        }
     }
     if is_chosen(FAILURES, false) {
         tally.add(failures::run(workspace, options));
@@ -117,7 +122,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let known: Vec<_> = [HOST, FAILURES, PGP_KEYS].into_iter().chain(suites).collect();
+    let known: Vec<_> = [HOST, FAILURES, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
         None => Ok(()),
