@@ -122,7 +122,7 @@ fn a_panic_is_efault_with_message_and_location() -> Verdict {
     sbm.call(panic_with, (8_u32,))?.assume_checked();
     let result = sbm.call(panic_with, (7_u32,));
     let mut text = heapless_text();
-    text.add(format_args!("number 7 is not wanted at {}:{LINE_OF_ASSERTION}", file!()));
+    text.add(format_args!("{}:{LINE_OF_ASSERTION}: number 7 is not wanted", file!()));
     panicked(&mut sbm, result, text.as_str())
 }
 
@@ -132,8 +132,8 @@ fn a_panic_of_the_language_is_efault_with_message_and_location() -> Verdict {
     let result = sbm.call(index, (copy_in(&b"abc"[..]), 3_usize));
     match &result {
         Err(Error::Panic(text)) => {
-            check!(text.starts_with("index out of bounds: the len is 3 but the index is 3 at "), "{text}");
-            check!(text.contains(file!()), "{text}");
+            check!(text.starts_with(file!()), "{text}");
+            check!(text.contains(": index out of bounds: the len is 3 but the index"), "{text}");
         }
         other => return Err(Why::new(format_args!("no panic but {other:?}"))),
     }
@@ -176,7 +176,10 @@ fn a_long_panic_is_cut() -> Verdict {
     let result = sbm.call(panic_at_length, (copy_in(&text[..]), 1_usize));
     match &result {
         Err(Error::Panic(text)) => {
-            check!(text.len() > 100 && text.bytes().all(|byte| byte == b'x'), "another text: {text}");
+            check!(
+                text.starts_with(file!()) && text.ends_with("xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx"),
+                "another text: {text}"
+            );
         }
         other => return Err(Why::new(format_args!("no panic but {other:?}"))),
     }
@@ -189,7 +192,7 @@ fn the_text_of_a_panic_is_clean_text() -> Verdict {
     let result = sbm.call(panic_at_length, (copy_in("\n\u{1b}[2J\rt\u{e9}st \u{0}".as_bytes()), 0_usize));
     match &result {
         Err(Error::Panic(text)) => {
-            check!(text.starts_with("??[2J?t\u{e9}st ?"), "another text: {text}");
+            check!(text.contains(": ??[2J?t\u{e9}st ?"), "another text: {text}");
             check!(!text.chars().any(char::is_control), "control characters are left");
         }
         other => return Err(Why::new(format_args!("no panic but {other:?}"))),

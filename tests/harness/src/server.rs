@@ -3,7 +3,7 @@
 
 use sbm_abi::{
     Encoded, Request, Response, decode_response,
-    limits::{CLIENT_SANDBOX_SLOTS, CLIENT_SERVER_SLOT},
+    limits::{CLIENT_SANDBOX_SLOTS, CLIENT_SERVER_SLOT, MAX_MESSAGE},
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
 
@@ -53,7 +53,8 @@ pub fn response((info, mrs): Answer) -> Result<Response, Why> {
 /// # Errors
 /// The test's failure, if the answer is no response. A refusal is one.
 pub fn request(request: &Request<'_>) -> Result<Response, Why> {
-    let encoded = Encoded::new(request).map_err(|_| Why::new(format_args!("the request does not fit a message")))?;
+    let encoded = Encoded::<MAX_MESSAGE>::new(request)
+        .map_err(|_| Why::new(format_args!("the request does not fit a message")))?;
     let mut words = [0; sel4::NUM_MESSAGE_REGISTERS];
     let mut length = 0;
     for (place, word) in words.iter_mut().zip(encoded.words()) {

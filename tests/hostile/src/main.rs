@@ -1,3 +1,44 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A client and sandboxes that misbehave
-fn main() {}
+//! A client and sandboxes that misbehave: what they do ends with them.
+//!
+//! | module | who does what |
+//! | --- | --- |
+//! | `strangers` | a client reaches for another one's sandboxes: runs beside the program `neighbour` |
+//! | `cspace` | a sandbox makes every system call on every slot of its capability space |
+//! | `forging` | a sandbox sends what only the kernel should send |
+//! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
+//! | `garbage` | a client sends the server bytes that are no requests |
+//!
+//! With the argument `fault` the client itself faults, which the host tool's own tests look at.
+#![no_std]
+#![no_main]
+#![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
+
+mod cspace;
+mod early;
+mod forging;
+mod garbage;
+mod observer;
+mod strangers;
+
+use sbm::Env;
+
+sbm::main!(main);
+
+fn main(env: &'static Env) -> u8 {
+    if env.arguments().contains(&"fault") {
+        fault();
+    }
+    let tests: &[&[harness::Test]] = &[strangers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
+    harness::run(env, tests)
+}
+
+/// Reads an address that the client has not.
+#[inline(never)]
+fn fault() {
+    #[expect(unsafe_code, reason = "a bug, on purpose")]
+    // SAFETY: none. It faults, which ends this client and nothing else.
+    unsafe {
+        (0xdead_b000 as *const u8).read_volatile();
+    }
+}

@@ -1,0 +1,145 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A client reaches for another one's sandboxes: it can neither name, call nor destroy them.
+//!
+//! The other one is the program `neighbour`, which runs beside this suite and fails if it is disturbed. Where it does
+//! not run there is nobody to reach for, and these tests say so.
+
+use core::sync::atomic::{AtomicU8, Ordering};
+
+use harness::{Test, Verdict, Why, check, expect::works, raw, server::request, tests};
+use sbm::{Error, Region, Sbm};
+use sbm_abi::{
+    BufferAccess, BufferSpec, Errno, Handle, Request, Response,
+    limits::{ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, MAX_SANDBOXES, PAGE},
+};
+use sel4::{MessageInfo, cap::Endpoint};
+
+use crate::observer::Observer;
+
+pub(crate) const TESTS: &[Test] = tests![
+    a_neighbour_runs_beside_this_suite,
+    no_handle_reaches_a_neighbours_sandbox,
+    no_slot_reaches_a_neighbours_sandbox,
+    no_address_of_a_neighbours_buffers_is_mapped,
+    no_address_of_a_neighbours_buffers_can_be_mapped,
+];
+
+/// How often the neighbour is given the time to set up its sandboxes.
+const PATIENCE: u32 = 200;
+
+/// Whether a neighbour was found: 0 for not looked yet, 1 for no, 2 for yes.
+static FOUND: AtomicU8 = AtomicU8::new(0);
+
+/// Tells whether another client has sandboxes. The first time it is given time to make them.
+pub(crate) fn present() -> bool {
+    match FOUND.load(Ordering::Relaxed) {
+        0 => {
+            let found = (0..PATIENCE).any(|_| {
+                sel4::r#yield();
+                others().is_ok_and(|count| count > 0)
+            });
+            FOUND.store(1 + u8::from(found), Ordering::Relaxed);
+            found
+        }
+        found => found == 2,
+    }
+}
+
+/// Counts the sandboxes, among the first ones, that are another client's.
+fn others() -> Result<usize, Why> {
+    let mut count = 0;
+    for index in 0..32 {
+        // To reset one would do it good, if it could.
+        let response = request(&Request::Reset(Handle::new(index, 0)))?;
+        count += usize::from(response == Response::Refused(Errno::Perm));
+    }
+    Ok(count)
+}
+
+fn a_neighbour_runs_beside_this_suite() -> Verdict {
+    check!(present(), "there is none; start the programs hostile,neighbour");
+    Ok(())
+}
+
+fn no_handle_reaches_a_neighbours_sandbox() -> Verdict {
+    let mut observer = Observer::new()?;
+    let mut refused = 0;
+    for index in (0..).take(MAX_SANDBOXES + 32) {
+        for generation in 0..4 {
+            let handle = Handle::new(index, generation);
+            let buffers = [BufferSpec::new(1, BufferAccess::ReadWrite)].into_iter().collect();
+            for asked in [
+                Request::Destroy(handle),
+                Request::Grow { handle, buffers },
+                Request::Map { handle, address: ARENA_BASE, pages: 1, access: BufferAccess::ReadOnly },
+            ] {
+                if is_own(handle) {
+                    continue;
+                }
+                match request(&asked)? {
+                    Response::Refused(Errno::Perm) => refused += 1,
+                    Response::Refused(Errno::BadHandle) => {}
+                    other => return Err(Why::new(format_args!("{asked:?} is answered with {other:?}"))),
+                }
+            }
+        }
+    }
+    observer.undisturbed()?;
+    check!(refused > 0 || !present(), "no handle is the neighbour's");
+    Ok(())
+}
+
+/// Tells whether a handle is this client's: it may look at its own.
+fn is_own(handle: Handle) -> bool {
+    matches!(request(&Request::Reset(handle)), Ok(Response::Done))
+}
+
+fn no_slot_reaches_a_neighbours_sandbox() -> Verdict {
+    let mut observer = Observer::new()?;
+    // Its own sandboxes get a message that is no call of theirs, so that they are reset afterwards.
+    for slot in CLIENT_SANDBOX_SLOTS..1 << 13 {
+        let nonsense = [u64::MAX / 3, u64::MAX / 5, 0, 0];
+        let index = u16::try_from(slot - CLIENT_SANDBOX_SLOTS).unwrap_or(u16::MAX);
+        let own = (0..64).any(|generation| is_own(Handle::new(index, generation)));
+        if !own {
+            Endpoint::from_bits(slot).nb_send_with_mrs(MessageInfo::new(0, 0, 0, 2), nonsense);
+        }
+    }
+    observer.undisturbed()
+}
+
+// Functions that run in sandboxes.
+
+fn read(address: usize) -> u8 {
+    raw::read(address)
+}
+
+fn no_address_of_a_neighbours_buffers_is_mapped() -> Verdict {
+    let mut sbm = Sbm::builder().report(false).build()?;
+    let mut mapped = 0;
+    for address in (ARENA_BASE..ARENA_END).step_by(0x4_1000) {
+        match sbm.call(read, (address as usize,)) {
+            Ok(_) => mapped += 1,
+            Err(Error::Fault { region: Region::Guard | Region::StackGuard, .. }) => sbm.reset()?,
+            Err(other) => return Err(other.into()),
+        }
+    }
+    // Its own argument page and stack at most.
+    check!(mapped <= 3, "{mapped} addresses are mapped");
+    works(&mut sbm)
+}
+
+fn no_address_of_a_neighbours_buffers_can_be_mapped() -> Verdict {
+    let mut observer = Observer::new()?;
+    let handle = match request(&Request::Init(sbm_abi::Spec::default()))? {
+        Response::Ready { handle, .. } => handle,
+        other => return Err(Why::new(format_args!("no sandbox: {other:?}"))),
+    };
+    for address in (ARENA_BASE..ARENA_END).step_by(8 * PAGE as usize) {
+        let asked = Request::Map { handle, address: address + PAGE, pages: 1, access: BufferAccess::ReadOnly };
+        let response = request(&asked)?;
+        check!(response == Response::Refused(Errno::Perm), "{address:#x}: {response:?}");
+    }
+    request(&Request::Destroy(handle))?;
+    observer.undisturbed()
+}

@@ -1,0 +1,143 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A client that works beside another one, and fails if anything of its own is not as it left it.
+//!
+//! It holds a few sandboxes for its whole life, each with a buffer that counts its calls, and makes, aborts and drops
+//! others in between. It works for some cycles (an argument `cycles=N` says how many), and on as long as it sees that
+//! another client has sandboxes.
+#![no_std]
+#![no_main]
+#![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
+
+use harness::{Verdict, check, raw, same, server::request};
+use sbm::{Env, Errno, Error, OutputBuffer, Sbm, Tainted, copy_in, copy_inout, println, shared_out};
+use sbm_abi::{Handle, Request, Response};
+
+sbm::main!(main);
+
+/// Sandboxes that it holds.
+const HELD: usize = 8;
+/// Cycles that it works at least, unless told otherwise.
+const CYCLES: u64 = 500;
+/// Cycles after which it looks for others, and for how many it goes on when it sees none.
+const LOOK: u64 = 16;
+const ALONE: u64 = 200;
+
+// Functions that run in sandboxes.
+
+/// Counts a call in the buffer, if all that it holds is what this sandbox wrote there.
+fn count(output: &mut [u8], mark: u64) -> Option<u64> {
+    let (words, _) = output.as_chunks_mut::<8>();
+    let [first, rest @ ..] = words else { return None };
+    let calls = u64::from_le_bytes(*first);
+    let wanted = if calls == 0 { 0 } else { mark ^ calls };
+    if rest.iter().any(|word| u64::from_le_bytes(*word) != wanted) {
+        return None;
+    }
+    *first = (calls + 1).to_le_bytes();
+    rest.fill((mark ^ (calls + 1)).to_le_bytes());
+    Some(calls + 1)
+}
+
+fn invert(bytes: &mut [u8], key: &[u8]) {
+    for (byte, key) in bytes.iter_mut().zip(key) {
+        *byte ^= key;
+    }
+}
+
+fn fault() {
+    raw::undefined();
+}
+
+struct Held {
+    sbm: Sbm,
+    output: OutputBuffer,
+    mark: u64,
+    calls: u64,
+}
+
+impl Held {
+    fn new(mark: u64) -> Result<Self, Error> {
+        let mut builder = Sbm::builder().report(false);
+        let output = builder.output(256);
+        Ok(Self { sbm: builder.build()?, output, mark, calls: 0 })
+    }
+
+    fn work(&mut self) -> Verdict {
+        self.calls += 1;
+        let calls = self.sbm.call(count, (shared_out(self.output), self.mark))?.assume_checked();
+        same!(calls, Some(self.calls), "calls of a sandbox that is held");
+        let seen = self.sbm.output(self.output)?.get::<[u64; 2]>(0).map(Tainted::assume_checked);
+        same!(seen, Some([self.calls, self.mark ^ self.calls]), "the buffer of a sandbox that is held");
+        Ok(())
+    }
+}
+
+fn main(env: &'static Env) -> u8 {
+    let asked = env.arguments().iter().find_map(|argument| argument.strip_prefix("cycles="));
+    let cycles = asked.and_then(|number| number.parse().ok()).unwrap_or(CYCLES);
+    match run(cycles) {
+        Ok((cycles, refused)) => {
+            println!("neighbour: {cycles} cycles undisturbed, {refused} times without memory for another sandbox");
+            0
+        }
+        Err(why) => {
+            println!("neighbour: disturbed: {why}");
+            1
+        }
+    }
+}
+
+/// Works, and returns for how many cycles, and in how many of them there was no memory for another sandbox.
+fn run(least: u64) -> Result<(u64, u64), harness::Why> {
+    let mut held = heapless::Vec::<Held, HELD>::new();
+    for mark in (1..).map(|number: u64| number << 32).take(HELD) {
+        check!(held.push(Held::new(mark)?).is_ok());
+    }
+    let (mut cycle, mut refused, mut end) = (0, 0, least);
+    while cycle < end {
+        for sandbox in &mut held {
+            sandbox.work()?;
+        }
+        match short_lived(cycle) {
+            Ok(()) => {}
+            // Someone else has it all; nothing here depends on it.
+            Err(Some(Error::Server(Errno::NoMemory | Errno::TooMany))) => refused += 1,
+            Err(Some(error)) => return Err(error.into()),
+            Err(None) => return Err(harness::Why::new(format_args!("a sandbox of one cycle misbehaves"))),
+        }
+        if cycle.is_multiple_of(LOOK) && others()? {
+            end = end.max(cycle + ALONE);
+        }
+        cycle += 1;
+        sel4::r#yield();
+    }
+    Ok((cycle, refused))
+}
+
+/// Tells whether one of the first sandboxes is another client's.
+fn others() -> Result<bool, harness::Why> {
+    for index in 0..4 * HELD as u16 {
+        let asked = Request::Destroy(Handle::new(index, Handle::GENERATIONS - 1));
+        if request(&asked)? == Response::Refused(Errno::Perm) {
+            return Ok(true);
+        }
+    }
+    Ok(false)
+}
+
+/// Uses a sandbox for a call, a fault and a call after it; `None` if one did not do what it should.
+fn short_lived(cycle: u64) -> Result<(), Option<Error>> {
+    let mut sbm = Sbm::builder().report(false).room_out(1, 64).build()?;
+    for _ in 0..2 {
+        let mut bytes = cycle.to_le_bytes();
+        sbm.call(invert, (copy_inout(&mut bytes[..]), copy_in(&[0xff; 8][..])))?.assume_checked();
+        if bytes != (!cycle).to_le_bytes() {
+            return Err(None);
+        }
+        if !matches!(sbm.call(fault, ()), Err(Error::Fault { .. })) {
+            return Err(None);
+        }
+        sbm.reset()?;
+    }
+    Ok(())
+}
