@@ -51,10 +51,10 @@ pub fn meaning(fault: KernelFault) -> Fault {
     match fault {
         KernelFault::Vm { ip, address, prefetch, fsr } => {
             // Without execute-disable the error code never says "fetch"; a fetch faults at its own address.
-            let access = if prefetch || address == ip {
-                Access::Execute
-            } else if fsr & FSR_WRITE != 0 {
+            let access = if fsr & FSR_WRITE != 0 {
                 Access::Write
+            } else if prefetch || address == ip {
+                Access::Execute
             } else {
                 Access::Read
             };
@@ -85,6 +85,12 @@ mod tests {
     fn a_fault_at_the_instruction_pointer_is_a_fetch() {
         let fault = meaning(KernelFault::Vm { ip: 7, address: 7, prefetch: false, fsr: 4 });
         assert_eq!(fault.access, Access::Execute);
+    }
+
+    #[test]
+    fn an_instruction_that_writes_to_itself_is_no_fetch() {
+        let fault = meaning(KernelFault::Vm { ip: 7, address: 7, prefetch: true, fsr: 6 });
+        assert_eq!(fault.access, Access::Write);
     }
 
     #[test]

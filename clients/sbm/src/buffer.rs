@@ -66,8 +66,11 @@ impl OutputView<'_> {
 /// Returns the bytes of an input buffer; of an output buffer, which may be changing, none.
 pub(crate) fn bytes(slot: &mut Slot) -> &mut [u8] {
     match slot.access() {
-        // SAFETY: the sandbox holds the pages read-only, and the slot is borrowed as long as the slice.
-        BufferAccess::ReadOnly => unsafe { slot.memory().slice_mut() },
+        BufferAccess::ReadOnly => {
+            slot.set_live();
+            // SAFETY: the sandbox holds the pages read-only, and the slot is borrowed as long as the slice.
+            unsafe { slot.memory().slice_mut() }
+        }
         BufferAccess::ReadWrite => &mut [],
     }
 }

@@ -69,16 +69,48 @@ unsafe extern "C" fn abort() -> ! {
     )
 }
 
-/// Clears the stack: its lowest address stands in rdi, its length in words in rcx.
+/// Clears the stack, whose lowest address stands in rdi and whose length in words in rcx, and all registers: what an
+/// earlier function left in them is none of a later one's business.
 #[unsafe(naked)]
 unsafe extern "C" fn reset() -> ! {
     naked_asm!(
         "xor eax, eax",
         "rep stosq",
+        "fninit",
+        "ldmxcsr [rip + {control}]",
+        "xorps xmm0, xmm0",
+        "xorps xmm1, xmm1",
+        "xorps xmm2, xmm2",
+        "xorps xmm3, xmm3",
+        "xorps xmm4, xmm4",
+        "xorps xmm5, xmm5",
+        "xorps xmm6, xmm6",
+        "xorps xmm7, xmm7",
+        "xorps xmm8, xmm8",
+        "xorps xmm9, xmm9",
+        "xorps xmm10, xmm10",
+        "xorps xmm11, xmm11",
+        "xorps xmm12, xmm12",
+        "xorps xmm13, xmm13",
+        "xorps xmm14, xmm14",
+        "xorps xmm15, xmm15",
+        "xor edi, edi",
+        "xor ebp, ebp",
+        "xor r8d, r8d",
+        "xor r9d, r9d",
+        "xor r10d, r10d",
+        "xor r12d, r12d",
+        "xor r13d, r13d",
+        "xor r14d, r14d",
+        "xor r15d, r15d",
         "jmp {start}",
+        control = sym VECTOR_CONTROL,
         start = sym start,
     )
 }
+
+/// MXCSR as a thread starts with it: all exceptions masked (System V ABI, 3.4.1).
+static VECTOR_CONTROL: u32 = 0x1f80;
 
 /// Makes the system call that rdx and the message registers hold, runs the function that comes, and goes round.
 ///

@@ -5,8 +5,8 @@ use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
     limits::{
-        CLIENT_SANDBOX_SLOTS, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET,
-        SELF_OFFSET, STACK_TOP_OFFSET,
+        CLIENT_SANDBOX_SLOTS, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES,
+        PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
     },
 };
 
@@ -41,6 +41,11 @@ impl Slot {
 
     pub(crate) const fn access(&self) -> BufferAccess {
         self.access
+    }
+
+    /// Takes note that all of it may be other than zero.
+    pub(crate) fn set_live(&mut self) {
+        self.live_to = self.memory.pages().bytes();
     }
 
     /// Copies `bytes` to `offset`; everything else that was written there before becomes zero.
@@ -89,8 +94,8 @@ pub struct Instance {
     pub(crate) handle: Handle,
     arguments: SharedMemory,
     stack: Pages,
-    /// Buffers of the arguments, by their number in the call.
-    slots: [Option<Slot>; MAX_PARAMETERS],
+    /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
+    slots: [[Option<Slot>; 2]; MAX_PARAMETERS],
     /// Buffers that the client asked for by itself.
     pub(crate) own: Vec<Slot, MAX_BUFFERS>,
     mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
@@ -120,19 +125,21 @@ impl Instance {
             handle,
             arguments: SharedMemory::from_server(arguments),
             stack,
-            slots: [None; MAX_PARAMETERS],
+            slots: [[None; 2]; MAX_PARAMETERS],
             own: Vec::new(),
             mapped: Vec::new(),
             isolated,
         };
         for ((pages, access), planned) in layout.buffers().iter().zip(planned) {
             let memory = SharedMemory::from_server(*pages);
-            let live_to = if used { pages.bytes() } else { 0 };
-            let slot = Slot { memory, access: *access, live_from: 0, live_to };
+            // What the client alone could write it has zeroed itself (`destroy`); the rest now, with the old thread gone.
+            if used && *access == BufferAccess::ReadWrite {
+                memory.zero(0, memory.len());
+            }
+            let slot = Slot { memory, access: *access, live_from: 0, live_to: 0 };
             match planned {
-                Planned::Argument(at) => instance.slots[*at] = Some(slot),
+                Planned::Argument(at) => instance.slots[*at][*access as usize] = Some(slot),
                 Planned::Own => {
-                    slot.memory.zero(0, live_to as usize);
                     // As many as the spec, which has the same limit.
                     let _ = instance.own.push(slot);
                 }
@@ -149,17 +156,17 @@ impl Instance {
     /// Returns the buffer of argument `at`, made larger first if it does not hold `bytes`.
     #[inline]
     pub(crate) fn slot(&mut self, at: usize, bytes: usize, access: BufferAccess) -> Result<&mut Slot, Error> {
-        let fits = matches!(&self.slots[at], Some(slot) if slot.access == access && slot.len() >= bytes);
+        let fits = matches!(&self.slots[at][access as usize], Some(slot) if slot.len() >= bytes);
         if !fits {
-            self.slots[at] = Some(self.grow(bytes, access)?);
+            self.slots[at][access as usize] = Some(self.grow(bytes, access)?);
         }
-        self.slots[at].as_mut().ok_or(Error::Server(Errno::Invalid))
+        self.slots[at][access as usize].as_mut().ok_or(Error::Server(Errno::Invalid))
     }
 
-    /// Returns the buffer of argument `at`, if the call has one.
+    /// Returns the buffer that the sandbox wrote argument `at` to, if the call has one.
     #[inline]
     pub(crate) fn staged(&self, at: usize) -> Option<&Slot> {
-        self.slots[at].as_ref()
+        self.slots[at][BufferAccess::ReadWrite as usize].as_ref()
     }
 
     #[cold]
@@ -182,10 +189,11 @@ impl Instance {
         Ok(Slot { memory: SharedMemory::from_server(*pages), access, live_from: 0, live_to: 0 })
     }
 
-    /// Has `pages` of the client mapped into the sandbox, unless they are.
+    /// Has `pages` of the client mapped into the sandbox, unless they are. Constants always are, with the code.
     #[inline]
     pub(crate) fn map(&mut self, pages: Pages, access: BufferAccess) -> Result<(), Error> {
-        if self.mapped.contains(&(pages, access)) {
+        let constant = || pages.address >= CODE_BASE && pages.end() <= rt::env().map().code_end;
+        if self.mapped.contains(&(pages, access)) || (access == BufferAccess::ReadOnly && constant()) {
             return Ok(());
         }
         server::request(&Request::Map { handle: self.handle, address: pages.address, pages: pages.count, access })?;
@@ -222,9 +230,10 @@ impl Instance {
     }
 
     fn region_of(&self, address: u64) -> Region {
-        let mut buffers = Vec::<_, { MAX_PARAMETERS + MAX_BUFFERS }>::new();
-        let arguments =
-            (1u8..).zip(&self.slots).filter_map(|(number, slot)| Some((number, slot.as_ref()?.memory.pages())));
+        let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + MAX_BUFFERS }>::new();
+        type Numbered<'a> = (u8, &'a [Option<Slot>; 2]);
+        let both = |(number, slots): Numbered<'_>| slots.map(|slot| slot.map(|slot| (number, slot.memory.pages())));
+        let arguments = (1u8..).zip(&self.slots).flat_map(both).flatten();
         // Buffers of the client's own are told by numbers after those of arguments.
         let own = (1 + MAX_PARAMETERS as u8..).zip(&self.own).map(|(number, slot)| (number, slot.memory.pages()));
         buffers.extend(arguments.chain(own));
@@ -243,6 +252,11 @@ impl Instance {
 
     /// `sbm_destroy`.
     pub(crate) fn destroy(&mut self) {
+        for slot in self.slots.iter().flatten().flatten().chain(&self.own) {
+            if slot.access == BufferAccess::ReadOnly {
+                slot.memory.zero(slot.live_from as usize, (slot.live_to - slot.live_from) as usize);
+            }
+        }
         // It can only be refused when the sandbox is gone, and then nothing is left to do.
         let _ = server::request(&Request::Destroy(self.handle));
     }
