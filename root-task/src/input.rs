@@ -117,7 +117,7 @@ impl HostInput {
             }
         }
         let mut address = INPUT_BASE;
-        for number in 0..MAX_INPUTS {
+        for number in 0..=MAX_INPUTS {
             let mut path = String::<40>::new();
             let _ = write!(path, "opt/sbm/input/{number}/name");
             let Some(name) = text(&mut device, &mut texts, &path)? else { break };

@@ -41,7 +41,7 @@ const ENDPOINT: u32 = 5;
 const CODE: u32 = 6;
 
 /// Most page tables of one sandbox: those of its layout, of growths and of mappings.
-const MAX_TABLES: usize = 24;
+const MAX_TABLES: usize = 40;
 
 const GIB_BITS: u32 = 30;
 

@@ -102,7 +102,10 @@ fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunE
 fn program_items(options: &RunOptions) -> Vec<Item> {
     let text = |name: &str, text: String| Item::Text { name: format!("opt/sbm/{name}"), text };
     let run = options.program.clone().map(|program| text("run", program));
-    let args = (!options.args.is_empty()).then(|| text("args", options.args.join("\n")));
+    // The program has to know as well, since it is what prints.
+    let json = options.json.then_some("--json");
+    let args: Vec<_> = json.into_iter().chain(options.args.iter().map(String::as_str)).collect();
+    let args = (!args.is_empty()).then(|| text("args", args.join("\n")));
     let others = options.item.iter().filter_map(|item| item.split_once('='));
     let others = others.map(|(name, text)| Item::Text { name: name.to_owned(), text: text.to_owned() });
     run.into_iter().chain(args).chain(others).collect()
@@ -113,7 +116,7 @@ fn input_items(inputs: &[PathBuf]) -> Result<Vec<Item>, RunError> {
     let mut items = Vec::new();
     for (number, path) in inputs.iter().enumerate() {
         readable(path).map_err(|cause| RunError::Input { path: path.clone(), cause })?;
-        let text = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        let text = path.to_string_lossy().into_owned();
         items.push(Item::Text { name: format!("opt/sbm/input/{number}/name"), text });
         items.push(Item::File { name: format!("opt/sbm/input/{number}/data"), path: path.clone() });
     }

@@ -40,8 +40,8 @@ pub const STACK_PAGES: core::ops::RangeInclusive<u16> = 1..=256;
 pub const DEFAULT_STACK_PAGES: u16 = 2;
 /// Most ranges of its own pages that a client can map into one sandbox.
 pub const MAX_MAPPINGS: usize = 4;
-/// Most pages in one such range (4 MiB).
-pub const MAX_MAPPING_PAGES: u16 = 1024;
+/// Most pages in one such range (16 MiB).
+pub const MAX_MAPPING_PAGES: u16 = 4096;
 /// Most times that buffers can be added to one sandbox after `sbm_init`.
 pub const MAX_GROWTHS: usize = 8;
 
