@@ -8,6 +8,9 @@ use sbm::{Error, Sbm, println};
 
 const TIMES: usize = 4;
 
+/// Makes the second function another than the first, so that the linker does not fold them into one.
+const END: u32 = 1;
+
 #[expect(unsafe_code, reason = "a name that a debugger finds")]
 #[unsafe(no_mangle)]
 #[inline(never)]
@@ -19,7 +22,7 @@ extern "C" fn profile_begin() {
 #[unsafe(no_mangle)]
 #[inline(never)]
 extern "C" fn profile_end() {
-    core::hint::black_box(());
+    core::hint::black_box(END);
 }
 
 fn fault() {
