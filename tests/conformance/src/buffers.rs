@@ -216,11 +216,11 @@ fn a_buffer_over_the_limit_is_refused() -> Verdict {
         builder.input(1);
     }
     let refused = builder.build().map(drop);
-    check!(refused == Err(Error::Server(Errno::Invalid)), "not refused: {refused:?}");
+    check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
     let mut builder = quiet();
     builder.output(4 * 1024 * 1024 + 1);
     let refused = builder.build().map(drop);
-    check!(refused == Err(Error::Server(Errno::Invalid)), "not refused: {refused:?}");
+    check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
     Ok(())
 }
 
@@ -240,7 +240,7 @@ fn a_buffer_of_another_sandbox_is_refused() -> Verdict {
     let mut sbm = builder.build()?;
     // It has one input, so the number of another's second means nothing.
     let result = sbm.call(length, (shared(second, 1),));
-    check!(result == Err(Error::Server(Errno::Invalid)), "not refused: {result:?}");
+    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
     check!(sbm.input(second).is_empty());
     // The number of another's output is that of its input: to write there is a fault of that sandbox.
     let result = sbm.call(count_up, (shared_out(output),));

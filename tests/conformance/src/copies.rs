@@ -322,7 +322,7 @@ fn room_over_the_limit_is_refused() -> Verdict {
         Sbm::builder().stack(usize::MAX),
     ] {
         let refused = builder.build().map(drop);
-        check!(refused == Err(Error::Server(Errno::Invalid)), "not refused: {refused:?}");
+        check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
     }
     Ok(())
 }
@@ -330,7 +330,7 @@ fn room_over_the_limit_is_refused() -> Verdict {
 fn room_for_an_argument_that_no_call_has_is_refused() -> Verdict {
     for number in [0, 7, usize::MAX] {
         let refused = Sbm::builder().room_in(number, 1).build().map(drop);
-        check!(refused == Err(Error::Server(Errno::Invalid)), "not refused: {refused:?}");
+        check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
     }
     Ok(())
 }

@@ -207,7 +207,7 @@ fn a_range_over_the_limit_is_refused() -> Verdict {
         sbm.call(fill, (map_writable(&OTHERS[index..=index]), 1_u8))?.assume_checked();
     }
     let result = sbm.call(fill, (map_writable(&OTHERS[MAX_MAPPINGS..=MAX_MAPPINGS]), 1_u8));
-    check!(result == Err(Error::Server(Errno::Invalid)), "not refused: {result:?}");
+    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
     // The call did not run: no error sticks.
     works(&mut sbm)
 }
@@ -218,7 +218,7 @@ fn pages_that_overlap_mapped_ones_are_refused() -> Verdict {
     sbm.call(length, (map_readonly(&pages[1..3]),))?.assume_checked();
     let before = sbm::usage()?;
     let result = sbm.call(length, (map_readonly(&pages[2..4]),));
-    check!(result == Err(Error::Server(Errno::Invalid)), "not refused: {result:?}");
+    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
     same!(sbm::usage()?, before);
     // What was mapped still is, what was not is not.
     same!(sbm.call(read, (pages[2].0.as_ptr() as usize,))?.assume_checked(), 0);

@@ -6,6 +6,8 @@
 //! of them would do as they say: to end this client, and to move the entry points of its sandboxes. Text for the console
 //! is left out as well, as it would disturb the lines that tell of tests.
 
+use core::num::NonZeroU32;
+
 use harness::{
     Random, Test, Verdict, Why, check,
     expect::works,
@@ -311,8 +313,9 @@ fn a_call_to_nonsense_is_a_fault_of_that_sandbox() -> Verdict {
 fn entry_points_that_are_nonsense_harm_only_new_sandboxes_of_the_client() -> Verdict {
     let mut before = Sbm::builder().report(false).build()?;
     let mut observer = Observer::new()?;
-    for address in [0, 1, ARENA_BASE, 0x8000_0000, u32::MAX] {
-        let entries = EntryPoints { start: address, abort: address, reset: address };
+    for start in [1, ARENA_BASE, 0x8000_0000, u32::MAX].into_iter().filter_map(NonZeroU32::new) {
+        let address = start.get();
+        let entries = EntryPoints { start, abort: address, reset: address };
         same!(request(&Request::Register(entries))?, Response::Done);
         // They are not called, for nobody would answer.
         for pages in 1..4 {

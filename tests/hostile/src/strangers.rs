@@ -6,10 +6,10 @@
 
 use core::sync::atomic::{AtomicU8, Ordering};
 
-use harness::{Test, Verdict, Why, check, expect::works, raw, server::request, tests};
+use harness::{Test, Verdict, Why, check, expect::works, raw, same, server::request, tests};
 use sbm::{Error, Region, Sbm};
 use sbm_abi::{
-    BufferAccess, BufferSpec, Errno, Handle, Request, Response,
+    BufferAccess, BufferSpec, Errno, Handle, Request, Response, Spec,
     limits::{ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, MAX_SANDBOXES, PAGE},
 };
 use sel4::{MessageInfo, cap::Endpoint};
@@ -22,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     no_slot_reaches_a_neighbours_sandbox,
     no_address_of_a_neighbours_buffers_is_mapped,
     no_address_of_a_neighbours_buffers_can_be_mapped,
+    a_neighbour_keeps_its_sandboxes_while_memory_is_used_up,
 ];
 
 /// How often the neighbour is given the time to set up its sandboxes.
@@ -131,7 +132,7 @@ fn no_address_of_a_neighbours_buffers_is_mapped() -> Verdict {
 
 fn no_address_of_a_neighbours_buffers_can_be_mapped() -> Verdict {
     let mut observer = Observer::new()?;
-    let handle = match request(&Request::Init(sbm_abi::Spec::default()))? {
+    let handle = match request(&Request::Init(Spec::default()))? {
         Response::Ready { handle, .. } => handle,
         other => return Err(Why::new(format_args!("no sandbox: {other:?}"))),
     };
@@ -142,4 +143,33 @@ fn no_address_of_a_neighbours_buffers_can_be_mapped() -> Verdict {
     }
     request(&Request::Destroy(handle))?;
     observer.undisturbed()
+}
+
+fn a_neighbour_keeps_its_sandboxes_while_memory_is_used_up() -> Verdict {
+    let mut observer = Observer::new()?;
+    let before = others()?;
+    let mut handles = [None; 64];
+    for round in 0..3 {
+        let buffers = [BufferSpec::new(1024, BufferAccess::ReadWrite); 2].into_iter().collect();
+        let spec = Spec { buffers, ..Spec::default() };
+        let mut refused = None;
+        for place in &mut handles {
+            match request(&Request::Init(spec.clone()))? {
+                Response::Ready { handle, .. } => *place = Some(handle),
+                Response::Refused(errno) => refused = Some(errno),
+                other => return Err(Why::new(format_args!("an odd answer: {other:?}"))),
+            }
+            sel4::r#yield();
+        }
+        same!(refused, Some(Errno::NoMemory), "round {round}");
+        observer.undisturbed()?;
+        // Those that it makes and drops meanwhile come and go.
+        check!(others()? + 1 >= before, "{} sandboxes of a neighbour instead of {before}", others()?);
+        for place in &mut handles {
+            if let Some(handle) = place.take() {
+                same!(request(&Request::Destroy(handle))?, Response::Done);
+            }
+        }
+    }
+    observer.nothing_lost()
 }

@@ -1,0 +1,156 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Until something runs out: the refusal says what, nothing else breaks, and everything comes back.
+
+use harness::{Test, Verdict, Why, check, expect::works, same, server::request, tests};
+use sbm::{Errno, Error, Sbm, println};
+use sbm_abi::{
+    BufferAccess, BufferSpec, Handle, Request, Response, Spec,
+    limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_GROWTHS, MAX_SANDBOXES, STACK_PAGES},
+};
+use static_cell::ConstStaticCell;
+
+use crate::stock::{has_neighbour, loses_nothing};
+
+pub(crate) const TESTS: &[Test] = tests![
+    large_sandboxes_until_memory_runs_out_come_back,
+    growths_until_memory_runs_out_come_back,
+    the_largest_sandbox_within_the_limits_is_made,
+    a_sandbox_grows_as_often_as_the_limit_says_and_no_further,
+    small_sandboxes_until_the_table_is_full_come_back,
+];
+
+/// Bytes of the largest buffer.
+const LARGEST: usize = 4 * 1024 * 1024;
+/// More large sandboxes than any machine here has the memory for.
+const MOST: usize = 256;
+
+static LARGE: ConstStaticCell<heapless::Vec<Sbm, MOST>> = ConstStaticCell::new(heapless::Vec::new());
+static HANDLES: ConstStaticCell<heapless::Vec<Handle, MAX_SANDBOXES>> = ConstStaticCell::new(heapless::Vec::new());
+
+fn large() -> Result<Sbm, Error> {
+    Sbm::builder().room_out(1, LARGEST).room_in(2, LARGEST).report(false).build()
+}
+
+/// Checks that what was there before the end of all memory still works.
+fn bystander() -> Result<Sbm, Error> {
+    Sbm::builder().room_out(1, 4096).report(false).build()
+}
+
+fn large_sandboxes_until_memory_runs_out_come_back() -> Verdict {
+    let Some(made) = LARGE.try_take() else { return Err(Why::new(format_args!("runs once only"))) };
+    let mut bystander = bystander()?;
+    let mut most = 0;
+    loses_nothing(|_| {
+        let refused = loop {
+            match large() {
+                Ok(sbm) => check!(made.push(sbm).is_ok(), "memory does not run out"),
+                Err(error) => break error,
+            }
+        };
+        check!(refused == Error::Server(Errno::NoMemory), "refused with {refused}");
+        // Again, and again: a refusal changes nothing.
+        let before = sbm::usage()?;
+        for _ in 0..10 {
+            check!(large().is_err(), "memory came from somewhere");
+        }
+        check!(sbm::usage()? == before || has_neighbour()?, "a refusal changed something");
+        works(&mut bystander)?;
+        for sbm in made.iter_mut() {
+            works(sbm)?;
+        }
+        check!(made.len() > 10 && made.len() >= most, "only {} large sandboxes", made.len());
+        most = made.len();
+        made.clear();
+        Ok(())
+    })?;
+    println!("soak: memory for {most} sandboxes of 8 MiB");
+    works(&mut bystander)
+}
+
+fn growths_until_memory_runs_out_come_back() -> Verdict {
+    loses_nothing(|_| {
+        let mut handles = heapless::Vec::<Handle, 64>::new();
+        let (mut growths, mut refused) = (0, None);
+        while refused.is_none() {
+            let handle = init(&Spec::default())?.map_err(|errno| Why::new(format_args!("no sandbox: {errno}")))?;
+            check!(handles.push(handle).is_ok(), "memory does not run out");
+            for _ in 0..4 {
+                match grow(handle)? {
+                    Ok(()) => growths += 1,
+                    Err(errno) => refused = Some(errno),
+                }
+            }
+        }
+        same!(refused, Some(Errno::NoMemory));
+        check!(growths > 20, "only {growths} growths");
+        for handle in handles {
+            same!(request(&Request::Destroy(handle))?, Response::Done);
+        }
+        Ok(())
+    })
+}
+
+fn the_largest_sandbox_within_the_limits_is_made() -> Verdict {
+    let buffers = [BufferSpec::new(MAX_BUFFER_PAGES, BufferAccess::ReadWrite); MAX_BUFFERS];
+    let spec = Spec { stack_pages: *STACK_PAGES.end(), buffers: buffers.into_iter().collect() };
+    let handle = init(&spec)?.map_err(|errno| Why::new(format_args!("refused with {errno}")))?;
+    same!(request(&Request::Destroy(handle))?, Response::Done);
+    Ok(())
+}
+
+fn a_sandbox_grows_as_often_as_the_limit_says_and_no_further() -> Verdict {
+    let handle = init(&Spec::default())?.map_err(|errno| Why::new(format_args!("no sandbox: {errno}")))?;
+    let mut refused = None;
+    for growth in 0..MAX_GROWTHS {
+        refused = refused.or(grow(handle)?.err().map(|errno| (growth, errno)));
+    }
+    let further = grow(handle)?;
+    same!(request(&Request::Destroy(handle))?, Response::Done);
+    same!(refused, None, "refused growth of {} pages", MAX_BUFFER_PAGES);
+    same!(further, Err(Errno::Invalid));
+    Ok(())
+}
+
+fn init(spec: &Spec) -> Result<Result<Handle, Errno>, Why> {
+    match request(&Request::Init(spec.clone()))? {
+        Response::Ready { handle, .. } => Ok(Ok(handle)),
+        Response::Refused(errno) => Ok(Err(errno)),
+        other => Err(Why::new(format_args!("an odd answer: {other:?}"))),
+    }
+}
+
+fn grow(handle: Handle) -> Result<Result<(), Errno>, Why> {
+    let buffers = [BufferSpec::new(MAX_BUFFER_PAGES, BufferAccess::ReadWrite)].into_iter().collect();
+    match request(&Request::Grow { handle, buffers })? {
+        Response::Grown { .. } => Ok(Ok(())),
+        Response::Refused(errno) => Ok(Err(errno)),
+        other => Err(Why::new(format_args!("an odd answer: {other:?}"))),
+    }
+}
+
+fn small_sandboxes_until_the_table_is_full_come_back() -> Verdict {
+    let Some(handles) = HANDLES.try_take() else { return Err(Why::new(format_args!("runs once only"))) };
+    let mut bystander = bystander()?;
+    let mut most = None;
+    loses_nothing(|_| {
+        let refused = loop {
+            match init(&Spec::default())? {
+                Ok(handle) => check!(handles.push(handle).is_ok(), "there is no limit"),
+                Err(errno) => break errno,
+            }
+        };
+        // The client's quota is the whole table; where others have a part of it, the table is full first.
+        check!(matches!(refused, Errno::Quota | Errno::TooMany | Errno::NoMemory), "refused with {refused}");
+        check!(handles.len() > 3000, "only {} sandboxes, then {refused}", handles.len());
+        most = most.max(Some((handles.len(), refused.name())));
+        works(&mut bystander)?;
+        while let Some(handle) = handles.pop() {
+            same!(request(&Request::Destroy(handle))?, Response::Done);
+        }
+        Ok(())
+    })?;
+    if let Some((count, refused)) = most {
+        println!("soak: {count} sandboxes at once, then {refused}");
+    }
+    works(&mut bystander)
+}
