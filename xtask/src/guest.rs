@@ -56,7 +56,7 @@ pub(crate) enum GuestError {
 
 /// The guest's programs on one kernel.
 pub(crate) struct Guest {
-    /// The root task, with debug information.
+    /// The root task, or the suite in its place, with debug information.
     pub(crate) root_task: PathBuf,
     /// The clients, with debug information.
     pub(crate) clients: Vec<(Client, PathBuf)>,
@@ -104,6 +104,21 @@ impl Guest {
             (client, path)
         };
         Ok(Self { root_task, clients: clients.into_iter().map(with_path).collect(), folder })
+    }
+}
+
+impl Guest {
+    /// Builds a suite that boots in the root task's place, and nothing else.
+    pub(crate) fn build_alone(workspace: &Workspace, kernel: &Kernel, suite: &Client) -> Result<Self, Failure> {
+        let step = Step::maybe("building the suite that boots by itself");
+        let mut cargo = cargo(workspace, kernel, "build")?;
+        cargo.arg("--package").arg(workspace.package_spec(&suite.package));
+        run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "a suite", cause })?;
+        let folder = folder(workspace, kernel);
+        let root_task = folder.join("programs").join(&suite.program);
+        keep(&cargo_folder(workspace).join(GUEST_TARGET).join("release").join(&suite.program), &root_task)?;
+        step.done();
+        Ok(Self { root_task, clients: Vec::new(), folder })
     }
 }
 

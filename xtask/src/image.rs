@@ -18,7 +18,7 @@ use crate::guest::{self, Guest};
 use crate::host::{Host, Need};
 use crate::kernel::Kernel;
 use crate::ui::Step;
-use crate::workspace::Workspace;
+use crate::workspace::{Client, ROOT_TASK, Workspace};
 
 const GRUB_MENU: &str = "\
 set timeout=0
@@ -72,9 +72,25 @@ impl Image {
         Self::require(workspace, host, options, &[])?;
         let kernel = Kernel::choose(workspace, host, options)?;
         let guest = Guest::build(workspace, &kernel)?;
+        Self::convert(kernel, guest, ROOT_TASK)
+    }
+
+    /// Builds a suite that boots in the root task's place, and converts it.
+    pub(crate) fn build_alone(
+        workspace: &Workspace,
+        host: &Host,
+        options: &KernelOptions,
+        suite: &Client,
+    ) -> Result<Self, Failure> {
+        let kernel = Kernel::choose(workspace, host, options)?;
+        let guest = Guest::build_alone(workspace, &kernel, suite)?;
+        Self::convert(kernel, guest, &suite.program)
+    }
+
+    fn convert(kernel: Kernel, guest: Guest, name: &str) -> Result<Self, Failure> {
         let prefix = kernel.finish()?;
         let kernel = guest.folder.join("image/kernel.elf");
-        let root_task = guest.folder.join("image/root-task.elf");
+        let root_task = guest.folder.join("image").join(name).with_extension("elf");
         guest::convert(prefix.kernel(), &kernel, &["--strip-debug", "-O", "elf32-i386"])?;
         guest::convert(&guest.root_task, &root_task, &["--strip-all"])?;
         Ok(Self { kernel, root_task, prefix, guest })

@@ -88,16 +88,17 @@ pub(crate) fn verb_then(
 }
 
 fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tally, Failure> {
-    let suites: Vec<_> = workspace.clients().into_iter().filter(|client| client.suite).collect();
+    let suites = workspace.suites();
     check_names(options, suites.iter().map(|suite| suite.program.as_str()))?;
     let is_chosen = |name: &str, slow: bool| {
         if options.suites.is_empty() { !slow } else { options.suites.iter().any(|chosen| chosen == name) }
     };
     let mut tally = Tally::default();
-    let chosen: Vec<_> = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow)).collect();
+    let chosen = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow));
+    let (alone, chosen): (Vec<_>, Vec<_>) = chosen.partition(|suite| suite.root);
     let needs_image =
         is_chosen(FAILURES, false) || is_chosen(PGP_KEYS, false) || is_chosen(BENCH, false) || !chosen.is_empty();
-    if needs_image {
+    if needs_image || !alone.is_empty() {
         Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     }
     if is_chosen(HOST, false) {
@@ -106,7 +107,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     if needs_image {
         let image = Image::build(workspace, host, &options.kernel)?;
         for suite in &chosen {
-            tally.add(suites::run(workspace, &image, options, &suite.program)?);
+            tally.add(suites::run(workspace, &image, options, suite)?);
         }
         if is_chosen(PGP_KEYS, false) {
             tally.add(pgp::run(workspace, &image, options)?);
@@ -114,6 +115,10 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         if is_chosen(BENCH, false) {
             tally.add(bench::suite(workspace, &image, options)?);
         }
+    }
+    for suite in &alone {
+        let image = Image::build_alone(workspace, host, &options.kernel, suite)?;
+        tally.add(suites::run(workspace, &image, options, suite)?);
     }
     if is_chosen(FAILURES, false) {
         tally.add(failures::run(workspace, options));

@@ -3,7 +3,7 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none.
+//! of a run that names none. A suite with `root = true` is no client: it boots in the root task's place.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -42,6 +42,8 @@ pub(crate) struct Client {
     pub(crate) suite: bool,
     /// Whether the suite runs only when it is named.
     pub(crate) slow: bool,
+    /// Whether it boots in the root task's place.
+    pub(crate) root: bool,
 }
 
 /// The checkout.
@@ -74,9 +76,23 @@ impl Workspace {
 
     /// Returns the client programs, sorted by name.
     pub(crate) fn clients(&self) -> Vec<Client> {
-        let mut clients: Vec<_> = self.metadata.workspace_packages().into_iter().filter_map(client).collect();
-        clients.sort_by(|one, other| one.program.cmp(&other.program));
+        let mut clients = self.programs();
+        clients.retain(|client| !client.root);
         clients
+    }
+
+    /// Returns the test suites, sorted by name.
+    pub(crate) fn suites(&self) -> Vec<Client> {
+        let mut suites = self.programs();
+        suites.retain(|client| client.suite);
+        suites
+    }
+
+    /// Returns all programs of the guest but the root task, sorted by name.
+    fn programs(&self) -> Vec<Client> {
+        let mut programs: Vec<_> = self.metadata.workspace_packages().into_iter().filter_map(client).collect();
+        programs.sort_by(|one, other| one.program.cmp(&other.program));
+        programs
     }
 
     /// Returns the packages that run on the host.
@@ -229,6 +245,7 @@ fn client(package: &Package) -> Option<Client> {
         program: target.name.clone(),
         suite,
         slow: flag(package, "slow"),
+        root: flag(package, "root"),
     })
 }
 

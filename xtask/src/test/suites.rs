@@ -11,12 +11,22 @@ use crate::qemu::{Ending, Item, Machine, QemuError};
 use crate::run;
 use crate::symbols::Symbols;
 use crate::ui;
-use crate::workspace::Workspace;
+use crate::workspace::{Client, Workspace};
 
 /// Boots the guest for one suite and counts its tests.
-pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions, suite: &str) -> Result<Tally, Failure> {
+pub(super) fn run(
+    workspace: &Workspace,
+    image: &Image,
+    options: &TestOptions,
+    suite: &Client,
+) -> Result<Tally, Failure> {
+    let is_root = suite.root;
+    let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
     machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: suite.to_owned() }];
+    if is_root {
+        machine.items.push(numbers());
+    }
     let symbols = Symbols::new(&image.guest, workspace.root());
     let mut tally = Tally::default();
     let timeout = Some(Duration::from_secs(options.timeout));
@@ -33,6 +43,11 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions, s
         tally.count(false);
     }
     Ok(tally)
+}
+
+/// Makes a file that is longer than what fw_cfg transfers at once, and whose every byte tells where it belongs.
+fn numbers() -> Item {
+    Item::Text { name: "opt/sbm/numbers".to_owned(), text: (0..4000).map(|number| format!("{number}\n")).collect() }
 }
 
 /// Reads the line of one test of a suite: whether it passed.
