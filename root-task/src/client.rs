@@ -30,7 +30,7 @@ use crate::{
 };
 
 /// Priority of clients and their sandboxes; the root task runs at the highest.
-const PRIORITY: u8 = 100;
+pub(crate) const PRIORITY: u8 = 100;
 
 /// Slots of a client's CSpace, as a power of two: one for each sandbox of the system, and a few.
 const CNODE_BITS: u8 = 13;
@@ -139,11 +139,6 @@ impl Client {
         self.name
     }
 
-    #[expect(clippy::unused_self, reason = "the system description is going to say")]
-    pub(crate) const fn priority(&self) -> u8 {
-        PRIORITY
-    }
-
     pub(crate) const fn vspace(&self) -> cap::VSpace {
         Slot(self.slots.first).plus(VSPACE).cap()
     }
@@ -212,10 +207,25 @@ impl Client {
             + (32 << CNODE_BITS);
 
         let pool = machine.asids.reserve(machine.memory, machine.cspace)?;
-        let (code_block, code_slots) =
-            machine.memory.block_and_slots(machine.cspace, u64::from(code_frames * LARGE_PAGE), code_frames)?;
-        let (block, slots) =
-            machine.memory.block_and_slots(machine.cspace, bytes, TABLES + table_count + frames + inputs)?;
+        let code_bytes = u64::from(code_frames * LARGE_PAGE);
+        let slots = TABLES + table_count + frames + inputs;
+        let taken = machine.memory.block_and_slots(machine.cspace, code_bytes, code_frames).and_then(|code| {
+            match machine.memory.block_and_slots(machine.cspace, bytes, slots) {
+                Ok(rest) => Ok((code, rest)),
+                Err(Exhausted) => {
+                    machine.memory.free_block(machine.cspace, code.0);
+                    machine.memory.free_slots(code.1);
+                    Err(Exhausted)
+                }
+            }
+        });
+        let ((code_block, code_slots), (block, slots)) = match taken {
+            Ok(taken) => taken,
+            Err(Exhausted) => {
+                machine.asids.release(pool);
+                return Err(LoadError::Exhausted);
+            }
+        };
         let map = ClientMap { code_end: code.end(), data: data.address, data_end: data.end() };
         let mut client = Self {
             name: launch.name,

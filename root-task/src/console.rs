@@ -35,6 +35,18 @@ impl Console {
         }
     }
 
+    /// Writes a client's bytes; what a terminal would take for a command becomes a question mark.
+    pub(crate) fn write_clean(self, bytes: &[u8]) {
+        let clean = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 0x80..);
+        let mut rest = bytes;
+        while let Some(at) = rest.iter().position(|byte| !clean(byte)) {
+            self.write(&rest[..at]);
+            self.write(b"?");
+            rest = &rest[at + 1..];
+        }
+        self.write(rest);
+    }
+
     /// Returns something to write text to.
     pub(crate) const fn writer(self) -> Writer {
         Writer(self)

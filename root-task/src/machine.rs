@@ -115,7 +115,7 @@ impl Platform for World {
     }
 
     fn console(&mut self, _: ClientId, text: &[u8]) {
-        self.machine.console.write(text);
+        self.machine.console.write_clean(text);
     }
 
     fn free(&self) -> Free {

@@ -162,7 +162,7 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
     }
 }
 
-/// What each client may have, until a system description says otherwise.
+/// What each client may have.
 #[expect(clippy::cast_possible_truncation, reason = "4,064")]
 const QUOTA: Quota = Quota { sandboxes: MAX_SANDBOXES as u16, pages: u32::MAX / 2, spares: 4 };
 

@@ -26,7 +26,7 @@ use sel4::{CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, V
 use crate::{
     asid::AsidPool,
     badge::Badge,
-    client::Client,
+    client::{Client, PRIORITY},
     cspace::Slot,
     machine::Machine,
     memory::{Untyped, retype},
@@ -141,12 +141,15 @@ impl Machine {
         entries: EntryPoints,
     ) -> Result<Objects, Exhausted> {
         client.cover(self, layout)?;
-        #[expect(clippy::cast_possible_truncation, reason = "at most 16")]
+        #[expect(clippy::cast_possible_truncation, reason = "at most 18")]
         let tables = layout.regions().len() as u32;
         let frames = layout.memory_pages();
         let pool = self.asids.reserve(self.memory, self.cspace)?;
         let slots = CODE + u32::from(client.code_frames()) + tables + frames + shared_pages(layout);
-        let taken = self.memory.block_and_slots(self.cspace, u64::from((4 + tables + frames) * PAGE), slots);
+        // Endpoint and CNode lie before the TCB, which is aligned to its size.
+        let small = 2 << ObjectBlueprint::Tcb.physical_size_bits();
+        let bytes = small + u64::from((3 + tables + frames) * PAGE);
+        let taken = self.memory.block_and_slots(self.cspace, bytes, slots);
         let (untyped, slots) = match taken {
             Ok(taken) => taken,
             Err(Exhausted) => {
@@ -216,7 +219,7 @@ impl Machine {
         client.slot(CLIENT_SANDBOX_SLOTS + index.place() as u64).copy(&endpoint, CapRights::call())?;
         objects.tcb().tcb_configure(
             CPtr::from_bits(SANDBOX_FAULT_SLOT),
-            client.priority(),
+            PRIORITY,
             sel4::init_thread::slot::TCB.cap(),
             cnode,
             CNodeCapData::skip_high_bits(usize::from(SANDBOX_CNODE_BITS)),
@@ -399,16 +402,19 @@ impl Machine {
 
     /// Gives a sandbox's thread new registers and lets it run.
     ///
-    /// Only the first words of the register set travel: instruction and stack pointer, flags, rax, rbx, rcx, rdx, rsi,
-    /// rdi. The entry points take their arguments there, and nothing else of the old state matters to them.
+    /// All of them for a reset, zeros where the entry point takes nothing. For an abort, which callers wait for, only
+    /// the first words of the register set travel (instruction and stack pointer, flags, rax, rbx, rcx); nothing else
+    /// of the old state matters there, and a reset follows before the next call.
     pub(crate) fn restart_sandbox(&self, objects: &Objects, restart: Restart) {
         let mut context = UserContext::zeroed();
         *context.flags_mut() = FLAGS;
         let (entry, stack, count) = match restart {
-            Restart::Reset { entry, stack } => {
+            Restart::Reset { entry, stack, vectors } => {
+                context.inner_mut().rdx = u64::from(vectors);
                 context.inner_mut().rcx = u64::from(stack.bytes() / 8);
                 context.inner_mut().rdi = u64::from(stack.address);
-                (entry, stack, 9)
+                context.set_tls_base(u64::from(objects.arguments));
+                (entry, stack, UserContext::COUNT_ALL)
             }
             Restart::Abort { entry, stack, fault } => {
                 let [what, address, ip] = fault.words();

@@ -29,6 +29,9 @@ pub enum Restart {
         entry: u32,
         /// The stack to clear and to start with.
         stack: Pages,
+        /// Whether to clear the vector registers as well: between one sandbox and the next, not between two calls of one,
+        /// since calls that end well do not clear them either.
+        vectors: bool,
     },
     /// At the entry point that answers the aborted call and waits.
     Abort {

@@ -92,6 +92,8 @@ impl<S, const N: usize> Server<S, N> {
                 let restart = Restart::Abort { entry: entries.abort, stack: sandbox.stack, fault };
                 platform.restart(&sandbox.objects, restart);
             }
+            // Nobody could reach a spare to reset it.
+            Some(_) | None if sandbox.state == State::Spare => self.remove(platform, index),
             Some(_) | None => sandbox.state = State::Stopped,
         }
         true
@@ -143,17 +145,17 @@ impl<S, const N: usize> Server<S, N> {
         }
         let layout = Layout::of_sandbox(&spec, 0)?;
         let entries = self.client(client)?.entries.ok_or(Errno::Invalid)?;
-        if let Err(Errno::Quota) = self.client(client)?.charge_for(&layout, 1) {
-            // Spares are the client's own; they make room for what it wants now.
-            self.drop_spares(platform, client);
-        }
+        self.make_room(platform, client, &layout, 1);
         let charge = self.client(client)?.charge_for(&layout, 1)?;
-        let index = self.vacant_place().ok_or(Errno::TooMany)?;
-        let made = match self.build(platform, client, index, &spec, entries) {
-            // Under pressure nobody keeps spares.
-            Err(Exhausted) if self.drop_all_spares(platform) => self.build(platform, client, index, &spec, entries),
-            made => made,
-        };
+        let index = match self.vacant_place() {
+            None if self.drop_all_spares(platform) => self.vacant_place(),
+            index => index,
+        }
+        .ok_or(Errno::TooMany)?;
+        let mut made = self.build(platform, client, index, &spec, entries);
+        while made.is_err() && self.drop_spare(platform, client) {
+            made = self.build(platform, client, index, &spec, entries);
+        }
         let (layout, objects) = match made {
             Ok(made) => made,
             Err(Exhausted) => {
@@ -213,20 +215,42 @@ impl<S, const N: usize> Server<S, N> {
         if self.owned(client, handle)?.1.growths.is_full() {
             return Err(Errno::Invalid);
         }
+        self.make_room(platform, client, &layout, 0);
         let charge = self.client(client)?.charge_for(&layout, 0)?;
         let bits = layout.span_bits();
-        let base = platform.reserve(bits).map_err(|Exhausted| Errno::NoMemory)?;
-        let layout = Layout::of_growth(buffers, base)?;
+        let base = loop {
+            if let Some(base) = self.try_grow(platform, client, handle, buffers, bits)? {
+                break base;
+            }
+            if !self.drop_spare(platform, client) {
+                return Err(Errno::NoMemory);
+            }
+        };
         let (_, sandbox) = self.owned(client, handle)?;
-        if platform.grow(client, &mut sandbox.objects, &layout).is_err() {
-            platform.release(base, bits);
-            return Err(Errno::NoMemory);
-        }
         // There is room: it was looked for above.
         let _ = sandbox.growths.push((base, bits));
         sandbox.charge += charge;
         self.client(client)?.pages += charge;
         Ok(Response::Grown { base })
+    }
+
+    /// Adds buffers if there is memory for them now, and returns where.
+    fn try_grow<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        handle: Handle,
+        buffers: &[BufferSpec],
+        bits: u8,
+    ) -> Result<Option<u32>, Errno> {
+        let Ok(base) = platform.reserve(bits) else { return Ok(None) };
+        let layout = Layout::of_growth(buffers, base)?;
+        let (_, sandbox) = self.owned(client, handle)?;
+        if platform.grow(client, &mut sandbox.objects, &layout).is_err() {
+            platform.release(base, bits);
+            return Ok(None);
+        }
+        Ok(Some(base))
     }
 
     fn map<P: Platform<Sandbox = S>>(
@@ -247,11 +271,17 @@ impl<S, const N: usize> Server<S, N> {
         if sandbox.mappings.is_full() || sandbox.mappings.iter().any(overlaps) {
             return Err(Errno::Invalid);
         }
-        platform.map(client, &mut sandbox.objects, pages, access).map_err(|error| match error {
+        let mut mapped = platform.map(client, &mut sandbox.objects, pages, access);
+        while mapped == Err(MapError::Exhausted) && self.drop_spare(platform, client) {
+            let (_, sandbox) = self.owned(client, handle)?;
+            mapped = platform.map(client, &mut sandbox.objects, pages, access);
+        }
+        mapped.map_err(|error| match error {
             MapError::Exhausted => Errno::NoMemory,
             MapError::NotTheClients => Errno::Perm,
             MapError::Occupied => Errno::Invalid,
         })?;
+        let (_, sandbox) = self.owned(client, handle)?;
         // There is room: it was looked for above.
         let _ = sandbox.mappings.push(pages);
         Ok(Response::Done)
@@ -265,7 +295,8 @@ impl<S, const N: usize> Server<S, N> {
     ) -> Result<Response, Errno> {
         let entry = self.client(client)?.entries.ok_or(Errno::Invalid)?.reset;
         let (_, sandbox) = self.owned(client, handle)?;
-        platform.restart(&sandbox.objects, Restart::Reset { entry, stack: sandbox.stack });
+        let restart = Restart::Reset { entry, stack: sandbox.stack, vectors: false };
+        platform.restart(&sandbox.objects, restart);
         sandbox.state = State::Ready;
         Ok(Response::Done)
     }
@@ -285,17 +316,16 @@ impl<S, const N: usize> Server<S, N> {
             return Ok(Response::Done);
         };
         // What was used last is what is going to be wanted next: the oldest spare makes room.
-        let owner = self.client(client)?;
-        if owner.spares.len() == spares {
-            let oldest = owner.spares.remove(0);
-            self.remove(platform, oldest);
+        if self.client(client)?.spares.len() == spares {
+            self.drop_spare_of(platform, client);
         }
         let _ = self.client(client)?.spares.push(index);
         let place = &mut self.places[index.place()];
         place.bump();
         if let Some(sandbox) = &mut place.sandbox {
             sandbox.state = State::Spare;
-            platform.restart(&sandbox.objects, Restart::Reset { entry, stack: sandbox.stack });
+            let restart = Restart::Reset { entry, stack: sandbox.stack, vectors: true };
+            platform.restart(&sandbox.objects, restart);
         }
         Ok(Response::Done)
     }
@@ -308,6 +338,7 @@ impl<S, const N: usize> Server<S, N> {
             let place = &mut self.places[index.place()];
             let generation = place.generation;
             if let Some(sandbox) = &mut place.sandbox
+                && (sandbox.owner, sandbox.state) == (client, State::Spare)
                 && sandbox.spec == *spec
             {
                 owner.spares.remove(at);
@@ -318,20 +349,38 @@ impl<S, const N: usize> Server<S, N> {
         None
     }
 
-    fn drop_spares<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) -> bool {
-        let mut dropped = false;
-        while let Some(index) = self.clients[client.place()].as_mut().and_then(|owner| owner.spares.pop()) {
-            self.remove(platform, index);
-            dropped = true;
-        }
-        dropped
+    /// Gives spares of the client's own back, as long as they are what its quota lacks.
+    fn make_room<P: Platform<Sandbox = S>>(
+        &mut self,
+        platform: &mut P,
+        client: ClientId,
+        layout: &Layout,
+        sandboxes: u16,
+    ) {
+        let lacks =
+            |server: &mut Self| server.client(client).is_ok_and(|owner| owner.charge_for(layout, sandboxes).is_err());
+        while lacks(self) && self.drop_spare_of(platform, client) {}
+    }
+
+    /// Gives one spare back, for memory: of the client's own first, then of anyone's.
+    fn drop_spare<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) -> bool {
+        self.drop_spare_of(platform, client)
+            || (0..MAX_CLIENTS as u64).filter_map(ClientId::new).any(|client| self.drop_spare_of(platform, client))
+    }
+
+    fn drop_spare_of<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) -> bool {
+        // Taken out of the list here, so that whoever asks until there is none comes to an end.
+        let owner = self.clients[client.place()].as_mut().filter(|owner| !owner.spares.is_empty());
+        let Some(oldest) = owner.map(|owner| owner.spares.remove(0)) else { return false };
+        self.remove(platform, oldest);
+        true
     }
 
     fn drop_all_spares<P: Platform<Sandbox = S>>(&mut self, platform: &mut P) -> bool {
         let mut dropped = false;
-        for place in 0..MAX_CLIENTS as u64 {
-            if let Some(client) = ClientId::new(place) {
-                dropped |= self.drop_spares(platform, client);
+        for client in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
+            while self.drop_spare_of(platform, client) {
+                dropped = true;
             }
         }
         dropped

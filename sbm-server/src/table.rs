@@ -68,7 +68,8 @@ pub struct Quota {
 pub enum State {
     /// A sandbox that serves calls.
     Ready = 1,
-    /// A sandbox whose last call was aborted; it serves again after a reset.
+    /// A sandbox that was aborted since its last reset. Its thread waits for calls all the same: that the error sticks is
+    /// the client library's doing.
     Faulted,
     /// A sandbox that faulted at its own entry point: it can only be reset or destroyed.
     Stopped,
@@ -138,7 +139,7 @@ impl Client {
 
     /// Says what `layout` costs, if the quota has room for it and `sandboxes` more.
     pub(crate) fn charge_for(&self, layout: &Layout, sandboxes: u16) -> Result<u32, Errno> {
-        #[expect(clippy::cast_possible_truncation, reason = "at most 16 regions")]
+        #[expect(clippy::cast_possible_truncation, reason = "at most 18 regions")]
         let tables = layout.regions().len() as u32 - 1;
         let pages = layout.memory_pages() + tables + FIXED_PAGES;
         let fits = self.sandboxes + sandboxes <= self.quota.sandboxes && self.pages + pages <= self.quota.pages;

@@ -160,6 +160,14 @@ impl World {
                 assert_eq!((client.sandboxes, client.pages), (sandboxes, pages), "the charge is wrong");
                 assert!(sandboxes <= client.quota.sandboxes && pages <= client.quota.pages, "over the quota");
                 assert!(client.spares.len() <= usize::from(client.quota.spares));
+                for (at, spare) in client.spares.iter().enumerate() {
+                    assert!(!client.spares[..at].contains(spare), "a spare is listed twice");
+                    let sandbox = self.server.places[spare.place()].sandbox.as_ref().unwrap();
+                    assert_eq!((sandbox.owner.place(), sandbox.state), (place, State::Spare));
+                }
+                let spares = self.server.places.iter().flat_map(|place| &place.sandbox);
+                let spares = spares.filter(|it| it.owner.place() == place && it.state == State::Spare).count();
+                assert_eq!(spares, client.spares.len(), "a spare is not listed");
             } else {
                 assert_eq!(sandboxes, 0, "an ended client has sandboxes");
             }
@@ -297,6 +305,30 @@ fn a_map_that_wraps_or_is_not_aligned_is_refused() {
         let request = Request::Map { handle, address, pages, access: BufferAccess::ReadWrite };
         assert_eq!(world.ask(0, &request), Response::Refused(Errno::Invalid));
     }
+}
+
+#[test]
+fn a_spare_that_faults_at_the_abort_entry_goes() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.ask(0, &Request::Destroy(handle));
+    let spare = Handle::new(handle.index(), handle.generation() + 1);
+    let fault = KernelFault::Exception { ip: u64::from(ENTRIES.abort), vector: 6 };
+    world.server.fault(&mut world.platform, index(handle), fault);
+    assert_eq!(world.ask(0, &Request::Reset(spare)), Response::Refused(Errno::BadHandle));
+    assert_eq!(world.state(handle), None);
+    world.check();
+}
+
+#[test]
+fn spares_make_room_for_growth_and_for_mappings() {
+    let mut world = World::new();
+    let (spare, handle) = (world.init(0, 10), world.init(0, 1));
+    world.ask(0, &Request::Destroy(spare));
+    world.platform.pages_left = 5;
+    let buffers = heapless::Vec::from_slice(&[BufferSpec::new(8, BufferAccess::ReadOnly)]).unwrap();
+    assert!(matches!(world.ask(0, &Request::Grow { handle, buffers }), Response::Grown { .. }));
+    world.check();
 }
 
 #[test]

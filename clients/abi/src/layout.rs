@@ -92,6 +92,7 @@ impl Pages {
 pub struct Layout {
     base: u32,
     bits: u8,
+    end: u32,
     arguments: Option<Pages>,
     stack: Option<Pages>,
     buffers: Vec<(Pages, BufferAccess), MAX_BUFFERS>,
@@ -140,7 +141,7 @@ impl Layout {
         }
         let span = (end + PAGE - base).next_power_of_two();
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
-        Ok(Self { base, bits: span.trailing_zeros() as u8, arguments, stack, buffers })
+        Ok(Self { base, bits: span.trailing_zeros() as u8, end, arguments, stack, buffers })
     }
 
     /// Returns the first address of the span.
@@ -180,12 +181,10 @@ impl Layout {
         fixed.chain(self.buffers.iter().map(|(pages, _)| pages)).map(|pages| u32::from(pages.count)).sum()
     }
 
-    /// Returns the numbers of the 2 MiB regions that the span touches: each takes one page table.
+    /// Returns the numbers of the 2 MiB regions in which the span has memory: each takes one page table.
     #[must_use]
     pub const fn regions(&self) -> core::ops::Range<u32> {
-        let first = self.base / LARGE_PAGE;
-        let count = (1 << self.bits) / LARGE_PAGE;
-        first..first + if count == 0 { 1 } else { count }
+        self.base / LARGE_PAGE..self.end.div_ceil(LARGE_PAGE)
     }
 }
 

@@ -55,7 +55,7 @@ pub struct EntryPoints {
     pub start: NonZeroU32,
     /// Answers the call that was aborted, then waits for the next one.
     pub abort: u32,
-    /// Clears the stack, then waits for the next call.
+    /// Clears the stack, and the vector registers if told to, then waits for the next call.
     pub reset: u32,
 }
 

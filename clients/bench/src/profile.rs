@@ -60,6 +60,12 @@ pub(crate) fn run(name: &str) -> Result<(), Error> {
                 sbm.call(|| (), ())?;
                 end();
             }
+            "copy" => {
+                let mut output = [0u8; 64];
+                begin();
+                sbm.call(|_: &[u8], _: &mut [u8]| (), (sbm::copy_in(&[1u8; 64][..]), sbm::copy_out(&mut output[..])))?;
+                end();
+            }
             "fault" => {
                 begin();
                 let _ = sbm.call(fault, ());

@@ -3,7 +3,7 @@
 #![expect(unsafe_code, reason = "the sandbox's side makes references of the words that the client's side sent")]
 
 use bytemuck::Pod;
-use sbm_abi::BufferAccess;
+use sbm_abi::{BufferAccess, limits::PAGE};
 
 use crate::{Error, Tainted, Word, instance::Instance, page::Mapped};
 
@@ -206,6 +206,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyIn<'_, P> {
 
     #[inline]
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let bytes = self.payload.bytes();
         let slot = instance.slot(at, bytes.len(), BufferAccess::ReadOnly)?;
         let offset = self.place.offset(slot.len(), bytes.len(), P::ALIGN);
@@ -229,6 +230,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyOut<'_, P> {
 
     #[inline]
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let length = self.payload.bytes().len();
         let slot = instance.slot(at, length, BufferAccess::ReadWrite)?;
         let offset = self.place.offset(slot.len(), length, P::ALIGN);
@@ -257,6 +259,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
 
     #[inline]
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let bytes = self.payload.bytes();
         let slot = instance.slot(at, bytes.len(), BufferAccess::ReadWrite)?;
         let offset = self.place.offset(slot.len(), bytes.len(), P::ALIGN);
@@ -327,8 +330,7 @@ unsafe impl Argument for Mapped<false> {
     }
 }
 
-// SAFETY: as above, for writing. A client that names them twice in one call has two references to them in the
-// sandbox: what its function makes of that stays there.
+// SAFETY: as above, for writing; `map` refuses what another argument of the call may write.
 unsafe impl Argument for Mapped<true> {
     type Inside<'x> = &'x mut [u8];
 

@@ -5,7 +5,7 @@
 //! them through the [`Sbm`](crate::Sbm), between calls only: the views borrow it.
 #![expect(unsafe_code, reason = "arguments name shared memory")]
 
-use sbm_abi::{BufferAccess, Errno};
+use sbm_abi::BufferAccess;
 
 use crate::{
     Argument, Error, Payload,
@@ -104,7 +104,7 @@ unsafe impl Argument for Shared {
 
     #[inline]
     fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-        let slot = instance.own.get(self.buffer.0).ok_or(Errno::Invalid)?;
+        let slot = instance.own(self.buffer.0, BufferAccess::ReadOnly)?;
         Ok([slot.address(0), self.length.min(slot.len()) as u64])
     }
 
@@ -118,14 +118,13 @@ unsafe impl Argument for Shared {
     }
 }
 
-// SAFETY: the buffer is mapped in the sandbox, writable if it is an output buffer of this sandbox; if a client names one
-// of another sandbox, the function faults. One that is named twice is aliased inside, and what comes of it stays there.
+// SAFETY: the buffer is mapped in the sandbox, for writing, and named by no other argument: `own` refuses all else.
 unsafe impl Argument for SharedOut {
     type Inside<'x> = &'x mut [u8];
 
     #[inline]
     fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-        let slot = instance.own.get(self.0.0).ok_or(Errno::Invalid)?;
+        let slot = instance.own(self.0.0, BufferAccess::ReadWrite)?;
         Ok([slot.address(0), slot.len() as u64])
     }
 

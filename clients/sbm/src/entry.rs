@@ -69,13 +69,15 @@ unsafe extern "C" fn abort() -> ! {
     )
 }
 
-/// Clears the stack, whose lowest address stands in rdi and whose length in words in rcx, and all registers: what an
-/// earlier function left in them is none of a later one's business.
+/// Clears the stack, whose lowest address stands in rdi and whose length in words in rcx, and the vector registers if rdx
+/// is not zero. The server has set the others. What an earlier function left in them is none of a later one's business.
 #[unsafe(naked)]
 unsafe extern "C" fn reset() -> ! {
     naked_asm!(
         "xor eax, eax",
         "rep stosq",
+        "test edx, edx",
+        "jz {start}",
         "fninit",
         "ldmxcsr [rip + {control}]",
         "xorps xmm0, xmm0",
@@ -94,15 +96,6 @@ unsafe extern "C" fn reset() -> ! {
         "xorps xmm13, xmm13",
         "xorps xmm14, xmm14",
         "xorps xmm15, xmm15",
-        "xor edi, edi",
-        "xor ebp, ebp",
-        "xor r8d, r8d",
-        "xor r9d, r9d",
-        "xor r10d, r10d",
-        "xor r12d, r12d",
-        "xor r13d, r13d",
-        "xor r14d, r14d",
-        "xor r15d, r15d",
         "jmp {start}",
         control = sym VECTOR_CONTROL,
         start = sym start,

@@ -45,6 +45,7 @@ impl Slot {
 
     /// Takes note that all of it may be other than zero.
     pub(crate) fn set_live(&mut self) {
+        self.live_from = 0;
         self.live_to = self.memory.pages().bytes();
     }
 
@@ -99,6 +100,8 @@ pub struct Instance {
     /// Buffers that the client asked for by itself.
     pub(crate) own: Vec<Slot, MAX_BUFFERS>,
     mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
+    /// What arguments of the call that is being staged may write: own buffers from bit 0, mappings from bit 16.
+    claimed: u32,
     pub(crate) isolated: bool,
 }
 
@@ -128,6 +131,7 @@ impl Instance {
             slots: [[None; 2]; MAX_PARAMETERS],
             own: Vec::new(),
             mapped: Vec::new(),
+            claimed: 0,
             isolated,
         };
         for ((pages, access), planned) in layout.buffers().iter().zip(planned) {
@@ -148,9 +152,14 @@ impl Instance {
         if used {
             instance.arguments.zero(0, instance.arguments.len());
         }
-        instance.arguments.set_word(SELF_OFFSET as usize / 8, u64::from(arguments.address));
-        instance.arguments.set_word(STACK_TOP_OFFSET as usize / 8, u64::from(stack.end()));
+        instance.write_anchors();
         Ok(instance)
+    }
+
+    /// Writes what the way out of a panic needs; the sandbox could have overwritten it.
+    fn write_anchors(&self) {
+        self.arguments.set_word(SELF_OFFSET as usize / 8, u64::from(self.arguments.pages().address));
+        self.arguments.set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
     }
 
     /// Returns the buffer of argument `at`, made larger first if it does not hold `bytes`.
@@ -193,11 +202,49 @@ impl Instance {
     #[inline]
     pub(crate) fn map(&mut self, pages: Pages, access: BufferAccess) -> Result<(), Error> {
         let constant = || pages.address >= CODE_BASE && pages.end() <= rt::env().map().code_end;
-        if self.mapped.contains(&(pages, access)) || (access == BufferAccess::ReadOnly && constant()) {
+        if pages.count == 0 || (access == BufferAccess::ReadOnly && constant()) {
             return Ok(());
         }
-        server::request(&Request::Map { handle: self.handle, address: pages.address, pages: pages.count, access })?;
-        self.mapped.push((pages, access)).map_err(|_| Error::Server(Errno::Invalid))
+        let place = match self.mapped.iter().position(|mapped| *mapped == (pages, access)) {
+            Some(place) => place,
+            None => {
+                let (handle, address, pages) = (self.handle, pages.address, pages.count);
+                if self.mapped.is_full() {
+                    return Err(Error::Server(Errno::Invalid));
+                }
+                server::request(&Request::Map { handle, address, pages, access })?;
+                // There is room: it was looked for above.
+                let _ = self.mapped.push((Pages { address, count: pages }, access));
+                self.mapped.len() - 1
+            }
+        };
+        if access == BufferAccess::ReadWrite { self.claim(16 + place) } else { Ok(()) }
+    }
+
+    /// Returns a buffer of the client's own for an argument, which has to be what the argument takes it for.
+    #[inline]
+    pub(crate) fn own(&mut self, index: usize, access: BufferAccess) -> Result<Slot, Error> {
+        let slot = *self.own.get(index).filter(|slot| slot.access == access).ok_or(Errno::Invalid)?;
+        if access == BufferAccess::ReadWrite {
+            self.claim(index)?;
+        }
+        Ok(slot)
+    }
+
+    /// Takes note that an argument may write something, unless an earlier one of the same call may.
+    fn claim(&mut self, bit: usize) -> Result<(), Error> {
+        let bit = 1 << bit;
+        if self.claimed & bit != 0 {
+            return Err(Error::Server(Errno::Invalid));
+        }
+        self.claimed |= bit;
+        Ok(())
+    }
+
+    /// Begins a call.
+    #[inline]
+    pub(crate) const fn begin(&mut self) {
+        self.claimed = 0;
     }
 
     #[inline]
@@ -231,12 +278,16 @@ impl Instance {
 
     fn region_of(&self, address: u64) -> Region {
         let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + MAX_BUFFERS }>::new();
-        type Numbered<'a> = (u8, &'a [Option<Slot>; 2]);
-        let both = |(number, slots): Numbered<'_>| slots.map(|slot| slot.map(|slot| (number, slot.memory.pages())));
-        let arguments = (1u8..).zip(&self.slots).flat_map(both).flatten();
+        // There is room for all of them.
+        for (number, slots) in (1u8..).zip(&self.slots) {
+            for slot in slots.iter().flatten() {
+                let _ = buffers.push((number, slot.memory.pages()));
+            }
+        }
         // Buffers of the client's own are told by numbers after those of arguments.
-        let own = (1 + MAX_PARAMETERS as u8..).zip(&self.own).map(|(number, slot)| (number, slot.memory.pages()));
-        buffers.extend(arguments.chain(own));
+        for (number, slot) in (1 + MAX_PARAMETERS as u8..).zip(&self.own) {
+            let _ = buffers.push((number, slot.memory.pages()));
+        }
         let map = SandboxMap {
             arguments: self.arguments.pages(),
             stack: self.stack,
@@ -262,6 +313,15 @@ impl Instance {
     }
 
     pub(crate) fn reset(&mut self) -> Result<(), Error> {
-        server::request(&Request::Reset(self.handle)).map(|_| ())
+        server::request(&Request::Reset(self.handle))?;
+        self.arguments.zero(0, self.arguments.len());
+        self.write_anchors();
+        for slot in self.slots.iter_mut().flatten().flatten() {
+            if slot.access == BufferAccess::ReadWrite {
+                // The next use leaves only its own bytes other than zero.
+                slot.set_live();
+            }
+        }
+        Ok(())
     }
 }

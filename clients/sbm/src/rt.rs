@@ -55,7 +55,7 @@ impl Env {
             let (bytes, pages) = unsafe {
                 (
                     core::slice::from_raw_parts(input.address as *const u8, length),
-                    core::slice::from_raw_parts(input.address as *const Page, length.div_ceil(PAGE as usize)),
+                    core::slice::from_raw_parts(input.address as *const Page, length.div_ceil(PAGE as usize).max(1)),
                 )
             };
             InputFile { name: input.name, bytes, pages }
@@ -125,7 +125,7 @@ pub(crate) fn report(error: &Error) {
         Error::Fault { fault: Fault { ip, .. }, .. } => {
             crate::println!("sandbox fault: {error} program={name} ip={ip:#x}");
         }
-        Error::Panic(_) | Error::Garbled | Error::Server(_) => crate::println!("sandbox: {error} program={name}"),
+        Error::Panic(_) | Error::Garbled | Error::Server(_) => crate::println!("sandbox of {name}: {error}"),
     }
 }
 

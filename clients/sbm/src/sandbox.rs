@@ -21,7 +21,7 @@ pub enum Isolation {
     /// In its own address space and thread.
     #[default]
     Strong,
-    /// Not at all: it runs in the client, on the same buffers. A fault in it ends the client.
+    /// Not at all: it runs in the client, on the same buffers. A fault in it ends the client. For trying things out.
     None,
 }
 
@@ -64,6 +64,7 @@ impl Sbm {
         if let Some(error) = &self.error {
             return Err(error.clone());
         }
+        self.instance.begin();
         arguments.stage(&mut self.instance)?;
         let outcome = self.instance.run(thunk::<A, F>(function));
         if let Outcome::Returned(words) = outcome

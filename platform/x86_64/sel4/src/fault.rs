@@ -113,49 +113,51 @@ impl Fault {
     /// Reads a fault message of which the first words came in registers. The others are in the IPC buffer.
     pub fn from_message(info: MessageInfo, mrs: Mrs) -> Self {
         let buffer = ipc_buffer();
-        Self::decode(
-            info.label(),
-            |index| {
-                if index < NUM_FAST_MESSAGE_REGISTERS { mrs[index] } else { buffer.msg_reg(index) }
-            },
-        )
+        Self::decode(info, |index| if index < NUM_FAST_MESSAGE_REGISTERS { mrs[index] } else { buffer.msg_reg(index) })
     }
 
     /// Reads a fault message that [`recv`](crate::Cap::recv) left in the IPC buffer.
     pub fn new(info: MessageInfo) -> Self {
         let buffer = ipc_buffer();
-        Self::decode(info.label(), |index| buffer.msg_reg(index))
+        Self::decode(info, |index| buffer.msg_reg(index))
     }
 
-    fn decode(label: Word, word: impl Fn(usize) -> Word) -> Self {
+    /// Whoever holds the fault endpoint can send a message with the label of a fault and fewer words than it has. What
+    /// would be read in their place is left from other messages, so such a message is none of the kernel's:
+    /// [`Unknown`](Self::Unknown).
+    fn decode(info: MessageInfo, word: impl Fn(usize) -> Word) -> Self {
+        let label = info.label();
+        let words = |last: usize| info.length() > last;
         const VM_FAULT: Word = sys::seL4_Fault_VMFault as Word;
         const USER_EXCEPTION: Word = sys::seL4_Fault_UserException as Word;
         const UNKNOWN_SYSCALL: Word = sys::seL4_Fault_UnknownSyscall as Word;
         const CAP_FAULT: Word = sys::seL4_Fault_CapFault as Word;
         match label {
-            VM_FAULT => Self::VmFault(VmFault::new(
+            VM_FAULT if words(sys::seL4_VMFault_FSR as usize) => Self::VmFault(VmFault::new(
                 word(sys::seL4_VMFault_IP as usize),
                 word(sys::seL4_VMFault_Addr as usize),
                 word(sys::seL4_VMFault_PrefetchFault as usize) != 0,
                 word(sys::seL4_VMFault_FSR as usize),
             )),
-            USER_EXCEPTION => Self::UserException(UserException {
+            USER_EXCEPTION if words(sys::seL4_UserException_Code as usize) => Self::UserException(UserException {
                 ip: word(sys::seL4_UserException_FaultIP as usize),
                 sp: word(sys::seL4_UserException_SP as usize),
                 flags: word(sys::seL4_UserException_FLAGS as usize),
                 number: word(sys::seL4_UserException_Number as usize),
                 code: word(sys::seL4_UserException_Code as usize),
             }),
-            UNKNOWN_SYSCALL => Self::UnknownSyscall(UnknownSyscall {
-                ip: word(sys::seL4_UnknownSyscall_FaultIP as usize),
-                sp: word(sys::seL4_UnknownSyscall_SP as usize),
-                flags: word(sys::seL4_UnknownSyscall_FLAGS as usize),
-                syscall: word(sys::seL4_UnknownSyscall_Syscall as usize),
-                rdi: word(sys::seL4_UnknownSyscall_RDI as usize),
-                rsi: word(sys::seL4_UnknownSyscall_RSI as usize),
-                rax: word(sys::seL4_UnknownSyscall_RAX as usize),
-            }),
-            CAP_FAULT => Self::CapFault(CapFault {
+            UNKNOWN_SYSCALL if words(sys::seL4_UnknownSyscall_Syscall as usize) => {
+                Self::UnknownSyscall(UnknownSyscall {
+                    ip: word(sys::seL4_UnknownSyscall_FaultIP as usize),
+                    sp: word(sys::seL4_UnknownSyscall_SP as usize),
+                    flags: word(sys::seL4_UnknownSyscall_FLAGS as usize),
+                    syscall: word(sys::seL4_UnknownSyscall_Syscall as usize),
+                    rdi: word(sys::seL4_UnknownSyscall_RDI as usize),
+                    rsi: word(sys::seL4_UnknownSyscall_RSI as usize),
+                    rax: word(sys::seL4_UnknownSyscall_RAX as usize),
+                })
+            }
+            CAP_FAULT if words(sys::seL4_CapFault_LookupFailureType as usize) => Self::CapFault(CapFault {
                 ip: word(sys::seL4_CapFault_IP as usize),
                 addr: word(sys::seL4_CapFault_Addr as usize),
                 in_recv_phase: word(sys::seL4_CapFault_InRecvPhase as usize) != 0,
