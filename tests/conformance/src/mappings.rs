@@ -31,6 +31,8 @@ pub(crate) const TESTS: &[Test] = tests![
     as_many_ranges_as_the_limit_can_be_mapped,
     a_range_over_the_limit_is_refused,
     pages_that_overlap_mapped_ones_are_refused,
+    pages_named_twice_to_be_written_are_refused,
+    no_pages_are_an_empty_slice,
     the_clients_own_pages_can_be_mapped,
     pages_that_are_not_the_clients_are_refused,
     pages_that_the_client_cannot_write_are_refused_for_writing,
@@ -225,6 +227,24 @@ fn pages_that_overlap_mapped_ones_are_refused() -> Verdict {
     let result = sbm.call(read, (pages[3].0.as_ptr() as usize,));
     check!(result.is_err(), "a page of a refused range is mapped");
     Ok(())
+}
+
+fn pages_named_twice_to_be_written_are_refused() -> Verdict {
+    let mut sbm = quiet()?;
+    let both = |_: &mut [u8], _: &mut [u8]| ();
+    let result = sbm.call(both, (map_writable(&OTHERS[..1]), map_writable(&OTHERS[..1])));
+    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    let result = sbm.call(both, (map_writable(&OTHERS[..1]), map_writable(&OTHERS[..2])));
+    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    sbm.call(both, (map_writable(&OTHERS[..1]), map_writable(&OTHERS[1..2])))?.assume_checked();
+    works(&mut sbm)
+}
+
+fn no_pages_are_an_empty_slice() -> Verdict {
+    let mut sbm = quiet()?;
+    same!(sbm.call(length, (map_readonly(&[]),))?.assume_checked(), 0);
+    same!(sbm.call(|pages: &mut [u8]| pages.len(), (map_writable(&[]),))?.assume_checked(), 0);
+    works(&mut sbm)
 }
 
 /// A sandbox of the client's own, by a request: its handle stands in no [`Sbm`].
