@@ -39,6 +39,8 @@ pub(crate) struct HostInput {
     pub(crate) programs: &'static str,
     pub(crate) arguments: Vec<&'static str, MAX_ARGUMENTS>,
     pub(crate) files: Vec<InputFile, MAX_INPUTS>,
+    /// Whether the host wants to see how a panic of the root task ends.
+    pub(crate) panic: bool,
 }
 
 /// Why the host's input could not be read.
@@ -96,7 +98,7 @@ type Device = FwCfg<cap::IOPort>;
 impl HostInput {
     /// What to do where no host is: on a PC.
     pub(crate) const fn none() -> Self {
-        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new() }
+        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new(), panic: false }
     }
 
     /// Reads everything that the host hands over.
@@ -116,6 +118,7 @@ impl HostInput {
                 input.arguments.push(argument).map_err(|_| InputError::Text)?;
             }
         }
+        input.panic = text(&mut device, &mut texts, "opt/sbm/test")? == Some("panic");
         let mut address = INPUT_BASE;
         for number in 0..=MAX_INPUTS {
             let mut path = String::<40>::new();

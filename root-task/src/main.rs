@@ -85,6 +85,10 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
             sel4_root_task::exit(Exit::Failure)
         }
     };
+    #[expect(clippy::manual_assert, clippy::panic, reason = "what the host asks to see")]
+    if input.panic {
+        panic!("the host asked for a panic");
+    }
     let started = start_clients(&mut service, &input, boot_ticks);
     let all_well = service.run();
     sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })

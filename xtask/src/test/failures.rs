@@ -76,11 +76,11 @@ const CASES: &[Case] = &[
         report: &["program=hostile", " ip=0x", " at hostile::", "main.rs:"],
     },
     Case {
-        name: "a_panic_in_the_root_task_is_told_with_function_and_line",
+        name: "a_panic_in_the_root_task_is_told_with_file_and_line",
         arguments: &["run", "hello", "--item", "opt/sbm/test=panic"],
         variable: None,
         error: &["the root task panicked"],
-        report: &["program=root-task", " ip=0x", " at root_task::", ".rs:"],
+        report: &["panic: ", " at root-task/src/main.rs:"],
     },
     Case {
         name: "a_client_that_hangs_is_ended",
