@@ -153,7 +153,7 @@ mod tests {
         let path = folder.path().join("ring.pgp");
         std::fs::write(&path, "x").unwrap();
         let items = input_items(std::slice::from_ref(&path)).unwrap();
-        let name = Item::Text { name: "opt/sbm/input/0/name".into(), text: "ring.pgp".into() };
+        let name = Item::Text { name: "opt/sbm/input/0/name".into(), text: path.to_string_lossy().into_owned() };
         assert_eq!(items, [name, Item::File { name: "opt/sbm/input/0/data".into(), path }]);
     }
 

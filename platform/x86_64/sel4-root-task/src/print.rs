@@ -33,7 +33,7 @@ impl Write for Console {
     }
 }
 
-/// Prints formatted text; [`print!`](crate::print) and [`println!`](crate::println) call it.
+/// Prints formatted text; [`print!`](macro@crate::print) and [`println!`](macro@crate::println) call it.
 pub fn print_fmt(text: fmt::Arguments<'_>) {
     // The console never fails; a value that does not format loses its own text.
     let _ = Console.write_fmt(text);

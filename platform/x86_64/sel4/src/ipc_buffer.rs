@@ -3,7 +3,7 @@
 //!
 //! A thread has one page-bound block of memory through which message words beyond the fourth, and capabilities, travel
 //! (manual, section "IPC Buffer"). A program here has one thread: the runtime tells its buffer once with
-//! [`set_ipc_buffer`], and every invocation finds it through [`ipc_buffer`]. There is no thread-local storage.
+//! [`set_ipc_buffer`], and every invocation finds it through [`ipc_buffer()`]. There is no thread-local storage.
 //!
 //! rust-sel4 lends slices into the buffer; here [`IpcBuffer`] is a handle that copies words in and out, because every
 //! invocation writes to the same memory while such a slice would be alive.
@@ -25,7 +25,7 @@ pub const IPC_BUFFER_SIZE: usize = size_of::<sys::seL4_IPCBuffer>();
 // The header aligns its name for the structure by the size, which bindgen does not see.
 const _: () = assert!(IPC_BUFFER_SIZE.is_power_of_two());
 
-/// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer`] needs no check.
+/// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer()`] needs no check.
 struct Unset(UnsafeCell<MaybeUninit<sys::seL4_IPCBuffer>>);
 
 // SAFETY: only reached through `ipc_buffer()`, whose handle is not `Send`; words race with nobody, as the program has

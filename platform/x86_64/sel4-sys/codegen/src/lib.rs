@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Generates the bindings of sel4-sys from a kernel's headers and interface files.
 //!
-//! [`generate`] takes the include folders of an installed kernel and returns Rust: what bindgen makes of the headers
+//! [`generate()`] takes the include folders of an installed kernel and returns Rust: what bindgen makes of the headers
 //! (types, constants, enumerations), functions for the invocations that the interface files declare for this kernel's
 //! configuration, the bit positions of the bitfield files, and the [features](Feature) by which kernels differ. Nothing
 //! of it is typed in here.
