@@ -12,37 +12,25 @@ use crate::{
     measure,
 };
 
-pub(crate) fn read_null() {
-    // SAFETY: none, here and below; they fault.
-    unsafe { asm!("mov rax, [rax]", in("rax") 0u64, lateout("rax") _) }
+/// Defines a function that faults.
+macro_rules! faulting {
+    ($($name:ident: $($code:expr),+;)*) => {$(
+        pub(crate) fn $name() {
+            // SAFETY: it runs in a sandbox, where what it does is stopped and does no harm.
+            unsafe { asm!($($code),+, out("rax") _, out("rcx") _, out("rdx") _, out("r11") _) }
+        }
+    )*};
 }
 
-fn write_code() {
-    unsafe { asm!("mov [rax], rax", in("rax") 0x20_0000u64) }
-}
-
-fn jump_away() {
-    unsafe { asm!("jmp rax", in("rax") 0x3000_0000u64) }
-}
-
-fn invalid() {
-    unsafe { asm!("ud2") }
-}
-
-fn non_canonical() {
-    unsafe { asm!("mov rax, [rax]", in("rax") 1u64 << 63, lateout("rax") _) }
-}
-
-fn divide() {
-    unsafe { asm!("xor edx, edx", "xor ecx, ecx", "div ecx", out("eax") _, out("ecx") _, out("edx") _) }
-}
-
-fn system_call() {
-    unsafe { asm!("syscall", in("rdx") 1234u64, out("rcx") _, out("r11") _) }
-}
-
-fn overflow() {
-    unsafe { asm!("2:", "push rax", "jmp 2b") }
+faulting! {
+    read_null: "xor eax, eax", "mov rax, [rax]";
+    write_code: "mov eax, 0x200000", "mov [rax], rax";
+    jump_away: "mov eax, 0x30000000", "jmp rax";
+    invalid: "ud2";
+    non_canonical: "mov eax, 1", "shl rax, 63", "mov rax, [rax]";
+    divide: "xor edx, edx", "xor ecx, ecx", "div ecx";
+    system_call: "mov edx, 1234", "syscall";
+    overflow: "2:", "push rax", "jmp 2b";
 }
 
 const KINDS: [(&str, fn()); 8] = [
