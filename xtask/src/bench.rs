@@ -32,7 +32,7 @@ use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::peers::{self, Peers, PeersError, Row};
 use crate::qemu::{Item, Machine};
-use crate::run::{self, RunError};
+use crate::run;
 use crate::symbols::Symbols;
 use crate::ui::{self, Step};
 use crate::workspace::Workspace;
@@ -175,10 +175,8 @@ fn measure(
     step.done();
     // A row that cannot be read is told before what it may have led to.
     malformed.map_or(Ok(()), Err)?;
-    match run::outcome(ending, seconds) {
-        Err(error @ (RunError::UnknownProgram { .. } | RunError::Input { .. })) => Err(error.into()),
-        other => other.map(|()| rows).map_err(Failure::from),
-    }
+    run::outcome(ending, seconds)?;
+    Ok(rows)
 }
 
 /// Describes the machine that figures are for.
