@@ -5,8 +5,8 @@ use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
     limits::{
-        CLIENT_SANDBOX_SLOTS, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES,
-        PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
+        ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPINGS, PAGE,
+        PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
     },
 };
 
@@ -277,6 +277,10 @@ impl Instance {
     }
 
     fn region_of(&self, address: u64) -> Region {
+        // Whoever waits for the error waits for this as well, and most addresses are elsewhere.
+        if !(u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&address) {
+            return rt::env().map().region_of(address);
+        }
         let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + MAX_BUFFERS }>::new();
         // There is room for all of them.
         for (number, slots) in (1u8..).zip(&self.slots) {
