@@ -5,7 +5,7 @@
 //!
 //! - one architecture, x86-64, without MCS; kernels from 5.0.0 on, with the differences evened out in one private
 //!   module, `version`;
-//! - one thread a program: the [IPC buffer](ipc_buffer) is found through a static, and capabilities carry no invocation
+//! - one thread a program: the [IPC buffer](ipc_buffer()) is found through a static, and capabilities carry no invocation
 //!   context;
 //! - messages of four words at most have forms that touch no memory, [`Cap::call_with_mrs`] and its like;
 //! - nothing panics.
