@@ -3,7 +3,7 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none. A suite with `root = true` is no client: it boots in the root task's place.
+//! of a run that names none; `with = [..]` names programs that run beside it. A suite with `root = true` is no client: it boots in the root task's place.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -44,6 +44,8 @@ pub(crate) struct Client {
     pub(crate) slow: bool,
     /// Whether it boots in the root task's place.
     pub(crate) root: bool,
+    /// Programs that run beside the suite.
+    pub(crate) with: Vec<String>,
 }
 
 /// The checkout.
@@ -246,7 +248,13 @@ fn client(package: &Package) -> Option<Client> {
         suite,
         slow: flag(package, "slow"),
         root: flag(package, "root"),
+        with: names(package, "with"),
     })
+}
+
+fn names(package: &Package, name: &str) -> Vec<String> {
+    let names = package.metadata.get("sbm").and_then(|sbm| sbm.get(name)).and_then(serde_json::Value::as_array);
+    names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
 }
 
 fn flag(package: &Package, name: &str) -> bool {

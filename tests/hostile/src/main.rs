@@ -9,7 +9,8 @@
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
-//! With the argument `fault` the client itself faults, which the host tool's own tests look at.
+//! With the argument `fault` the client itself faults, and with `hang` it never ends: the host tool's own tests look at
+//! both.
 #![no_std]
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
@@ -28,6 +29,9 @@ sbm::main!(main);
 fn main(env: &'static Env) -> u8 {
     if env.arguments().contains(&"fault") {
         fault();
+    }
+    while env.arguments().contains(&"hang") {
+        core::hint::spin_loop();
     }
     let tests: &[&[harness::Test]] = &[strangers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
     harness::run(env, tests)

@@ -21,9 +21,10 @@ pub(super) fn run(
     suite: &Client,
 ) -> Result<Tally, Failure> {
     let is_root = suite.root;
+    let programs = [std::slice::from_ref(&suite.program), &suite.with].concat().join(",");
     let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
-    machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: suite.to_owned() }];
+    machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: programs }];
     if is_root {
         machine.items.push(numbers());
     }
