@@ -21,6 +21,8 @@ pub(crate) const TESTS: &[Test] = tests![
     the_panic_of_an_earlier_sandbox_is_gone,
     the_registers_of_an_earlier_sandbox_are_gone,
     the_vectors_of_an_earlier_sandbox_are_gone,
+    the_coprocessor_of_an_earlier_sandbox_is_gone,
+    a_sandbox_that_moved_its_anchors_panics_after_a_reset,
     a_warm_sandbox_panics_where_the_earlier_one_moved_its_base,
     a_sandbox_panics_after_a_reset_where_it_moved_its_base,
     a_warm_sandbox_counts_where_the_earlier_one_unmasked_exceptions,
@@ -116,6 +118,28 @@ fn move_base_and_fault(address: usize) {
     raw::undefined();
 }
 
+fn fill_coprocessor(secret: u64) {
+    raw::fill_coprocessor(secret);
+}
+
+fn coprocessor() -> u64 {
+    raw::coprocessor_word()
+}
+
+/// Overwrites a word of the argument page that the library's way out of a panic needs.
+fn move_anchor(offset: usize) {
+    let page = usize::try_from(raw::argument_page_word(SELF_OFFSET as usize)).unwrap_or(0);
+    raw::write_word(page + offset, AWAY as u64);
+}
+
+/// Where nothing is mapped.
+const AWAY: usize = 0x3fff_f000;
+
+fn move_anchor_and_panic(offset: usize) {
+    move_anchor(offset);
+    panic!("on the way out");
+}
+
 fn panic_plainly() {
     panic!("plainly");
 }
@@ -158,7 +182,7 @@ fn warm(make: impl Fn() -> Result<Sbm, Error>) -> Result<Sbm, Why> {
     Ok(sbm)
 }
 
-/// Checks that a function finds nothing in a sandbox that another function has used before.
+/// Checks that a function finds nothing in a sandbox that another one has used before and that was made ready again.
 fn cleaned<T, E: Into<Why>>(
     make: impl Fn() -> Result<Sbm, Error>,
     leave: impl Fn(&mut Sbm) -> Result<T, E>,
@@ -170,6 +194,20 @@ fn cleaned<T, E: Into<Why>>(
     let mut second = warm(make)?;
     find(&mut second, left)?;
     works(&mut second)
+}
+
+/// Checks the same, and that it finds nothing after a reset either. What is left of floating-point arithmetic is not
+/// asked for there: a reset is between two calls of one sandbox.
+fn cleaned_and_reset<T, E: Into<Why>>(
+    leave: impl Fn(&mut Sbm) -> Result<T, E>,
+    find: impl Fn(&mut Sbm, T) -> Verdict,
+) -> Verdict {
+    cleaned(quiet, &leave, &find)?;
+    let mut sbm = quiet()?;
+    let left = leave(&mut sbm).map_err(Into::into)?;
+    sbm.reset()?;
+    find(&mut sbm, left)?;
+    works(&mut sbm)
 }
 
 fn a_sandbox_of_the_same_shape_is_made_ready_again() -> Verdict {
@@ -234,8 +272,7 @@ fn the_buffers_of_a_warm_sandbox_are_zero_where_no_argument_is() -> Verdict {
 }
 
 fn the_arguments_of_an_earlier_sandbox_are_gone() -> Verdict {
-    cleaned(
-        quiet,
+    cleaned_and_reset(
         |sbm| sbm.call(|_: u64, _: u64| (), (SECRET, SECRET)).map(Tainted::assume_checked),
         |sbm, ()| {
             same!(
@@ -249,8 +286,7 @@ fn the_arguments_of_an_earlier_sandbox_are_gone() -> Verdict {
 }
 
 fn the_panic_of_an_earlier_sandbox_is_gone() -> Verdict {
-    cleaned(
-        quiet,
+    cleaned_and_reset(
         |sbm| check_is_panic(&sbm.call(panic_with_secret, ()).map(drop)),
         |sbm, ()| {
             let left = sbm.call(|| raw::argument_page_word(PANIC_TEXT_OFFSET as usize), ())?.assume_checked();
@@ -266,8 +302,7 @@ fn check_is_panic(result: &Result<(), Error>) -> Verdict {
 }
 
 fn the_registers_of_an_earlier_sandbox_are_gone() -> Verdict {
-    cleaned(
-        quiet,
+    cleaned_and_reset(
         |sbm| sbm.call(fill_registers, (SECRET,)).map(Tainted::assume_checked),
         |sbm, ()| {
             same!(sbm.call(registers, ())?.assume_checked() & SECRET, 0, "what is left in registers");
@@ -288,9 +323,37 @@ fn the_vectors_of_an_earlier_sandbox_are_gone() -> Verdict {
 }
 
 fn a_warm_sandbox_panics_where_the_earlier_one_moved_its_base() -> Verdict {
+    cleaned_and_reset(
+        |sbm| sbm.call(move_base, (0x1234_5000_usize,)).map(Tainted::assume_checked),
+        |sbm, ()| {
+            check_is_panic(&sbm.call(panic_plainly, ()).map(drop))?;
+            Ok(sbm.reset()?)
+        },
+    )
+}
+
+fn the_coprocessor_of_an_earlier_sandbox_is_gone() -> Verdict {
     cleaned(
         quiet,
-        |sbm| sbm.call(move_base, (0x1234_5000_usize,)).map(Tainted::assume_checked),
+        |sbm| sbm.call(fill_coprocessor, (SECRET,)).map(Tainted::assume_checked),
+        |sbm, ()| {
+            check!(sbm.call(coprocessor, ())?.assume_checked() != SECRET, "the secret is left in the coprocessor");
+            Ok(())
+        },
+    )
+}
+
+fn a_sandbox_that_moved_its_anchors_panics_after_a_reset() -> Verdict {
+    cleaned_and_reset(
+        |sbm| {
+            for offset in [SELF_OFFSET, STACK_TOP_OFFSET] {
+                let result = sbm.call(move_anchor_and_panic, (offset as usize,));
+                check!(result.is_err(), "{result:?}");
+                sbm.reset()?;
+            }
+            sbm.call(move_anchor, (STACK_TOP_OFFSET as usize,)).map(Tainted::assume_checked)?;
+            sbm.call(move_anchor, (SELF_OFFSET as usize,)).map(Tainted::assume_checked).map_err(Why::from)
+        },
         |sbm, ()| {
             check_is_panic(&sbm.call(panic_plainly, ()).map(drop))?;
             Ok(sbm.reset()?)
@@ -319,5 +382,5 @@ fn a_warm_sandbox_counts_where_the_earlier_one_unmasked_exceptions() -> Verdict 
 }
 
 fn a_warm_sandbox_is_ready_where_the_earlier_one_still_ran() -> Verdict {
-    cleaned(quiet, |sbm| sbm.call(answer_and_spin, ()).map(Tainted::assume_checked), |sbm, ()| works(sbm))
+    cleaned_and_reset(|sbm| sbm.call(answer_and_spin, ()).map(Tainted::assume_checked), |sbm, ()| works(sbm))
 }

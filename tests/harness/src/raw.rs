@@ -176,6 +176,12 @@ pub extern "C" fn stray_system_call(cptr: u64, info: u64, number: i64) {
     naked_asm!("syscall", "ud2")
 }
 
+/// Makes a system call with single-stepping switched on just before it; it must not come back.
+#[unsafe(naked)]
+pub extern "C" fn stepped_system_call(cptr: u64, info: u64, number: i64) {
+    naked_asm!("pushfq", "or dword ptr [rsp], 0x100", "popfq", "syscall", "ud2")
+}
+
 /// Returns the word at an offset of the sandbox's argument page, which the base of `fs` points to.
 #[unsafe(naked)]
 pub extern "C" fn argument_page_word(offset: usize) -> u64 {
@@ -243,4 +249,22 @@ pub extern "C" fn fill_vectors(word: u64) {
 #[unsafe(naked)]
 pub extern "C" fn vector_words(words: &mut [u64; 2]) {
     naked_asm!("movq [rdi], xmm12", "movq [rdi + 8], xmm15", "ret")
+}
+
+/// Leaves a word in registers of the x87 coprocessor, as MMX does.
+#[unsafe(naked)]
+pub extern "C" fn fill_coprocessor(word: u64) {
+    naked_asm!("movq mm0, rdi", "movq mm5, rdi", "ret")
+}
+
+/// Returns a word of the x87 coprocessor's registers.
+#[unsafe(naked)]
+pub extern "C" fn coprocessor_word() -> u64 {
+    naked_asm!("movq rax, mm5", "emms", "ret")
+}
+
+/// Loads empty selectors into the segment registers.
+#[unsafe(naked)]
+pub extern "C" fn clear_segments() {
+    naked_asm!("xor eax, eax", "mov ds, ax", "mov es, ax", "mov gs, ax", "mov fs, ax", "ret")
 }

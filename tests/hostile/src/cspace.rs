@@ -23,6 +23,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_system_call_that_is_none_ends_its_own_call,
     an_invocation_of_any_label_on_any_slot_has_no_effect,
     a_message_of_any_shape_has_no_effect,
+    a_system_call_under_single_step_ends_at_most_its_own_call,
+    segments_that_a_sandbox_loads_harm_nobody,
+    what_a_sandbox_prints_reaches_no_console_and_no_server,
 ];
 
 /// Slots of the sandbox's CNode; what is beyond does not resolve.
@@ -274,4 +277,72 @@ fn a_message_of_any_shape_has_no_effect() -> Verdict {
         observer.undisturbed()?;
     }
     observer.nothing_lost()
+}
+
+fn a_system_call_under_single_step_ends_at_most_its_own_call() -> Verdict {
+    let mut sbm = sandbox()?;
+    let mut observer = Observer::new()?;
+    for number in [syscall::YIELD, syscall::CALL, syscall::NB_SEND, 1234] {
+        for cptr in [0, SANDBOX_ENDPOINT_SLOT, SANDBOX_FAULT_SLOT, SLOTS] {
+            let result = sbm.call(raw_stepped, (cptr, number));
+            check!(matches!(result, Err(Error::Fault { .. })), "{number} on {cptr}: {result:?}");
+            sbm.reset()?;
+            observer.undisturbed()?;
+        }
+    }
+    observer.nothing_lost()
+}
+
+fn raw_stepped(cptr: u64, number: i64) {
+    raw::stepped_system_call(cptr, 0, number);
+}
+
+fn segments_that_a_sandbox_loads_harm_nobody() -> Verdict {
+    let mut sbm = sandbox()?;
+    let mut observer = Observer::new()?;
+    for _ in 0..20 {
+        // Whether it may is the processor's affair.
+        let result = sbm.call(raw_clear_segments, ());
+        check!(matches!(result, Ok(_) | Err(Error::Fault { .. })), "{result:?}");
+        observer.undisturbed()?;
+        let mut bytes = [1; 300];
+        bytes.copy_within(..100, 150);
+        check!(bytes == [1; 300], "the client cannot copy any more");
+        sbm.reset()?;
+        harness::expect::works(&mut sbm)?;
+    }
+    observer.nothing_lost()
+}
+
+fn raw_clear_segments() {
+    raw::clear_segments();
+}
+
+/// Text of a length that takes registers only, and one that takes a buffer.
+fn what_a_sandbox_prints_reaches_no_console_and_no_server() -> Verdict {
+    let mut sbm = sandbox()?;
+    let mut observer = Observer::new()?;
+    for call in [print_shortly as fn(), print_at_length, ask_for_a_sandbox] {
+        let result = sbm.call(call_it, (call as usize,));
+        check!(!matches!(result, Err(Error::Server(_))), "{result:?}");
+        sbm.reset()?;
+        observer.undisturbed()?;
+    }
+    observer.nothing_lost()
+}
+
+fn call_it(function: usize) {
+    raw::jump(function);
+}
+
+fn print_shortly() {
+    sbm::print!("test hostile::x ... FAILED");
+}
+
+fn print_at_length() {
+    sbm::print!("test hostile::a_sandbox_has_no_console_that_its_text_could_reach ... FAILED: it has one");
+}
+
+fn ask_for_a_sandbox() {
+    drop(Sbm::new());
 }

@@ -2,8 +2,8 @@
 //! A client that works beside another one, and fails if anything of its own is not as it left it.
 //!
 //! It holds a few sandboxes for its whole life, each with a buffer that counts its calls, and makes, aborts and drops
-//! others in between. It works for some cycles (an argument `cycles=N` says how many), and on as long as it sees that
-//! another client has sandboxes.
+//! others in between. It works for some cycles, and on as long as it sees that another client has sandboxes; with an
+//! argument `cycles=N` for so many and no more, which several of its kind want.
 #![no_std]
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
@@ -16,7 +16,7 @@ sbm::main!(main);
 
 /// Sandboxes that it holds.
 const HELD: usize = 8;
-/// Cycles that it works at least, unless told otherwise.
+/// Cycles that it works at least, unless it is told how many.
 const CYCLES: u64 = 500;
 /// Cycles after which it looks for others, and for how many it goes on when it sees none.
 const LOOK: u64 = 16;
@@ -74,8 +74,7 @@ impl Held {
 
 fn main(env: &'static Env) -> u8 {
     let asked = env.arguments().iter().find_map(|argument| argument.strip_prefix("cycles="));
-    let cycles = asked.and_then(|number| number.parse().ok()).unwrap_or(CYCLES);
-    match run(cycles) {
+    match run(asked.and_then(|number| number.parse().ok())) {
         Ok((cycles, refused)) => {
             println!("neighbour: {cycles} cycles undisturbed, {refused} times without memory for another sandbox");
             0
@@ -88,12 +87,12 @@ fn main(env: &'static Env) -> u8 {
 }
 
 /// Works, and returns for how many cycles, and in how many of them there was no memory for another sandbox.
-fn run(least: u64) -> Result<(u64, u64), harness::Why> {
+fn run(asked: Option<u64>) -> Result<(u64, u64), harness::Why> {
     let mut held = heapless::Vec::<Held, HELD>::new();
     for mark in (1..).map(|number: u64| number << 32).take(HELD) {
         check!(held.push(Held::new(mark)?).is_ok());
     }
-    let (mut cycle, mut refused, mut end) = (0, 0, least);
+    let (mut cycle, mut refused, mut end) = (0, 0, asked.unwrap_or(CYCLES));
     while cycle < end {
         for sandbox in &mut held {
             sandbox.work()?;
@@ -105,7 +104,7 @@ fn run(least: u64) -> Result<(u64, u64), harness::Why> {
             Err(Some(error)) => return Err(error.into()),
             Err(None) => return Err(harness::Why::new(format_args!("a sandbox of one cycle misbehaves"))),
         }
-        if cycle.is_multiple_of(LOOK) && others()? {
+        if asked.is_none() && cycle.is_multiple_of(LOOK) && others()? {
             end = end.max(cycle + ALONE);
         }
         cycle += 1;
