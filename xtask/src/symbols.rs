@@ -119,16 +119,16 @@ mod tests {
 
     #[test]
     fn the_innermost_frame_of_ours_is_told() {
-        let symbols = Symbols { root: "/work".into(), files: HashMap::new() };
+        let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
         let frames =
-            parse_frames("core::ptr::read\n/rustc/core/ptr.rs:9 (discriminator 2)\nhello::main\n/work/a/b.rs:3\n");
+            parse_frames("core::ptr::read\n/rustc/core/ptr.rs:9 (discriminator 2)\nhello::main\n/src/a/b.rs:3\n");
         assert_eq!(symbols.place(&frames).as_deref(), Some(" at hello::main (a/b.rs:3)"));
         assert_eq!(symbols.place(&frames[..1]).as_deref(), Some(" at core::ptr::read (/rustc/core/ptr.rs:9)"));
     }
 
     #[test]
     fn an_address_without_function_has_no_place() {
-        let symbols = Symbols { root: "/work".into(), files: HashMap::new() };
+        let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
         assert_eq!(symbols.place(&parse_frames("??\n??:0\n")), None);
     }
 }
