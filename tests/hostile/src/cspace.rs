@@ -89,6 +89,11 @@ const fn early_info() -> u64 {
     MessageInfo::new(0, 0, 0, 2).into_word()
 }
 
+/// The same, with more words and capabilities than it has.
+const fn overfull_info() -> u64 {
+    MessageInfo::new(0, 7, 3, 127).into_word()
+}
+
 /// Every slot, and capability pointers that name none: all patterns of bits above the slots.
 fn pointers() -> impl Iterator<Item = u64> {
     let first = 0..64_u64;
@@ -208,11 +213,13 @@ fn a_receive_on_any_slot_but_its_own_ends_its_own_call() -> Verdict {
 }
 
 fn an_answer_reaches_its_own_client_only() -> Verdict {
-    on_every_pointer(syscall::REPLY, early_info(), |_| Some(Effect::Answers))
+    on_every_pointer(syscall::REPLY, early_info(), |_| Some(Effect::Answers))?;
+    on_every_pointer(syscall::REPLY, overfull_info(), |_| Some(Effect::Answers))
 }
 
 fn an_answer_and_a_receive_reach_its_own_client_only() -> Verdict {
-    on_every_pointer(syscall::REPLY_RECV, early_info(), |_| Some(Effect::Answers))
+    on_every_pointer(syscall::REPLY_RECV, early_info(), |_| Some(Effect::Answers))?;
+    on_every_pointer(syscall::REPLY_RECV, overfull_info(), |_| Some(Effect::Answers))
 }
 
 fn a_yield_is_harmless() -> Verdict {
