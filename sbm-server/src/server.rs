@@ -86,8 +86,9 @@ impl<S, const N: usize> Server<S, N> {
         let entries = self.clients[sandbox.owner.place()].as_ref().and_then(|client| client.entries);
         let fault = meaning(fault);
         match entries {
-            // The entry point itself faults: to go on there would go round for ever.
-            Some(entries) if fault.ip != u64::from(entries.abort) => {
+            // Where the entry point itself faults, to go on there would go round for ever. Once it is tried all the same: a
+            // sandbox can forge such a message, and its client waits for an answer.
+            Some(entries) if fault.ip != u64::from(entries.abort) || sandbox.state == State::Ready => {
                 sandbox.state = if sandbox.state == State::Spare { State::Spare } else { State::Faulted };
                 let restart = Restart::Abort { entry: entries.abort, stack: sandbox.stack, fault };
                 platform.restart(&sandbox.objects, restart);

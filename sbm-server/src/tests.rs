@@ -280,13 +280,14 @@ fn a_fault_is_answered_by_the_abort_entry_and_reset_ends_it() {
 }
 
 #[test]
-fn a_fault_at_the_abort_entry_stops_the_sandbox() {
+fn a_second_fault_at_the_abort_entry_stops_the_sandbox() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     let fault = KernelFault::Exception { ip: u64::from(ENTRIES.abort), vector: 6 };
     world.server.fault(&mut world.platform, index(handle), fault);
-    assert_eq!(world.state(handle), Some(State::Stopped));
-    assert!(world.platform.restarts.is_empty());
+    assert_eq!((world.state(handle), world.platform.restarts.len()), (Some(State::Faulted), 1));
+    world.server.fault(&mut world.platform, index(handle), fault);
+    assert_eq!((world.state(handle), world.platform.restarts.len()), (Some(State::Stopped), 1));
     world.ask(0, &Request::Destroy(handle));
     assert_eq!(world.state(handle), None);
 }

@@ -34,6 +34,26 @@ const COMPILER: &str = "gcc -g -fno-stack-protector -fcf-protection=none -fno-de
 /// Warnings to ask for. The default list has `error`; `undef` and the rest speak of the kernel's own style.
 const WARNINGS: &str = "no-address-of-packed-member";
 
+/// Where the kernel says which flags a system call clears, and what it says.
+const FLAG_MASK: (&str, &str) = ("src/arch/x86/64/kernel/vspace.c", "IA32_FMASK_MSR, FLAGS_TF | FLAGS_IF)");
+
+/// What it says instead: also direction, nested task and alignment check. A thread that makes a system call with NT set
+/// would otherwise stop the machine, since the kernel then leaves through `iretq`.
+const FLAG_MASK_WHOLE: &str = "IA32_FMASK_MSR, FLAGS_TF | FLAGS_IF | BIT(10) | BIT(14) | BIT(18))";
+
+/// Completes the mask of flags in an unpacked source.
+fn mask_flags(tree: &Path) -> Result<(), BuildError> {
+    let (file, mask) = FLAG_MASK;
+    let path = tree.join(file);
+    let failed = |cause| BuildError::Folder { path: path.clone(), cause };
+    let text = fs::read_to_string(&path).map_err(failed)?;
+    if text.matches(mask).count() != 1 {
+        return Err(failed(io::Error::other("it does not set the mask of flags where it is expected")));
+    }
+    install::write(&path, text.replace(mask, FLAG_MASK_WHOLE).as_bytes())?;
+    Ok(())
+}
+
 /// Why the default kernel cannot be built.
 #[derive(Debug, thiserror::Error)]
 pub enum BuildError {
@@ -131,6 +151,7 @@ impl Build {
         let options = self.options()?;
         options.check(&kconfig).map_err(|cause| BuildError::Options { file: self.config_file.clone(), cause })?;
         install::write(&tree.join("include/plat/pc99/autoconf.h"), options.header().as_bytes())?;
+        mask_flags(&tree)?;
         let include = self.prefix.join("libsel4/include");
         Headers { source: &tree, scratch: &self.work, include: &include, python: &python() }
             .install(&options, &kconfig)?;
