@@ -99,31 +99,35 @@ unsafe impl<T: Pod> Payload for [T] {
     }
 }
 
+/// Lets this library, and nobody else, reach into a [`Target`].
+#[derive(Debug)]
+pub struct Seal(());
+
 /// Where something from the sandbox can be copied to: a [`Payload`], or a [`Tainted`] one.
 pub trait Target {
     /// What the function sees.
     type Payload: Payload + ?Sized;
-    /// Returns the place.
-    fn payload_mut(&mut self) -> &mut Self::Payload;
+    /// Returns the place. Nobody outside this library has a `Seal`: it would be a way around the check of a [`Tainted`].
+    fn payload_mut(&mut self, _: Seal) -> &mut Self::Payload;
 }
 
 impl<T: Pod + Word> Target for T {
     type Payload = T;
-    fn payload_mut(&mut self) -> &mut T {
+    fn payload_mut(&mut self, _: Seal) -> &mut T {
         self
     }
 }
 
 impl<T: Pod + Word> Target for [T] {
     type Payload = [T];
-    fn payload_mut(&mut self) -> &mut [T] {
+    fn payload_mut(&mut self, _: Seal) -> &mut [T] {
         self
     }
 }
 
 impl<T: Pod> Target for Tainted<T> {
     type Payload = T;
-    fn payload_mut(&mut self) -> &mut T {
+    fn payload_mut(&mut self, _: Seal) -> &mut T {
         self.inner_mut()
     }
 }
@@ -143,6 +147,15 @@ impl Place {
             Self::Start => 0,
             Self::End => (buffer - bytes) & !(align - 1),
         }
+    }
+}
+
+/// Copies out what the function wrote.
+#[inline]
+fn fetch<P: Payload + ?Sized>(payload: &mut P, place: Place, instance: &Instance, at: usize) {
+    let bytes = payload.bytes_mut();
+    if let Some(slot) = instance.staged(at) {
+        slot.read(place.offset(slot.len(), bytes.len(), P::ALIGN), bytes);
     }
 }
 
@@ -190,13 +203,13 @@ pub fn copy_in<P: Payload + ?Sized>(payload: &P) -> CopyIn<'_, P> {
 /// Copies into `target` after a call that ran to its end: `SBM_COPY_OUT`. The function gets an exclusive reference to
 /// zeros.
 pub fn copy_out<T: Target + ?Sized>(target: &mut T) -> CopyOut<'_, T::Payload> {
-    CopyOut { payload: target.payload_mut(), place: Place::Start }
+    CopyOut { payload: target.payload_mut(Seal(())), place: Place::Start }
 }
 
 /// Copies `target` in before the call, and back after a call that ran to its end: `SBM_COPY_INOUT`. The function gets
 /// an exclusive reference.
 pub fn copy_inout<T: Target + ?Sized>(target: &mut T) -> CopyInOut<'_, T::Payload> {
-    CopyInOut { payload: target.payload_mut(), place: Place::Start }
+    CopyInOut { payload: target.payload_mut(Seal(())), place: Place::Start }
 }
 
 // SAFETY: `stage` names a buffer of the sandbox's that holds the payload's bytes, aligned by its page or by `offset`;
@@ -240,10 +253,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyOut<'_, P> {
 
     #[inline]
     fn finish(&mut self, instance: &Instance, at: usize) {
-        let bytes = self.payload.bytes_mut();
-        if let Some(slot) = instance.staged(at) {
-            slot.read(self.place.offset(slot.len(), bytes.len(), P::ALIGN), bytes);
-        }
+        fetch(self.payload, self.place, instance, at);
     }
 
     #[inline]
@@ -269,10 +279,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
 
     #[inline]
     fn finish(&mut self, instance: &Instance, at: usize) {
-        let bytes = self.payload.bytes_mut();
-        if let Some(slot) = instance.staged(at) {
-            slot.read(self.place.offset(slot.len(), bytes.len(), P::ALIGN), bytes);
-        }
+        fetch(self.payload, self.place, instance, at);
     }
 
     #[inline]
