@@ -13,7 +13,7 @@ use core::ops::Range;
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, EntryPoints, Layout, Pages,
+    BufferAccess, EntryPoints, Extent, Layout, Pages, Registers,
     limits::{
         CLIENT_SANDBOX_SLOTS, CODE_BASE, LARGE_PAGE, MAX_GROWTHS, MAX_MAPPINGS, PAGE, SANDBOX_CNODE_BITS,
         SANDBOX_ENDPOINT_SLOT, SANDBOX_FAULT_SLOT,
@@ -45,9 +45,6 @@ const MAX_TABLES: usize = 40;
 
 const GIB_BITS: u32 = 30;
 
-/// Interrupts enabled, and nothing else: the flags that a thread starts with.
-const FLAGS: u64 = 0x202;
-
 /// What was added to a sandbox: a block with frames or page tables, and slots, the first `copies` of which hold copies
 /// of the client's frames.
 #[derive(Debug)]
@@ -63,7 +60,7 @@ pub(crate) struct Objects {
     untyped: Untyped,
     slots: Span,
     code_frames: u8,
-    arguments: u32,
+    arguments: Pages,
     /// Paging structures below the first page directory.
     tables: Tables,
     /// Which pool the address-space id is of.
@@ -161,7 +158,7 @@ impl Machine {
             untyped,
             slots,
             code_frames: client.code_frames(),
-            arguments: layout.arguments().map_or(0, |pages| pages.address),
+            arguments: layout.arguments().unwrap_or(Pages { address: 0, count: 0 }),
             tables: Tables::new(),
             pool,
             extras: Vec::new(),
@@ -402,31 +399,12 @@ impl Machine {
 
     /// Gives a sandbox's thread new registers and lets it run.
     ///
-    /// All of them for a reset, zeros where the entry point takes nothing. For an abort, which callers wait for, only
-    /// the first words of the register set travel (instruction and stack pointer, flags, rax, rbx, rcx); nothing else
-    /// of the old state matters there, and a reset follows before the next call.
     pub(crate) fn restart_sandbox(&self, objects: &Objects, restart: Restart) {
-        let mut context = UserContext::zeroed();
-        *context.flags_mut() = FLAGS;
-        let (entry, stack, count) = match restart {
-            Restart::Reset { entry, stack, vectors } => {
-                context.inner_mut().rdx = u64::from(vectors);
-                context.inner_mut().rcx = u64::from(stack.bytes() / 8);
-                context.inner_mut().rdi = u64::from(stack.address);
-                context.set_tls_base(u64::from(objects.arguments));
-                (entry, stack, UserContext::COUNT_ALL)
-            }
-            Restart::Abort { entry, stack, fault } => {
-                let [what, address, ip] = fault.words();
-                context.inner_mut().rax = what;
-                context.inner_mut().rbx = address;
-                context.inner_mut().rcx = ip;
-                (entry, stack, 6)
-            }
+        let registers = match restart {
+            Restart::Reset { entries, stack } => Registers::reset(entries, objects.arguments, stack),
+            Restart::Abort { entries, stack, fault } => Registers::abort(entries, stack, fault),
         };
-        *context.pc_mut() = u64::from(entry);
-        *context.sp_mut() = u64::from(stack.end());
-        if let Err(error) = objects.tcb().tcb_write_registers(true, count, &context) {
+        if let Err(error) = write_registers(objects.tcb(), &registers) {
             self.complain("a restart", error);
         }
     }
@@ -475,10 +453,23 @@ fn count(tables: &Tables) -> u32 {
 
 /// Starts the thread at its first entry point.
 fn start(objects: &Objects, entries: EntryPoints, layout: &Layout) -> Result<(), Error> {
+    let stack = layout.stack().unwrap_or(Pages { address: 0, count: 0 });
+    write_registers(objects.tcb(), &Registers::start(entries, objects.arguments, stack))
+}
+
+/// Gives a thread registers and lets it run.
+fn write_registers(tcb: cap::Tcb, registers: &Registers) -> Result<(), Error> {
     let mut context = UserContext::zeroed();
-    *context.pc_mut() = u64::from(entries.start.get());
-    *context.sp_mut() = layout.stack().map_or(0, |stack| u64::from(stack.end()));
-    *context.flags_mut() = FLAGS;
-    context.set_tls_base(u64::from(objects.arguments));
-    objects.tcb().tcb_write_all_registers(true, &context)
+    *context.pc_mut() = registers.rip;
+    *context.sp_mut() = registers.rsp;
+    *context.flags_mut() = registers.rflags;
+    let inner = context.inner_mut();
+    (inner.rax, inner.rbx, inner.rcx, inner.rdi) = (registers.rax, registers.rbx, registers.rcx, registers.rdi);
+    context.set_tls_base(registers.fs_base);
+    let count = match registers.extent {
+        Extent::All => UserContext::COUNT_ALL,
+        // What comes first in the register set.
+        Extent::Fault => 6,
+    };
+    tcb.tcb_write_registers(true, count, &context)
 }

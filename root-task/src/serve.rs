@@ -4,7 +4,7 @@
 use core::fmt::Write;
 
 use sbm_abi::{
-    Encoded, Fault, Response,
+    Fault, Message, Response,
     limits::{MAX_CLIENTS, MAX_MESSAGE, MAX_SANDBOXES},
 };
 use sbm_server::{ClientId, Effect, KernelFault, SandboxIndex, Server, meaning};
@@ -64,15 +64,12 @@ impl Service {
     fn request(&mut self, client: ClientId, info: MessageInfo, mrs: Mrs) -> Effect {
         let words = info.length();
         if words <= FAST_WORDS {
-            let mut bytes = [0; 8 * FAST_WORDS];
-            fill(&mut bytes, mrs.into_iter().take(words));
-            return self.server.request(&mut self.world, client, &bytes[..8 * words]);
+            let message = Message::<{ 8 * FAST_WORDS }>::from_words(mrs.into_iter().take(words));
+            return self.server.request(&mut self.world, client, message.bytes());
         }
-        let mut bytes = [0; MAX_MESSAGE];
         let rest = (FAST_WORDS..words).map(|index| ipc_buffer().msg_reg(index));
-        fill(&mut bytes, mrs.into_iter().chain(rest));
-        let length = (8 * words).min(MAX_MESSAGE);
-        self.server.request(&mut self.world, client, &bytes[..length])
+        let message = Message::<MAX_MESSAGE>::from_words(mrs.into_iter().chain(rest));
+        self.server.request(&mut self.world, client, message.bytes())
     }
 
     fn sandbox_fault(&mut self, index: SandboxIndex, info: MessageInfo, mrs: Mrs) {
@@ -100,18 +97,12 @@ impl Service {
     }
 }
 
-fn fill(bytes: &mut [u8], words: impl Iterator<Item = Word>) {
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-}
-
 fn encode(response: Response) -> Reply {
     let mut mrs = [0; FAST_WORDS];
     let mut length = 0;
     // Every response fits; were one not to, its client would get an empty message, which is none.
-    if let Ok(encoded) = Encoded::<{ 8 * FAST_WORDS }>::new(&response) {
-        for (mr, word) in mrs.iter_mut().zip(encoded.words()) {
+    if let Ok(message) = Message::<{ 8 * FAST_WORDS }>::new(&response) {
+        for (mr, word) in mrs.iter_mut().zip(message.words()) {
             *mr = word;
             length += 1;
         }

@@ -23,20 +23,17 @@ pub enum MapError {
 /// Where a sandbox's thread goes on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Restart {
-    /// At the entry point that clears the stack and waits.
+    /// At the entry point that clears what functions left, and waits.
     Reset {
-        /// Address of the entry point.
-        entry: u32,
+        /// The entry points.
+        entries: EntryPoints,
         /// The stack to clear and to start with.
         stack: Pages,
-        /// Whether to clear the vector registers as well: between one sandbox and the next, not between two calls of one,
-        /// since calls that end well do not clear them either.
-        vectors: bool,
     },
     /// At the entry point that answers the aborted call and waits.
     Abort {
-        /// Address of the entry point.
-        entry: u32,
+        /// The entry points.
+        entries: EntryPoints,
         /// The stack to start with.
         stack: Pages,
         /// What to answer.

@@ -56,6 +56,7 @@ impl<S, const N: usize> Server<S, N> {
             Request::Register(entries) => self.register(client, entries),
             Request::Init(spec) => self.init(platform, client, spec),
             Request::Grow { handle, buffers } => self.grow(platform, client, handle, &buffers),
+            Request::Shrink { .. } => Err(Errno::Invalid),
             Request::Map { handle, address, pages, access } => {
                 self.map(platform, client, handle, Pages { address, count: pages }, access)
             }
@@ -90,7 +91,7 @@ impl<S, const N: usize> Server<S, N> {
             // sandbox can forge such a message, and its client waits for an answer.
             Some(entries) if fault.ip != u64::from(entries.abort) || sandbox.state == State::Ready => {
                 sandbox.state = if sandbox.state == State::Spare { State::Spare } else { State::Faulted };
-                let restart = Restart::Abort { entry: entries.abort, stack: sandbox.stack, fault };
+                let restart = Restart::Abort { entries, stack: sandbox.stack, fault };
                 platform.restart(&sandbox.objects, restart);
             }
             // Nobody could reach a spare to reset it.
@@ -144,7 +145,7 @@ impl<S, const N: usize> Server<S, N> {
         if let Some(ready) = self.take_spare(client, &spec) {
             return Ok(ready);
         }
-        let layout = Layout::of_sandbox(&spec, 0)?;
+        let layout = Layout::of_sandbox(&spec).map_err(|_| Errno::Invalid)?;
         let entries = self.client(client)?.entries.ok_or(Errno::Invalid)?;
         self.make_room(platform, client, &layout, 1);
         let charge = self.client(client)?.charge_for(&layout, 1)?;
@@ -153,9 +154,9 @@ impl<S, const N: usize> Server<S, N> {
             index => index,
         }
         .ok_or(Errno::TooMany)?;
-        let mut made = self.build(platform, client, index, &spec, entries);
+        let mut made = self.build(platform, client, index, &layout, entries);
         while made.is_err() && self.drop_spare(platform, client) {
-            made = self.build(platform, client, index, &spec, entries);
+            made = self.build(platform, client, index, &layout, entries);
         }
         let (layout, objects) = match made {
             Ok(made) => made,
@@ -190,12 +191,12 @@ impl<S, const N: usize> Server<S, N> {
         platform: &mut P,
         client: ClientId,
         index: SandboxIndex,
-        spec: &Spec,
+        layout: &Layout,
         entries: EntryPoints,
     ) -> Result<(Layout, S), Exhausted> {
-        let bits = Layout::of_sandbox(spec, 0).map_err(|_| Exhausted)?.span_bits();
+        let bits = layout.span_bits();
         let base = platform.reserve(bits)?;
-        let layout = Layout::of_sandbox(spec, base).map_err(|_| Exhausted)?;
+        let layout = layout.clone().at(base);
         match platform.build(client, index, &layout, entries) {
             Ok(objects) => Ok((layout, objects)),
             Err(Exhausted) => {
@@ -212,7 +213,7 @@ impl<S, const N: usize> Server<S, N> {
         handle: Handle,
         buffers: &[BufferSpec],
     ) -> Result<Response, Errno> {
-        let layout = Layout::of_growth(buffers, 0)?;
+        let layout = Layout::of_growth(buffers).map_err(|_| Errno::Invalid)?;
         if self.owned(client, handle)?.1.growths.is_full() {
             return Err(Errno::Invalid);
         }
@@ -220,7 +221,7 @@ impl<S, const N: usize> Server<S, N> {
         let charge = self.client(client)?.charge_for(&layout, 0)?;
         let bits = layout.span_bits();
         let base = loop {
-            if let Some(base) = self.try_grow(platform, client, handle, buffers, bits)? {
+            if let Some(base) = self.try_grow(platform, client, handle, &layout)? {
                 break base;
             }
             if !self.drop_spare(platform, client) {
@@ -241,11 +242,11 @@ impl<S, const N: usize> Server<S, N> {
         platform: &mut P,
         client: ClientId,
         handle: Handle,
-        buffers: &[BufferSpec],
-        bits: u8,
+        layout: &Layout,
     ) -> Result<Option<u32>, Errno> {
+        let bits = layout.span_bits();
         let Ok(base) = platform.reserve(bits) else { return Ok(None) };
-        let layout = Layout::of_growth(buffers, base)?;
+        let layout = layout.clone().at(base);
         let (_, sandbox) = self.owned(client, handle)?;
         if platform.grow(client, &mut sandbox.objects, &layout).is_err() {
             platform.release(base, bits);
@@ -294,9 +295,9 @@ impl<S, const N: usize> Server<S, N> {
         client: ClientId,
         handle: Handle,
     ) -> Result<Response, Errno> {
-        let entry = self.client(client)?.entries.ok_or(Errno::Invalid)?.reset;
+        let entries = self.client(client)?.entries.ok_or(Errno::Invalid)?;
         let (_, sandbox) = self.owned(client, handle)?;
-        let restart = Restart::Reset { entry, stack: sandbox.stack, vectors: false };
+        let restart = Restart::Reset { entries, stack: sandbox.stack };
         platform.restart(&sandbox.objects, restart);
         sandbox.state = State::Ready;
         Ok(Response::Done)
@@ -308,11 +309,11 @@ impl<S, const N: usize> Server<S, N> {
         client: ClientId,
         handle: Handle,
     ) -> Result<Response, Errno> {
-        let entry = self.client(client)?.entries.map(|entries| entries.reset);
+        let entries = self.client(client)?.entries;
         let (index, sandbox) = self.owned(client, handle)?;
         let keep = sandbox.is_as_made() && sandbox.state != State::Stopped;
         let spares = usize::from(self.client(client)?.quota.spares).min(MAX_SPARES);
-        let (true, Some(entry), 1..) = (keep, entry, spares) else {
+        let (true, Some(entries), 1..) = (keep, entries, spares) else {
             self.remove(platform, index);
             return Ok(Response::Done);
         };
@@ -325,7 +326,7 @@ impl<S, const N: usize> Server<S, N> {
         place.bump();
         if let Some(sandbox) = &mut place.sandbox {
             sandbox.state = State::Spare;
-            let restart = Restart::Reset { entry, stack: sandbox.stack, vectors: true };
+            let restart = Restart::Reset { entries, stack: sandbox.stack };
             platform.restart(&sandbox.objects, restart);
         }
         Ok(Response::Done)

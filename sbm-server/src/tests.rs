@@ -8,7 +8,7 @@ use std::{collections::BTreeMap, num::NonZeroU32, vec, vec::Vec};
 
 use proptest::prelude::*;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Encoded, EntryPoints, Errno, Handle, Layout, Pages, Request, Response, Spec,
+    BufferAccess, BufferSpec, EntryPoints, Errno, Handle, Layout, Message, Pages, Request, Response, Spec,
     limits::{ARENA_BASE, PAGE},
 };
 
@@ -119,12 +119,8 @@ impl World {
     }
 
     fn ask(&mut self, from: u64, request: &Request<'_>) -> Response {
-        let bytes: Vec<u8> = Encoded::<{ sbm_abi::limits::MAX_MESSAGE }>::new(request)
-            .unwrap()
-            .words()
-            .flat_map(u64::to_le_bytes)
-            .collect();
-        match self.server.request(&mut self.platform, client(from), &bytes) {
+        let message = Message::<{ sbm_abi::limits::MAX_MESSAGE }>::new(request).unwrap();
+        match self.server.request(&mut self.platform, client(from), message.bytes()) {
             Effect::Answer(response) => response,
             Effect::Exit(_) => Response::Done,
         }
@@ -272,9 +268,7 @@ fn a_fault_is_answered_by_the_abort_entry_and_reset_ends_it() {
     let fault = KernelFault::Vm { ip: 0x20_1000, address: 8, prefetch: false, fsr: 6 };
     assert!(world.server.fault(&mut world.platform, index(handle), fault));
     assert_eq!(world.state(handle), Some(State::Faulted));
-    assert!(
-        matches!(world.platform.restarts.last(), Some((_, Restart::Abort { entry, .. })) if *entry == ENTRIES.abort)
-    );
+    assert!(matches!(world.platform.restarts.last(), Some((_, Restart::Abort { entries, .. })) if *entries == ENTRIES));
     assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
     assert_eq!(world.state(handle), Some(State::Ready));
 }

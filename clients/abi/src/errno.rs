@@ -1,17 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! SBM's error numbers, with Linux's values.
 //!
-//! On the wire an error is its positive number; SBM's functions return it negated.
+//! On the wire an error is its positive number, one byte; SBM's functions return it negated.
 
 use serde::{Deserialize, Serialize};
 
 /// Error of the sbm API, with Linux's number.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(into = "u8", try_from = "u8")]
 #[repr(u8)]
 pub enum Errno {
-    /// The handle is not the caller's.
+    /// A page is not the caller's, or the caller has fewer rights to it than asked.
     Perm = 1,
-    /// The handle's sandbox does not exist any more.
+    /// The handle is not of a sandbox of the caller's, or of one that does not exist any more.
     BadHandle = 9,
     /// Memory, capability slots or address space ran out; nothing was changed.
     NoMemory = 12,
@@ -60,11 +61,29 @@ impl Errno {
     pub const fn code(self) -> i32 {
         -(self as u8 as i32)
     }
+}
 
-    /// Returns the error with number `number`, if there is one.
-    #[must_use]
-    pub fn from_number(number: u8) -> Option<Self> {
-        Self::ALL.into_iter().find(|errno| *errno as u8 == number)
+impl From<Errno> for u8 {
+    fn from(errno: Errno) -> Self {
+        errno as Self
+    }
+}
+
+/// The number is no error's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoErrno(pub u8);
+
+impl core::fmt::Display for NoErrno {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        write!(f, "{} is no error number of the sbm API", self.0)
+    }
+}
+
+impl TryFrom<u8> for Errno {
+    type Error = NoErrno;
+
+    fn try_from(number: u8) -> Result<Self, NoErrno> {
+        Self::ALL.into_iter().find(|errno| *errno as u8 == number).ok_or(NoErrno(number))
     }
 }
 
@@ -81,13 +100,36 @@ mod tests {
     #[test]
     fn numbers_come_back_as_the_error_they_were() {
         for errno in Errno::ALL {
-            assert_eq!(Errno::from_number(errno as u8), Some(errno));
+            assert_eq!(Errno::try_from(errno as u8), Ok(errno));
         }
     }
 
     #[test]
     fn numbers_that_are_no_error_are_refused() {
-        assert_eq!(Errno::from_number(0), None);
-        assert_eq!(Errno::from_number(255), None);
+        assert_eq!(Errno::try_from(0), Err(NoErrno(0)));
+        assert_eq!(Errno::try_from(255), Err(NoErrno(255)));
+    }
+
+    #[test]
+    fn the_wire_carries_the_number() {
+        for errno in Errno::ALL {
+            let mut bytes = [0; 8];
+            let length = postcard::to_slice(&errno, &mut bytes).map_or(0, |bytes| bytes.len());
+            assert_eq!(bytes[..length], [errno as u8]);
+        }
+    }
+
+    #[test]
+    fn codes_are_negated_numbers() {
+        assert_eq!(Errno::Fault.code(), -14);
+        assert_eq!((Errno::NoMemory.code(), Errno::Invalid.code()), (-12, -22));
+    }
+
+    #[test]
+    fn each_error_has_a_name_of_its_own() {
+        for errno in Errno::ALL {
+            assert!(errno.name().starts_with('E'));
+            assert_eq!(Errno::ALL.iter().filter(|other| other.name() == errno.name()).count(), 1);
+        }
     }
 }

@@ -12,10 +12,7 @@
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::{
-    Errno,
-    limits::{DEFAULT_STACK_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
-};
+use crate::limits::{DEFAULT_STACK_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES};
 
 /// What a sandbox may do with a buffer. Whatever it can read, x86-64 seL4 lets it execute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -87,7 +84,44 @@ impl Pages {
     }
 }
 
-/// The addresses of one span.
+/// Why no span has the shape that was asked for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum LayoutError {
+    /// The stack has no page, or more than [`STACK_PAGES`] allows.
+    Stack {
+        /// Pages that were asked for.
+        pages: u16,
+    },
+    /// A buffer has no page, or more than [`MAX_BUFFER_PAGES`].
+    Buffer {
+        /// Which buffer, from 0.
+        number: usize,
+        /// Pages that were asked for.
+        pages: u16,
+    },
+    /// There are more than [`MAX_BUFFERS`] buffers, or, in a growth, none.
+    Count {
+        /// Buffers that were asked for.
+        buffers: usize,
+    },
+}
+
+impl core::fmt::Display for LayoutError {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        match self {
+            Self::Stack { pages } => {
+                let (fewest, most) = (STACK_PAGES.start(), STACK_PAGES.end());
+                write!(f, "a stack of {pages} pages; it has {fewest} to {most}")
+            }
+            Self::Buffer { number, pages } => {
+                write!(f, "buffer {number} of {pages} pages; a buffer has 1 to {MAX_BUFFER_PAGES}")
+            }
+            Self::Count { buffers } => write!(f, "{buffers} buffers; there can be 1 to {MAX_BUFFERS}"),
+        }
+    }
+}
+
+/// The addresses of one span: from 0, or once [`Layout::at`] has placed it, where it lies.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Layout {
     base: u32,
@@ -99,49 +133,60 @@ pub struct Layout {
 }
 
 impl Layout {
-    /// Computes the span of a new sandbox at `base`, which the caller aligns to [`Self::span_bits`].
+    /// Computes the span of a new sandbox, from address 0.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] if a size is zero or above its limit.
-    pub fn of_sandbox(spec: &Spec, base: u32) -> Result<Self, Errno> {
+    /// [`LayoutError`] if a size is zero or above its limit.
+    pub fn of_sandbox(spec: &Spec) -> Result<Self, LayoutError> {
         if !STACK_PAGES.contains(&spec.stack_pages) {
-            return Err(Errno::Invalid);
+            return Err(LayoutError::Stack { pages: spec.stack_pages });
         }
-        let arguments = Pages { address: base + PAGE, count: 1 };
+        let arguments = Pages { address: PAGE, count: 1 };
         let stack = Pages { address: arguments.end() + PAGE, count: spec.stack_pages };
-        Self::with_buffers(base, Some(arguments), Some(stack), stack.end(), &spec.buffers)
+        Self::with_buffers(Some(arguments), Some(stack), stack.end(), &spec.buffers)
     }
 
-    /// Computes the span of `buffers` that are added to a sandbox, at `base`.
+    /// Computes the span of `buffers` that are added to a sandbox, from address 0.
     ///
     /// # Errors
-    /// [`Errno::Invalid`] if there is none, or if a size is zero or above its limit.
-    pub fn of_growth(buffers: &[BufferSpec], base: u32) -> Result<Self, Errno> {
+    /// [`LayoutError`] if there is none, or if a size is zero or above its limit.
+    pub fn of_growth(buffers: &[BufferSpec]) -> Result<Self, LayoutError> {
         if buffers.is_empty() {
-            return Err(Errno::Invalid);
+            return Err(LayoutError::Count { buffers: 0 });
         }
-        Self::with_buffers(base, None, None, base, buffers)
+        Self::with_buffers(None, None, 0, buffers)
     }
 
     fn with_buffers(
-        base: u32,
         arguments: Option<Pages>,
         stack: Option<Pages>,
         mut end: u32,
         specs: &[BufferSpec],
-    ) -> Result<Self, Errno> {
+    ) -> Result<Self, LayoutError> {
         let mut buffers = Vec::new();
-        for spec in specs {
+        for (number, spec) in specs.iter().enumerate() {
             if spec.pages == 0 || spec.pages > MAX_BUFFER_PAGES {
-                return Err(Errno::Invalid);
+                return Err(LayoutError::Buffer { number, pages: spec.pages });
             }
             let pages = Pages { address: end + PAGE, count: spec.pages };
             end = pages.end();
-            buffers.push((pages, spec.access)).map_err(|_| Errno::Invalid)?;
+            buffers.push((pages, spec.access)).map_err(|_| LayoutError::Count { buffers: specs.len() })?;
         }
-        let span = (end + PAGE - base).next_power_of_two();
+        let span = (end + PAGE).next_power_of_two();
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
-        Ok(Self { base, bits: span.trailing_zeros() as u8, end, arguments, stack, buffers })
+        Ok(Self { base: 0, bits: span.trailing_zeros() as u8, end, arguments, stack, buffers })
+    }
+
+    /// Places a span that was computed from 0 at `base`, a multiple of its size.
+    #[must_use]
+    pub fn at(mut self, base: u32) -> Self {
+        self.base += base;
+        self.end += base;
+        let parts = self.arguments.iter_mut().chain(&mut self.stack);
+        for pages in parts.chain(self.buffers.iter_mut().map(|(pages, _)| pages)) {
+            pages.address += base;
+        }
+        self
     }
 
     /// Returns the first address of the span.
@@ -203,27 +248,39 @@ mod tests {
     extern crate std;
 
     #[test]
-    fn a_stack_of_no_pages_is_refused() {
-        let spec = Spec { stack_pages: 0, buffers: Vec::new() };
-        assert_eq!(Layout::of_sandbox(&spec, ARENA_BASE), Err(Errno::Invalid));
+    fn stacks_outside_their_limits_are_refused() {
+        for pages in [0, 257, u16::MAX] {
+            let spec = Spec { stack_pages: pages, buffers: Vec::new() };
+            assert_eq!(Layout::of_sandbox(&spec), Err(LayoutError::Stack { pages }));
+        }
+        for pages in [1, 256] {
+            assert!(Layout::of_sandbox(&Spec { stack_pages: pages, buffers: Vec::new() }).is_ok());
+        }
     }
 
     #[test]
-    fn a_buffer_over_the_limit_is_refused() {
-        let buffer = BufferSpec::new(MAX_BUFFER_PAGES + 1, BufferAccess::ReadOnly);
-        assert_eq!(Layout::of_growth(&[buffer], ARENA_BASE), Err(Errno::Invalid));
+    fn buffers_outside_their_limits_are_refused_by_number() {
+        let good = BufferSpec::new(MAX_BUFFER_PAGES, BufferAccess::ReadOnly);
+        assert!(Layout::of_growth(&[good]).is_ok());
+        for pages in [0, MAX_BUFFER_PAGES + 1] {
+            let buffers = [good, BufferSpec::new(pages, BufferAccess::ReadOnly)];
+            assert_eq!(Layout::of_growth(&buffers), Err(LayoutError::Buffer { number: 1, pages }));
+        }
+        assert_eq!(Layout::of_growth(&[]), Err(LayoutError::Count { buffers: 0 }));
+        assert_eq!(Layout::of_growth(&[good; MAX_BUFFERS + 1]), Err(LayoutError::Count { buffers: MAX_BUFFERS + 1 }));
     }
 
     #[test]
     fn the_smallest_sandbox_spans_eight_pages() {
-        assert_eq!(Layout::of_sandbox(&Spec::default(), ARENA_BASE).unwrap().span_bits(), 15);
+        assert_eq!(Layout::of_sandbox(&Spec::default()).unwrap().span_bits(), 15);
     }
 
     proptest! {
         #[test]
         fn parts_lie_apart_with_a_guard_on_both_sides(buffers in specs(), stack_pages in 1u16..=256) {
             let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap() };
-            let layout = Layout::of_sandbox(&spec, ARENA_BASE).unwrap();
+            let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
+            prop_assert_eq!(layout.base(), ARENA_BASE);
             let end = layout.base() + (1 << layout.span_bits());
             let mut parts = std::vec![layout.arguments().unwrap(), layout.stack().unwrap()];
             parts.extend(layout.buffers().iter().map(|(pages, _)| *pages));
@@ -231,7 +288,17 @@ mod tests {
             for pair in parts.windows(2) {
                 prop_assert!(pair[1].address >= pair[0].end() + PAGE);
             }
-            prop_assert!(parts.last().unwrap().end() + PAGE <= end);
+            let last = parts.last().unwrap();
+            prop_assert!(last.end() + PAGE <= end);
+            // No larger than it has to be.
+            prop_assert!(last.end() + PAGE > layout.base() + (1 << layout.span_bits()) / 2);
+            let counts: u32 = parts.iter().map(|pages| u32::from(pages.count)).sum();
+            prop_assert_eq!(layout.memory_pages(), counts);
+            let touched = |region| parts.iter().any(|pages| {
+                pages.address < (region + 1) * LARGE_PAGE && pages.end() > region * LARGE_PAGE
+            });
+            prop_assert!(touched(layout.regions().start) && touched(layout.regions().end - 1));
+            prop_assert!(!touched(layout.regions().end) && !touched(layout.regions().start - 1));
         }
     }
 }

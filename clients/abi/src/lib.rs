@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What clients and the server say to each other: one definition for both.
 //!
-//! Everything that crosses a protection boundary is defined here: control messages ([`Request`], [`Response`]), the
-//! memory layout of a sandbox ([`Layout`]), what a sandbox answers to a call ([`Outcome`]), errors ([`Errno`]) and the
-//! limits ([`limits`]). Nothing here knows seL4, and nothing here allocates.
+//! Control messages ([`Request`], [`Response`], coded by [`Message`]), the memory layout of a sandbox ([`Layout`]), the
+//! registers that its thread starts with ([`Registers`]), what it answers to a call ([`Outcome`]), errors ([`Errno`]),
+//! what a client finds at its start ([`StartInfo`]), and limits and fixed addresses ([`limits`]). Nothing here knows seL4,
+//! and nothing here allocates. Beside it only seL4's own messages cross a boundary: faults, which `sbm-server` decodes.
 //!
 //! A value of a type of this crate that was *decoded* is well formed, not trustworthy: a [`Handle`] may be stale, a
 //! [`Spec`] may exceed a quota. The server checks what a value means; this crate checks that it is one.
@@ -17,14 +18,14 @@ pub mod limits;
 mod message;
 mod outcome;
 mod region;
+mod registers;
 mod start;
 
-pub use errno::Errno;
+pub use errno::{Errno, NoErrno};
 pub use fault::{Access, Fault, FaultKind};
-pub use layout::{BufferAccess, BufferSpec, Layout, Pages, Spec};
-pub use message::{
-    DecodeError, Encoded, EntryPoints, Handle, Request, Response, SMALL_MESSAGE, decode_request, decode_response,
-};
+pub use layout::{BufferAccess, BufferSpec, Layout, LayoutError, Pages, Spec};
+pub use message::{DecodeError, EntryPoints, Handle, Message, Request, Response, SMALL_MESSAGE, decode_request};
 pub use outcome::{Label, Outcome};
 pub use region::{ClientMap, Region, SandboxMap};
+pub use registers::{Extent, FLAGS, Registers};
 pub use start::{Input, MAX_ARGUMENTS, MAX_INPUTS, StartInfo};

@@ -42,8 +42,8 @@ pub const DEFAULT_STACK_PAGES: u16 = 2;
 pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range (16 MiB).
 pub const MAX_MAPPING_PAGES: u16 = 4096;
-/// Most times that buffers can be added to one sandbox after `sbm_init`.
-pub const MAX_GROWTHS: usize = 8;
+/// Most growths of one sandbox at once: a buffer to read and one to write for each of six arguments.
+pub const MAX_GROWTHS: usize = 12;
 
 /// Most clients at once.
 pub const MAX_CLIENTS: usize = 8;

@@ -2,8 +2,9 @@
 //! Control messages between a client and the server, and their bounded coding.
 //!
 //! A message is the `postcard` form of [`Request`] or [`Response`] in seL4 message registers, padded with zeros to a
-//! whole number of words. Decoding borrows from the bytes that it is given, visits each byte at most once and has no
-//! length that it takes on trust: whatever the bytes are, the result is a value or [`DecodeError`].
+//! whole number of words: [`Message`], the one way between values, bytes and words. Decoding borrows from the bytes,
+//! visits each at most once and has no length that it takes on trust: whatever they are, the result is a value or
+//! [`DecodeError`].
 
 use core::num::NonZeroU32;
 
@@ -18,7 +19,8 @@ use crate::{
 
 /// Names one sandbox of one client: an index, and the generation of what stands there.
 ///
-/// A handle that was destroyed never becomes valid again before 2^20 further sandboxes stood at its index.
+/// A generation ends when its sandbox is destroyed, and again when one that was kept as a spare is given up: a handle that
+/// was destroyed becomes valid again after 2^20 such ends at its index, and not before.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Handle(u32);
 
@@ -46,7 +48,7 @@ impl Handle {
     }
 }
 
-/// Where a sandbox's thread starts: addresses in the client's own code, told to the server once.
+/// Where a sandbox's thread starts: addresses in the client's own code. A sandbox keeps those that it was made with.
 ///
 /// They are the client's claim. A wrong one makes the client's own sandboxes fault, and nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -55,7 +57,7 @@ pub struct EntryPoints {
     pub start: NonZeroU32,
     /// Answers the call that was aborted, then waits for the next one.
     pub abort: u32,
-    /// Clears the stack, and the vector registers if told to, then waits for the next call.
+    /// Clears the stack and the registers that the server cannot, then waits for the next call.
     pub reset: u32,
 }
 
@@ -72,6 +74,13 @@ pub enum Request<'a> {
         handle: Handle,
         /// The buffers to add, in order.
         buffers: Vec<BufferSpec, MAX_BUFFERS>,
+    },
+    /// Gives buffers back that [`Request::Grow`] added, all of one answer. Answered by [`Response::Done`].
+    Shrink {
+        /// The sandbox.
+        handle: Handle,
+        /// What [`Response::Grown`] told.
+        base: u32,
     },
     /// Maps the client's own pages into a sandbox, at their own addresses. Answered by [`Response::Done`].
     Map {
@@ -132,7 +141,7 @@ pub enum Response {
     Refused(Errno),
 }
 
-/// Error: the bytes are not a message.
+/// Error: the bytes are not a message, or the message has no room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct DecodeError;
 
@@ -141,29 +150,61 @@ pub const SMALL_MESSAGE: usize = 64;
 
 /// A coded message of at most `N` bytes, a multiple of 8: whole words, in message-register order.
 #[derive(Debug, Clone, Copy)]
-pub struct Encoded<const N: usize = SMALL_MESSAGE> {
+pub struct Message<const N: usize = SMALL_MESSAGE> {
     bytes: [u8; N],
     length: usize,
 }
 
-impl<const N: usize> Encoded<N> {
-    /// Codes a message.
+impl<const N: usize> Message<N> {
+    /// Codes a request or a response.
     ///
     /// # Errors
     /// [`DecodeError`] if it does not fit.
     pub fn new<T: Serialize>(message: &T) -> Result<Self, DecodeError> {
         let mut bytes = [0; N];
         let length = postcard::to_slice(message, &mut bytes).map_err(|_| DecodeError)?.len();
-        Ok(Self { bytes, length })
+        Ok(Self { bytes, length: length.next_multiple_of(8) })
     }
 
-    /// Returns the words, the last one padded with zeros.
+    /// Takes words as they arrived, as many as there is room for.
+    pub fn from_words(words: impl IntoIterator<Item = u64>) -> Self {
+        let mut message = Self { bytes: [0; N], length: 0 };
+        for (chunk, word) in message.bytes.chunks_exact_mut(8).zip(words) {
+            chunk.copy_from_slice(&word.to_le_bytes());
+            message.length += 8;
+        }
+        message
+    }
+
+    /// Returns the bytes: those of the words, padding included.
+    #[must_use]
+    pub fn bytes(&self) -> &[u8] {
+        &self.bytes[..self.length]
+    }
+
+    /// Returns the words.
     pub fn words(&self) -> impl ExactSizeIterator<Item = u64> + '_ {
-        self.bytes[..self.length.next_multiple_of(8)].chunks_exact(8).map(|chunk| {
+        self.bytes().chunks_exact(8).map(|chunk| {
             let mut word = [0; 8];
             word.copy_from_slice(chunk);
             u64::from_le_bytes(word)
         })
+    }
+
+    /// Decodes a request; what follows it is ignored (padding).
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes do not begin with one.
+    pub fn request(&self) -> Result<Request<'_>, DecodeError> {
+        decode_request(self.bytes())
+    }
+
+    /// Decodes a response; what follows it is ignored (padding).
+    ///
+    /// # Errors
+    /// [`DecodeError`] if the bytes do not begin with one.
+    pub fn response(&self) -> Result<Response, DecodeError> {
+        postcard::take_from_bytes(self.bytes()).map(|(response, _)| response).map_err(|_| DecodeError)
     }
 }
 
@@ -175,24 +216,12 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, DecodeError> {
     postcard::take_from_bytes(bytes).map(|(request, _)| request).map_err(|_| DecodeError)
 }
 
-/// Decodes a response out of `bytes`; what follows it is ignored (padding).
-///
-/// # Errors
-/// [`DecodeError`] if they do not begin with one.
-pub fn decode_response(bytes: &[u8]) -> Result<Response, DecodeError> {
-    postcard::take_from_bytes(bytes).map(|(response, _)| response).map_err(|_| DecodeError)
-}
-
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
     use crate::limits::MAX_MESSAGE;
     use proptest::prelude::*;
-
-    fn bytes_of<const N: usize>(encoded: &Encoded<N>) -> std::vec::Vec<u8> {
-        encoded.words().flat_map(u64::to_le_bytes).collect()
-    }
 
     extern crate std;
 
@@ -202,13 +231,20 @@ mod tests {
             handle: Handle::new(7, 9),
             buffers: Vec::from_slice(&[BufferSpec::new(3, BufferAccess::ReadOnly)]).unwrap(),
         };
-        let encoded = Encoded::<MAX_MESSAGE>::new(&request).unwrap();
-        assert_eq!(decode_request(&bytes_of(&encoded)).unwrap(), request);
+        let sent = Message::<MAX_MESSAGE>::new(&request).unwrap();
+        let arrived = Message::<MAX_MESSAGE>::from_words(sent.words());
+        assert_eq!(arrived.request().unwrap(), request);
+    }
+
+    #[test]
+    fn words_that_have_no_room_are_left_out() {
+        let message = Message::<16>::from_words([1, 2, 3]);
+        assert_eq!(message.bytes(), [1, 0, 0, 0, 0, 0, 0, 0, 2, 0, 0, 0, 0, 0, 0, 0]);
     }
 
     #[test]
     fn a_console_text_over_a_message_is_refused() {
-        assert!(Encoded::<MAX_MESSAGE>::new(&Request::Console(&[b'x'; MAX_MESSAGE])).is_err());
+        assert!(Message::<MAX_MESSAGE>::new(&Request::Console(&[b'x'; MAX_MESSAGE])).is_err());
     }
 
     #[test]
@@ -216,22 +252,33 @@ mod tests {
         let buffer = BufferSpec::new(u16::MAX, BufferAccess::ReadWrite);
         let buffers = Vec::from_slice(&[buffer; MAX_BUFFERS]).unwrap();
         let grow = Request::Grow { handle: Handle::new(u16::MAX, u32::MAX), buffers: buffers.clone() };
-        assert!(Encoded::<SMALL_MESSAGE>::new(&grow).is_ok());
+        assert!(Message::<SMALL_MESSAGE>::new(&grow).is_ok());
         let init = Request::Init(Spec { stack_pages: u16::MAX, buffers });
-        assert!(Encoded::<SMALL_MESSAGE>::new(&init).is_ok());
+        assert!(Message::<SMALL_MESSAGE>::new(&init).is_ok());
+    }
+
+    #[test]
+    fn every_response_fits_the_four_fast_registers() {
+        let longest =
+            Response::Usage { free_bytes: u64::MAX, free_slots: u32::MAX, sandboxes: u16::MAX, spares: u16::MAX };
+        assert!(Message::<SMALL_MESSAGE>::new(&longest).unwrap().words().len() <= 4);
+        let ready = Response::Ready { handle: Handle::new(u16::MAX, u32::MAX), base: u32::MAX, used: true };
+        assert!(Message::<SMALL_MESSAGE>::new(&ready).unwrap().words().len() <= 4);
     }
 
     #[test]
     fn an_init_without_buffers_fits_the_four_fast_registers() {
-        let encoded = Encoded::<SMALL_MESSAGE>::new(&Request::Init(Spec::default())).unwrap();
-        assert!(encoded.words().len() <= 4);
+        let message = Message::<SMALL_MESSAGE>::new(&Request::Init(Spec::default())).unwrap();
+        assert!(message.words().len() <= 4);
     }
 
     proptest! {
         #[test]
         fn any_bytes_are_a_request_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..=MAX_MESSAGE)) {
-            let _ = decode_request(&bytes);
-            let _ = decode_response(&bytes);
+            let words = bytes.chunks_exact(8).map(|word| u64::from_le_bytes(word.try_into().unwrap()));
+            let message = Message::<MAX_MESSAGE>::from_words(words);
+            let _ = message.request();
+            let _ = message.response();
         }
 
         #[test]

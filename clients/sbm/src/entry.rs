@@ -69,15 +69,12 @@ unsafe extern "C" fn abort() -> ! {
     )
 }
 
-/// Clears the stack, whose lowest address stands in rdi and whose length in words in rcx, and the vector registers if rdx
-/// is not zero. The server has set the others. What an earlier function left in them is none of a later one's business.
+/// Clears the stack and the vector registers; the server has set the others.
 #[unsafe(naked)]
 unsafe extern "C" fn reset() -> ! {
     naked_asm!(
         "xor eax, eax",
         "rep stosq",
-        "test edx, edx",
-        "jz {start}",
         // The x87 registers keep their contents across `fninit`; MMX would show them.
         "fninit",
         "fldz",

@@ -120,7 +120,7 @@ impl Instance {
         let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
             return Err(Error::Server(Errno::BadMessage));
         };
-        let layout = Layout::of_sandbox(spec, base)?;
+        let layout = Layout::of_sandbox(spec).map_err(|_| Errno::Invalid)?.at(base);
         let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else {
             return Err(Error::Server(Errno::BadMessage));
         };
@@ -193,7 +193,7 @@ impl Instance {
         let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {
             return Err(Error::Server(Errno::BadMessage));
         };
-        let layout = Layout::of_growth(&[spec], base)?;
+        let layout = Layout::of_growth(&[spec]).map_err(|_| Errno::Invalid)?.at(base);
         let (pages, _) = layout.buffers().first().ok_or(Errno::BadMessage)?;
         Ok(Slot { memory: SharedMemory::from_server(*pages), access, live_from: 0, live_to: 0 })
     }

@@ -2,7 +2,7 @@
 //! Requests to the server, over the client's endpoint.
 
 use sbm_abi::{
-    Encoded, Errno, Request, Response, SMALL_MESSAGE, decode_response,
+    Errno, Message, Request, Response, SMALL_MESSAGE,
     limits::{CLIENT_SERVER_SLOT, MAX_MESSAGE},
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
@@ -20,8 +20,8 @@ pub(crate) fn console(text: &[u8]) -> Result<Response, Error> {
 }
 
 fn send<const N: usize>(request: &Request<'_>) -> Result<Response, Error> {
-    let encoded = Encoded::<N>::new(request).map_err(|_| Errno::BadMessage)?;
-    let words = encoded.words();
+    let message = Message::<N>::new(request).map_err(|_| Errno::BadMessage)?;
+    let words = message.words();
     let info = MessageInfo::new(0, 0, 0, words.len());
     let mut mrs = [0; 4];
     for (index, word) in words.enumerate() {
@@ -31,11 +31,7 @@ fn send<const N: usize>(request: &Request<'_>) -> Result<Response, Error> {
         }
     }
     let (_, mrs) = Endpoint::from_bits(CLIENT_SERVER_SLOT).call_with_mrs(info, mrs);
-    let mut bytes = [0; 32];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(mrs) {
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-    match decode_response(&bytes) {
+    match Message::<32>::from_words(mrs).response() {
         Ok(Response::Refused(errno)) => Err(Error::Server(errno)),
         Ok(response) => Ok(response),
         Err(_) => Err(Error::Server(Errno::BadMessage)),

@@ -2,7 +2,7 @@
 //! Requests to the server as words, by a client that ignores the library.
 
 use sbm_abi::{
-    Encoded, Request, Response, decode_response,
+    Message, Request, Response,
     limits::{CLIENT_SANDBOX_SLOTS, CLIENT_SERVER_SLOT, MAX_MESSAGE},
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
@@ -39,13 +39,8 @@ pub fn stage(words: &[u64]) -> [u64; 4] {
 /// # Errors
 /// The test's failure, if it is none.
 pub fn response((info, mrs): Answer) -> Result<Response, Why> {
-    let mut bytes = [0; 32];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(mrs) {
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-    let length = 8 * info.length();
-    let response = bytes.get(..length).and_then(|bytes| decode_response(bytes).ok());
-    response.ok_or_else(|| Why::new(format_args!("the server's answer is no response: {info:?} {mrs:x?}")))
+    let message = Message::<32>::from_words(mrs.into_iter().take(info.length()));
+    message.response().map_err(|_| Why::new(format_args!("the server's answer is no response: {info:?} {mrs:x?}")))
 }
 
 /// Makes a request.
@@ -53,11 +48,11 @@ pub fn response((info, mrs): Answer) -> Result<Response, Why> {
 /// # Errors
 /// The test's failure, if the answer is no response. A refusal is one.
 pub fn request(request: &Request<'_>) -> Result<Response, Why> {
-    let encoded = Encoded::<MAX_MESSAGE>::new(request)
+    let message = Message::<MAX_MESSAGE>::new(request)
         .map_err(|_| Why::new(format_args!("the request does not fit a message")))?;
     let mut words = [0; sel4::NUM_MESSAGE_REGISTERS];
     let mut length = 0;
-    for (place, word) in words.iter_mut().zip(encoded.words()) {
+    for (place, word) in words.iter_mut().zip(message.words()) {
         *place = word;
         length += 1;
     }

@@ -17,7 +17,7 @@ use harness::{
 };
 use sbm::Sbm;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Encoded, EntryPoints, Errno, Handle, Request, Response, Spec, decode_request,
+    BufferAccess, BufferSpec, EntryPoints, Errno, Handle, Message, Request, Response, Spec,
     limits::{ARENA_BASE, CLIENT_SANDBOX_SLOTS, CLIENT_SERVER_SLOT, MAX_CONSOLE, MAX_MESSAGE},
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
@@ -55,11 +55,7 @@ enum Meaning {
 }
 
 fn meaning(words: &[u64]) -> Meaning {
-    let mut bytes = [0; 8 * WORDS];
-    for (chunk, word) in bytes.chunks_exact_mut(8).zip(words) {
-        chunk.copy_from_slice(&word.to_le_bytes());
-    }
-    match decode_request(&bytes[..8 * words.len()]) {
+    match Message::<{ 8 * WORDS }>::from_words(words.iter().copied()).request() {
         Err(_) => Meaning::Nothing,
         Ok(Request::Register(_) | Request::Exit(_)) => Meaning::Harmful,
         Ok(Request::Console(text)) if (1..=MAX_CONSOLE).contains(&text.len()) => Meaning::Harmful,
@@ -104,9 +100,9 @@ fn requests(handle: Handle) -> Result<[(Words, usize); 8], Why> {
     ];
     let mut coded = [([0; WORDS], 0); 8];
     for ((words, length), request) in coded.iter_mut().zip(&requests) {
-        let encoded =
-            Encoded::<MAX_MESSAGE>::new(request).map_err(|_| Why::new(format_args!("a request does not fit")))?;
-        for (place, word) in words.iter_mut().zip(encoded.words()) {
+        let message =
+            Message::<MAX_MESSAGE>::new(request).map_err(|_| Why::new(format_args!("a request does not fit")))?;
+        for (place, word) in words.iter_mut().zip(message.words()) {
             *place = word;
             *length += 1;
         }
