@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
+use crate::changes::{self, ChangeError};
 use crate::install::{self, Headers, InstallError};
 use crate::kconfig::{Kconfig, KconfigError};
 use crate::options::{Options, OptionsError};
@@ -20,7 +21,12 @@ use crate::source::{SOURCE_SHA256, SourceError, SourcePackage, sha256};
 pub const KERNEL_VERSION: &str = "5.0.0";
 
 /// What decides how a source becomes a prefix: when it changes, prefixes are built anew.
-const RECIPE: &str = concat!(include_str!("build.rs"), include_str!("install.rs"), include_str!("options.rs"));
+const RECIPE: &str = concat!(
+    include_str!("build.rs"),
+    include_str!("changes.rs"),
+    include_str!("install.rs"),
+    include_str!("options.rs")
+);
 
 /// Compiler switches for a compiler that is younger than the kernel by years.
 ///
@@ -33,26 +39,6 @@ const COMPILER: &str = "gcc -g -fno-stack-protector -fcf-protection=none -fno-de
 
 /// Warnings to ask for. The default list has `error`; `undef` and the rest speak of the kernel's own style.
 const WARNINGS: &str = "no-address-of-packed-member";
-
-/// Where the kernel says which flags a system call clears, and what it says.
-const FLAG_MASK: (&str, &str) = ("src/arch/x86/64/kernel/vspace.c", "IA32_FMASK_MSR, FLAGS_TF | FLAGS_IF)");
-
-/// What it says instead: also direction, nested task and alignment check. A thread that makes a system call with NT set
-/// would otherwise stop the machine, since the kernel then leaves through `iretq`.
-const FLAG_MASK_WHOLE: &str = "IA32_FMASK_MSR, FLAGS_TF | FLAGS_IF | BIT(10) | BIT(14) | BIT(18))";
-
-/// Completes the mask of flags in an unpacked source.
-fn mask_flags(tree: &Path) -> Result<(), BuildError> {
-    let (file, mask) = FLAG_MASK;
-    let path = tree.join(file);
-    let failed = |cause| BuildError::Folder { path: path.clone(), cause };
-    let text = fs::read_to_string(&path).map_err(failed)?;
-    if text.matches(mask).count() != 1 {
-        return Err(failed(io::Error::other("it does not set the mask of flags where it is expected")));
-    }
-    install::write(&path, text.replace(mask, FLAG_MASK_WHOLE).as_bytes())?;
-    Ok(())
-}
 
 /// Why the default kernel cannot be built.
 #[derive(Debug, thiserror::Error)]
@@ -71,6 +57,9 @@ pub enum BuildError {
         /// What is wrong with it.
         cause: OptionsError,
     },
+    /// The source is not what the changes to it were made for.
+    #[error(transparent)]
+    Change(#[from] ChangeError),
     /// The headers cannot be installed.
     #[error(transparent)]
     Install(#[from] InstallError),
@@ -151,7 +140,7 @@ impl Build {
         let options = self.options()?;
         options.check(&kconfig).map_err(|cause| BuildError::Options { file: self.config_file.clone(), cause })?;
         install::write(&tree.join("include/plat/pc99/autoconf.h"), options.header().as_bytes())?;
-        mask_flags(&tree)?;
+        changes::apply(&tree)?;
         let include = self.prefix.join("libsel4/include");
         Headers { source: &tree, scratch: &self.work, include: &include, python: &python() }
             .install(&options, &kconfig)?;

@@ -15,6 +15,7 @@
 //! any kernel, that one included, before something is built on it.
 
 mod build;
+mod changes;
 mod elf_header;
 mod install;
 mod kconfig;
@@ -24,6 +25,7 @@ mod selection;
 mod source;
 
 pub use build::{Build, BuildError, KERNEL_VERSION};
+pub use changes::ChangeError;
 pub use elf_header::{KernelImage, KernelImageError};
 pub use install::InstallError;
 pub use kconfig::{Kconfig, KconfigError};
