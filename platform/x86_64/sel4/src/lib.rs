@@ -56,7 +56,7 @@ pub use syscalls::{
     BADGE_BITS, Badge, HAS_DEBUG_PUT_CHAR, Mrs, NUM_FAST_MESSAGE_REGISTERS, NUM_MESSAGE_REGISTERS, debug_put_char,
     reply, reply_with_mrs, r#yield,
 };
-pub use user_context::UserContext;
+pub use user_context::{HAS_XSAVE, UserContext};
 
 /// A word of the machine: `seL4_Word`.
 pub type Word = sys::seL4_Word;

@@ -5,6 +5,10 @@ use core::mem::offset_of;
 
 use crate::{Word, sys, version};
 
+/// Says whether the kernel switches the registers of the FPU by `xsave` and `xrstor`, which user code can then use too.
+/// Else it does so by `fxsave`, and what that leaves out, user code cannot reach.
+pub const HAS_XSAVE: bool = version::HAS_XSAVE;
+
 /// The registers of a thread: `seL4_UserContext` (manual, section "Reading/Writing Registers").
 ///
 /// A write takes the first `count` words of it, in the order of the fields of [`inner`](Self::inner): instruction

@@ -16,6 +16,9 @@ type Raw<T> = Result<T, Word>;
 /// Whether the kernel knows the right grant-reply.
 pub(crate) const HAS_GRANT_REPLY: bool = cfg!(sel4_grant_reply);
 
+/// Whether the kernel saves the registers of the FPU by `xsave`.
+pub(crate) const HAS_XSAVE: bool = cfg!(sel4_xsave);
+
 /// Number of bits of a badge.
 #[cfg(sel4_tagged_cap_data)]
 pub(crate) const BADGE_BITS: u32 = sys::bf::Badge::Badge.width();

@@ -26,11 +26,13 @@ pub enum Feature {
     UserTop,
     /// The kernel prints for user programs (a matter of configuration).
     DebugPutChar,
+    /// The kernel saves registers of the FPU by XSAVE, not by FXSAVE (a matter of configuration).
+    XSave,
 }
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::TaggedCapData,
         Self::ConfigurePriority,
         Self::PriorityAuthority,
@@ -41,6 +43,7 @@ impl Feature {
         Self::TcbFlags,
         Self::UserTop,
         Self::DebugPutChar,
+        Self::XSave,
     ];
 
     /// Returns the name by which code asks for it: `cfg(name)`.
@@ -56,6 +59,7 @@ impl Feature {
             Self::TcbFlags => "sel4_tcb_flags",
             Self::UserTop => "sel4_user_top",
             Self::DebugPutChar => "sel4_debug_put_char",
+            Self::XSave => "sel4_xsave",
         }
     }
 
@@ -80,6 +84,7 @@ impl Feature {
             Self::TcbFlags => method("seL4_TCB_SetFlags").is_some(),
             Self::UserTop => bindings.has_constant("seL4_UserTop"),
             Self::DebugPutChar => bindings.has_constant("seL4_SysDebugPutChar"),
+            Self::XSave => bindings.has_constant("CONFIG_XSAVE"),
         }
     }
 }
