@@ -5,7 +5,6 @@
 //! configuration and installs `libsel4/include`; [`Build::kernel`] compiles, and may run beside the guest's own build.
 //! A stamp over everything that goes in makes a second run do nothing.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -16,6 +15,7 @@ use crate::install::{self, Headers, InstallError};
 use crate::kconfig::{Kconfig, KconfigError};
 use crate::options::{Options, OptionsError};
 use crate::source::{SOURCE_SHA256, SourceError, SourcePackage, sha256};
+use crate::tools::{clean_command, python};
 
 /// The version of the default kernel.
 pub const KERNEL_VERSION: &str = "5.0.0";
@@ -25,7 +25,8 @@ const RECIPE: &str = concat!(
     include_str!("build.rs"),
     include_str!("changes.rs"),
     include_str!("install.rs"),
-    include_str!("options.rs")
+    include_str!("options.rs"),
+    include_str!("tools.rs")
 );
 
 /// Compiler switches for a compiler that is younger than the kernel by years.
@@ -217,21 +218,6 @@ impl Build {
     fn has_stamp(&self, name: &str, stamp: &str) -> bool {
         fs::read_to_string(self.prefix.join(name)).is_ok_and(|found| found == stamp)
     }
-}
-
-/// Returns the interpreter for the kernel's scripts.
-///
-/// Debian's packages with the modules they need belong to Debian's interpreter, which another one may shadow in PATH.
-fn python() -> PathBuf {
-    let system = Path::new("/usr/bin/python3");
-    if system.exists() { system.to_owned() } else { PathBuf::from("python3") }
-}
-
-/// Starts a command without the variables that would leak into the kernel's make files.
-pub(crate) fn clean_command(program: impl AsRef<OsStr>) -> Command {
-    let mut command = Command::new(program);
-    command.env_clear().env("LC_ALL", "C").env("PATH", std::env::var_os("PATH").unwrap_or_default());
-    command
 }
 
 /// Returns the line of a build log that names the fault, or the last one.

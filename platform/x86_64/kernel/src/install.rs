@@ -18,9 +18,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::build::clean_command;
 use crate::kconfig::Kconfig;
 use crate::options::Options;
+use crate::tools::clean_command;
 
 /// The folders of libsel4 whose contents are merged, in the order in which modern releases merge them.
 const HEADER_FOLDERS: [&str; 4] = ["include", "arch_include/x86", "sel4_arch_include/x86_64", "sel4_plat_include/pc99"];

@@ -23,6 +23,7 @@ mod options;
 mod prefix;
 mod selection;
 mod source;
+mod tools;
 
 pub use build::{Build, BuildError, KERNEL_VERSION};
 pub use changes::ChangeError;
