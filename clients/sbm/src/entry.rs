@@ -6,7 +6,7 @@
 //! ```text
 //!   start: Recv ──► call function ──► ReplyRecv ──► call function ──► ReplyRecv ..
 //!   abort: ReplyRecv with the fault, as the server set the registers ──► as above
-//!   reset: clear the stack ──► start
+//!   reset: clear what functions left ──► start
 //! ```
 //!
 //! The thread has no IPC buffer: four message registers carry all there is. `rsp` is the top of the stack wherever the
@@ -24,6 +24,7 @@ use sbm_abi::{
         ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SANDBOX_ENDPOINT_SLOT,
         SELF_OFFSET, STACK_TOP_OFFSET,
     },
+    register,
 };
 use sel4::{MessageInfo, cap::Endpoint};
 
@@ -53,13 +54,13 @@ unsafe extern "C" fn start() -> ! {
     )
 }
 
-/// Answers the call that a fault has ended: the three words of the fault stand in rax, rbx and rcx.
+/// Answers the call that a fault has ended: the three words of the fault stand in registers.
 #[unsafe(naked)]
 unsafe extern "C" fn abort() -> ! {
     naked_asm!(
-        "mov r10, rax",
-        "mov r8, rbx",
-        "mov r9, rcx",
+        concat!("mov r10, ", register!(fault_what)),
+        concat!("mov r8, ", register!(fault_address)),
+        concat!("mov r9, ", register!(fault_ip)),
         "mov esi, {aborted}",
         "mov rdx, {reply_recv}",
         "jmp {serve}",
@@ -69,48 +70,44 @@ unsafe extern "C" fn abort() -> ! {
     )
 }
 
-/// Clears the stack and the vector registers; the server has set the others.
+/// Clears all that functions left and the server cannot reach, and waits for the next call: the stack, DS and ES, and the
+/// registers of x87, vectors and whatever else of the FPU the kernel saves. The server has set the general registers.
+///
+/// FS and GS keep their selectors, which give no access: loading one would lose its base.
 #[unsafe(naked)]
 unsafe extern "C" fn reset() -> ! {
     naked_asm!(
+        concat!("mov rdi, ", register!(stack_address)),
+        concat!("mov rcx, ", register!(stack_words)),
         "xor eax, eax",
         "rep stosq",
-        // The x87 registers keep their contents across `fninit`; MMX would show them.
-        "fninit",
-        "fldz",
-        "fldz",
-        "fldz",
-        "fldz",
-        "fldz",
-        "fldz",
-        "fldz",
-        "fldz",
-        "fninit",
-        "ldmxcsr [rip + {control}]",
-        "xorps xmm0, xmm0",
-        "xorps xmm1, xmm1",
-        "xorps xmm2, xmm2",
-        "xorps xmm3, xmm3",
-        "xorps xmm4, xmm4",
-        "xorps xmm5, xmm5",
-        "xorps xmm6, xmm6",
-        "xorps xmm7, xmm7",
-        "xorps xmm8, xmm8",
-        "xorps xmm9, xmm9",
-        "xorps xmm10, xmm10",
-        "xorps xmm11, xmm11",
-        "xorps xmm12, xmm12",
-        "xorps xmm13, xmm13",
-        "xorps xmm14, xmm14",
-        "xorps xmm15, xmm15",
+        "mov ds, eax",
+        "mov es, eax",
+        ".if {xsave}",
+        "mov eax, -1",
+        "mov edx, eax",
+        "xrstor64 [rip + {first_state}]",
+        ".else",
+        "fxrstor64 [rip + {first_state}]",
+        ".endif",
         "jmp {start}",
-        control = sym VECTOR_CONTROL,
+        xsave = const sel4::HAS_XSAVE as u8,
+        first_state = sym FIRST_STATE,
         start = sym start,
     )
 }
 
-/// MXCSR as a thread starts with it: all exceptions masked (System V ABI, 3.4.1).
-static VECTOR_CONTROL: u32 = 0x1f80;
+/// The FPU's registers as a thread starts with them, in the form of `fxrstor` and, by an empty header, of `xrstor` (Intel
+/// SDM volume 1, 10.5.1 and 13.4): zeros, all exceptions masked (System V ABI, 3.4.1).
+#[repr(C, align(64))]
+struct FpuState([u32; 144]);
+
+static FIRST_STATE: FpuState = {
+    let mut words = [0; 144];
+    words[0] = 0x37f;
+    words[6] = 0x1f80;
+    FpuState(words)
+};
 
 /// Makes the system call that rdx and the message registers hold, runs the function that comes, and goes round.
 ///

@@ -21,11 +21,13 @@ pub(crate) const TESTS: &[Test] = tests![
     the_panic_of_an_earlier_sandbox_is_gone,
     the_registers_of_an_earlier_sandbox_are_gone,
     the_vectors_of_an_earlier_sandbox_are_gone,
+    the_wide_vectors_of_an_earlier_sandbox_are_gone,
+    the_segments_of_an_earlier_sandbox_are_gone,
     the_coprocessor_of_an_earlier_sandbox_is_gone,
     a_sandbox_that_moved_its_anchors_panics_after_a_reset,
     a_warm_sandbox_panics_where_the_earlier_one_moved_its_base,
     a_sandbox_panics_after_a_reset_where_it_moved_its_base,
-    a_warm_sandbox_counts_where_the_earlier_one_unmasked_exceptions,
+    a_sandbox_counts_where_an_earlier_function_unmasked_exceptions_or_rounds_otherwise,
     a_warm_sandbox_is_ready_where_the_earlier_one_still_ran,
 ];
 
@@ -109,6 +111,16 @@ fn vectors() -> bool {
     words.contains(&SECRET)
 }
 
+fn fill_wide_vectors(secret: u64) {
+    raw::fill_wide_vectors(secret);
+}
+
+fn wide_vectors() -> bool {
+    let mut words = [0; 2];
+    raw::wide_vector_words(&mut words);
+    words.contains(&SECRET)
+}
+
 fn move_base(address: usize) {
     raw::move_fs_base(address);
 }
@@ -144,15 +156,17 @@ fn panic_plainly() {
     panic!("plainly");
 }
 
-/// Has divisions by zero raise an exception, as only the processor's first state does not.
+/// Has divisions by zero raise an exception, as only the processor's first state does not, and all results rounded up.
 fn unmask() {
-    raw::set_float_control(&0x1d80);
+    raw::set_float_control(&0x5d80);
+    raw::set_coprocessor_control(&0xb7b);
 }
 
-fn float_control() -> u32 {
-    let mut control = 0;
-    raw::float_control(&mut control);
-    control
+fn float_controls() -> u64 {
+    let (mut vectors, mut coprocessor) = (0, 0);
+    raw::float_control(&mut vectors);
+    raw::coprocessor_control(&mut coprocessor);
+    u64::from(vectors) << 16 | u64::from(coprocessor)
 }
 
 /// Answers by itself, and goes on for ever.
@@ -196,8 +210,7 @@ fn cleaned<T, E: Into<Why>>(
     works(&mut second)
 }
 
-/// Checks the same, and that it finds nothing after a reset either. What is left of floating-point arithmetic is not
-/// asked for there: a reset is between two calls of one sandbox.
+/// Checks the same, and that it finds nothing after a reset either.
 fn cleaned_and_reset<T, E: Into<Why>>(
     leave: impl Fn(&mut Sbm) -> Result<T, E>,
     find: impl Fn(&mut Sbm, T) -> Verdict,
@@ -312,11 +325,39 @@ fn the_registers_of_an_earlier_sandbox_are_gone() -> Verdict {
 }
 
 fn the_vectors_of_an_earlier_sandbox_are_gone() -> Verdict {
-    cleaned(
-        quiet,
+    cleaned_and_reset(
         |sbm| sbm.call(fill_vectors, (SECRET,)).map(Tainted::assume_checked),
         |sbm, ()| {
             check!(!sbm.call(vectors, ())?.assume_checked(), "the secret is left in vector registers");
+            Ok(())
+        },
+    )
+}
+
+/// On a kernel that saves no more than 128 bits of a register there is nothing to be left.
+fn the_wide_vectors_of_an_earlier_sandbox_are_gone() -> Verdict {
+    const AVX: u32 = 1 << 2;
+    let mut sbm = quiet()?;
+    if !sel4::HAS_XSAVE || sbm.call(|| raw::saved_features(), ())?.assume_checked() & AVX == 0 {
+        return Ok(());
+    }
+    sbm.call(fill_wide_vectors, (SECRET,))?.assume_checked();
+    check!(sbm.call(wide_vectors, ())?.assume_checked(), "nothing is left between two calls: this test is blind");
+    drop(sbm);
+    cleaned_and_reset(
+        |sbm| sbm.call(fill_wide_vectors, (SECRET,)).map(Tainted::assume_checked),
+        |sbm, ()| {
+            check!(!sbm.call(wide_vectors, ())?.assume_checked(), "the secret is left in wide vector registers");
+            Ok(())
+        },
+    )
+}
+
+fn the_segments_of_an_earlier_sandbox_are_gone() -> Verdict {
+    cleaned_and_reset(
+        |sbm| sbm.call(|| raw::fill_segments(), ()).map(Tainted::assume_checked),
+        |sbm, ()| {
+            same!(sbm.call(|| raw::segments(), ())?.assume_checked(), 0, "the selectors in DS and ES");
             Ok(())
         },
     )
@@ -333,8 +374,7 @@ fn a_warm_sandbox_panics_where_the_earlier_one_moved_its_base() -> Verdict {
 }
 
 fn the_coprocessor_of_an_earlier_sandbox_is_gone() -> Verdict {
-    cleaned(
-        quiet,
+    cleaned_and_reset(
         |sbm| sbm.call(fill_coprocessor, (SECRET,)).map(Tainted::assume_checked),
         |sbm, ()| {
             check!(sbm.call(coprocessor, ())?.assume_checked() != SECRET, "the secret is left in the coprocessor");
@@ -368,14 +408,13 @@ fn a_sandbox_panics_after_a_reset_where_it_moved_its_base() -> Verdict {
     check_is_panic(&sbm.call(panic_plainly, ()).map(drop))
 }
 
-fn a_warm_sandbox_counts_where_the_earlier_one_unmasked_exceptions() -> Verdict {
+fn a_sandbox_counts_where_an_earlier_function_unmasked_exceptions_or_rounds_otherwise() -> Verdict {
     let mut fresh = unkept()?;
-    let wanted = fresh.call(float_control, ())?.assume_checked();
-    cleaned(
-        quiet,
+    let wanted = fresh.call(float_controls, ())?.assume_checked();
+    cleaned_and_reset(
         |sbm| sbm.call(unmask, ()).map(Tainted::assume_checked),
         |sbm, ()| {
-            same!(sbm.call(float_control, ())?.assume_checked(), wanted, "the control of floating-point arithmetic");
+            same!(sbm.call(float_controls, ())?.assume_checked(), wanted, "the controls of floating-point arithmetic");
             Ok(())
         },
     )

@@ -206,6 +206,18 @@ pub extern "C" fn set_float_control(control: &u32) {
     naked_asm!("ldmxcsr [rdi]", "ret")
 }
 
+/// Loads the control word of the x87 coprocessor.
+#[unsafe(naked)]
+pub extern "C" fn set_coprocessor_control(control: &u16) {
+    naked_asm!("fldcw [rdi]", "ret")
+}
+
+/// Reads the control word of the x87 coprocessor.
+#[unsafe(naked)]
+pub extern "C" fn coprocessor_control(control: &mut u16) {
+    naked_asm!("fnstcw [rdi]", "ret")
+}
+
 /// Reads the control register of floating-point arithmetic.
 #[unsafe(naked)]
 pub extern "C" fn float_control(control: &mut u32) {
@@ -261,6 +273,48 @@ pub extern "C" fn fill_coprocessor(word: u64) {
 #[unsafe(naked)]
 pub extern "C" fn coprocessor_word() -> u64 {
     naked_asm!("movq rax, mm5", "emms", "ret")
+}
+
+/// Fills the upper halves of 256-bit vector registers with a word, on a kernel that saves them.
+#[unsafe(naked)]
+pub extern "C" fn fill_wide_vectors(word: u64) {
+    naked_asm!(
+        "vmovq xmm0, rdi",
+        "vpunpcklqdq xmm0, xmm0, xmm0",
+        "vinsertf128 ymm12, ymm0, xmm0, 1",
+        "vinsertf128 ymm15, ymm0, xmm0, 1",
+        "ret",
+    )
+}
+
+/// Returns words of the upper halves of 256-bit vector registers that functions leave alone.
+#[unsafe(naked)]
+pub extern "C" fn wide_vector_words(words: &mut [u64; 2]) {
+    naked_asm!(
+        "vextractf128 xmm0, ymm12, 1",
+        "vmovq [rdi], xmm0",
+        "vextractf128 xmm0, ymm15, 1",
+        "vmovq [rdi + 8], xmm0",
+        "ret",
+    )
+}
+
+/// Returns which registers the kernel saves by `xsave`: XCR0 (Intel SDM volume 1, 13.3). Only on a kernel that does.
+#[unsafe(naked)]
+pub extern "C" fn saved_features() -> u32 {
+    naked_asm!("xor ecx, ecx", "xgetbv", "ret")
+}
+
+/// Loads the stack's selector, which any user code may load, into DS and ES.
+#[unsafe(naked)]
+pub extern "C" fn fill_segments() {
+    naked_asm!("mov eax, ss", "mov ds, eax", "mov es, eax", "ret")
+}
+
+/// Returns the selectors in DS and ES.
+#[unsafe(naked)]
+pub extern "C" fn segments() -> u32 {
+    naked_asm!("xor ecx, ecx", "mov cx, ds", "shl ecx, 16", "mov eax, es", "movzx eax, ax", "or eax, ecx", "ret")
 }
 
 /// Loads empty selectors into the segment registers.
