@@ -22,22 +22,8 @@
 
 use core::fmt;
 
-use crate::nodes::{Index, Link, Lists, Node, Nodes, State};
-use crate::{BlockId, SizeBits};
-
-/// What a root consists of; blocks of one kind never stand in for the other.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[repr(u8)]
-pub enum Kind {
-    /// Main memory, cleared by the kernel before use.
-    Memory = 0,
-    /// Device memory: registers, and whatever the firmware keeps to itself.
-    Device = 1,
-}
-
-impl Kind {
-    const ALL: [Self; 2] = [Self::Memory, Self::Device];
-}
+use crate::nodes::{BlockId, Index, Kind, Link, Lists, Node, Nodes, State};
+use crate::size::SizeBits;
 
 /// One block: a copy of what the allocator knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

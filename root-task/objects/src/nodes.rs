@@ -7,8 +7,21 @@
 //! Invariants: the two children of a split block lie at `i` and `i ^ 1` with the lower half at the even index; roots
 //! fill the table's start; links are an index plus one, so that a table of zeros is an empty one.
 
-use crate::SizeBits;
-use crate::buddy::Kind;
+use crate::size::SizeBits;
+
+/// What a root consists of; blocks of one kind never stand in for the other.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[repr(u8)]
+pub enum Kind {
+    /// Main memory, cleared by the kernel before use.
+    Memory = 0,
+    /// Device memory: registers, and whatever the firmware keeps to itself.
+    Device = 1,
+}
+
+impl Kind {
+    pub(crate) const ALL: [Self; 2] = [Self::Memory, Self::Device];
+}
 
 /// Name of one allocation: where its node is, and which of the node's allocations it is.
 ///

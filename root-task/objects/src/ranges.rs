@@ -12,7 +12,7 @@
 
 use core::fmt;
 
-use crate::SizeBits;
+use crate::size::SizeBits;
 
 /// Byte of a node that is one range in use.
 const USED: u8 = u8::MAX;
