@@ -8,7 +8,7 @@ use std::{
 
 use bindgen::{Builder, CodegenConfig, EnumVariation, MacroTypeVariation};
 
-use crate::generate::Error;
+use crate::error::Error;
 
 /// Names of the interface files, each with its names since 13.0 and before. The order is that of the labels.
 pub(crate) const INTERFACES: [[&str; 2]; 3] = [

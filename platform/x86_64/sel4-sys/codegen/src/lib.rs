@@ -8,6 +8,7 @@
 
 mod bitfield;
 mod emit;
+mod error;
 mod features;
 mod generate;
 mod headers;
@@ -15,5 +16,6 @@ mod interface;
 mod layout;
 mod types;
 
+pub use error::Error;
 pub use features::Feature;
-pub use generate::{Error, Generated, generate};
+pub use generate::{Generated, generate};
