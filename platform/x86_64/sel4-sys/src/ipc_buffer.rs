@@ -61,16 +61,6 @@ impl IpcBufferPtr {
         }
     }
 
-    /// Returns badge `index`, or 0 beyond the last.
-    #[inline]
-    pub fn badge(self, index: usize) -> seL4_Word {
-        if index >= EXTRA_CAPS {
-            return 0;
-        }
-        // SAFETY: `new`'s caller vouched for the memory, and the index is that of a word in it.
-        unsafe { self.caps_ptr().add(index).read() }
-    }
-
     /// Sets capability `index`; beyond the last nothing happens.
     #[inline]
     pub fn set_cap(self, index: usize, cptr: seL4_CPtr) {
@@ -90,23 +80,5 @@ impl IpcBufferPtr {
     const fn caps_ptr(self) -> *mut seL4_Word {
         // SAFETY: only an address inside the memory that `new`'s caller vouched for is computed.
         unsafe { (&raw mut (*self.0.as_ptr()).caps_or_badges).cast() }
-    }
-
-    /// Returns the slot for a received capability: root, index and depth.
-    pub fn receive_path(self) -> (seL4_CPtr, seL4_CPtr, seL4_Word) {
-        let buffer = self.0.as_ptr();
-        // SAFETY: `new`'s caller vouched for the memory.
-        unsafe { ((*buffer).receiveCNode, (*buffer).receiveIndex, (*buffer).receiveDepth) }
-    }
-
-    /// Sets the slot for a received capability.
-    pub fn set_receive_path(self, root: seL4_CPtr, index: seL4_CPtr, depth: seL4_Word) {
-        let buffer = self.0.as_ptr();
-        // SAFETY: `new`'s caller vouched for the memory.
-        unsafe {
-            (*buffer).receiveCNode = root;
-            (*buffer).receiveIndex = index;
-            (*buffer).receiveDepth = depth;
-        }
     }
 }

@@ -55,11 +55,6 @@ impl BootInfo {
         SlotRegion::from_sys(self.0.userImageFrames)
     }
 
-    /// Returns the tables of the root task's image.
-    pub const fn user_image_paging(&self) -> SlotRegion<cap_type::Unspecified> {
-        SlotRegion::from_sys(self.0.userImagePaging)
-    }
-
     /// Returns the untyped memory; [`untyped_list`](Self::untyped_list) describes it.
     pub const fn untyped(&self) -> SlotRegion<cap_type::Untyped> {
         SlotRegion::from_sys(self.0.untyped)
@@ -68,11 +63,6 @@ impl BootInfo {
     /// Returns the logarithm of the number of slots of the initial CNode.
     pub const fn init_cnode_size_bits(&self) -> usize {
         self.0.initThreadCNodeSizeBits as usize
-    }
-
-    /// Returns the number of bytes of the chunks that follow this page.
-    pub const fn extra_len(&self) -> usize {
-        self.0.extraLen as usize
     }
 
     /// Describes the untyped memory.

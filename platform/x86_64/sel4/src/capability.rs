@@ -42,17 +42,12 @@ impl<T: CapType> Cap<T> {
     pub const fn cast<U: CapType>(self) -> Cap<U> {
         Cap::from_cptr(self.cptr)
     }
-
-    /// Forgets the type.
-    pub const fn upcast(self) -> cap::Unspecified {
-        self.cast()
-    }
 }
 
-impl cap::Unspecified {
-    /// Marks the capability as one of type `T`.
-    pub const fn downcast<T: CapType>(self) -> Cap<T> {
-        self.cast()
+impl CPtr {
+    /// Marks this pointer as one to a capability of type `T`. Nothing is checked; the kernel does, at each invocation.
+    pub const fn cast<T: CapType>(self) -> Cap<T> {
+        Cap::from_cptr(self)
     }
 }
 
@@ -71,7 +66,7 @@ pub trait CapType: Copy + Eq + Ord + Hash {
 
 /// Marks a type of frame capability: what can be mapped as memory.
 pub trait CapTypeForFrameObject: CapType {
-    /// The frame, or the largest where it may be of any size.
+    /// The frame.
     const FRAME_OBJECT_TYPE: FrameObjectType;
 }
 
@@ -129,16 +124,12 @@ cap_types! {
     AsidControl,
     /// A pool of address-space identifiers: `seL4_X86_ASIDPool`.
     AsidPool,
-    /// The right to set the domain of a thread: `seL4_DomainSet`.
-    DomainSet,
     /// A range of I/O ports: `seL4_X86_IOPort`.
     IOPort,
     /// A frame of 4 KiB: `seL4_X86_Page`.
     SmallPage,
     /// A frame of 2 MiB: `seL4_X86_Page`.
     LargePage,
-    /// A frame of any size: `seL4_X86_Page`.
-    UnspecifiedPage,
     /// A page table, 2 MiB of addresses: `seL4_X86_PageTable`.
     PageTable,
     /// A page directory, 1 GiB of addresses: `seL4_X86_PageDirectory`.
@@ -158,9 +149,5 @@ impl CapTypeForFrameObject for cap_type::SmallPage {
 }
 
 impl CapTypeForFrameObject for cap_type::LargePage {
-    const FRAME_OBJECT_TYPE: FrameObjectType = FrameObjectType::LargePage;
-}
-
-impl CapTypeForFrameObject for cap_type::UnspecifiedPage {
     const FRAME_OBJECT_TYPE: FrameObjectType = FrameObjectType::LargePage;
 }

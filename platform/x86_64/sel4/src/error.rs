@@ -23,7 +23,7 @@ macro_rules! errors {
         impl Error {
             /// Reads the label of an answer that is not `seL4_NoError`.
             #[cold]
-            pub(crate) const fn from_label(label: Word) -> Self {
+            const fn from_label(label: Word) -> Self {
                 $(
                     if label == sys::$sys as Word {
                         return Self::$name;
@@ -56,6 +56,12 @@ errors! {
     RevokeFirst = seL4_RevokeFirst,
     /// The untyped memory has too little left.
     NotEnoughMemory = seL4_NotEnoughMemory,
+}
+
+/// Turns what `sel4-sys` returns into a [`Result`].
+#[inline]
+pub(crate) fn wrap<T>(raw: core::result::Result<T, Word>) -> Result<T> {
+    raw.map_err(Error::from_label)
 }
 
 impl fmt::Display for Error {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Messages that the kernel sends for a thread that faulted (manual, chapter "Faults").
 
-use crate::{MessageInfo, NUM_FAST_MESSAGE_REGISTERS, Word, ipc_buffer, sys, syscalls::Mrs};
+use crate::{MessageInfo, Mrs, Word, ipc_buffer, sys};
 
 /// A fault, as its message describes it.
 ///
@@ -34,7 +34,7 @@ pub struct VmFault {
     /// Whether an instruction was to be read there. Where the processor does not tell (it does with execute-disable or
     /// SMEP switched on, so not under the oldest kernels), a read at [`ip`](Self::ip) itself is taken for one.
     pub is_prefetch: bool,
-    /// Fault status: the low 5 bits of the page fault's error code, see the constants.
+    /// Fault status: the low 5 bits of the page fault's error code.
     pub fsr: Word,
 }
 
@@ -46,20 +46,8 @@ impl VmFault {
 
     /// Number of bits of [`addr`](Self::addr) that the kernel reports: 32 before seL4 8.0, 64 since.
     pub const ADDR_BITS: u32 = crate::version::VM_FAULT_ADDR_BITS;
-    /// Bit of [`fsr`](Self::fsr): the page is mapped, but not with these rights (Intel SDM 3A, section 4.7).
-    pub const FSR_PRESENT: Word = 1 << 0;
-    /// Bit of [`fsr`](Self::fsr): the access was a write.
-    pub const FSR_WRITE: Word = 1 << 1;
-
-    /// Says whether the access was a write.
-    pub const fn is_write(&self) -> bool {
-        self.fsr & Self::FSR_WRITE != 0
-    }
-
-    /// Says whether something is mapped there, with other rights.
-    pub const fn is_present(&self) -> bool {
-        self.fsr & Self::FSR_PRESENT != 0
-    }
+    /// Bit of [`fsr`](Self::fsr): the access was a write (Intel SDM 3A, section 4.7).
+    const FSR_WRITE: Word = 1 << 1;
 }
 
 /// An exception of the processor other than a page fault.
@@ -111,21 +99,13 @@ pub struct CapFault {
 
 impl Fault {
     /// Reads a fault message of which the first words came in registers. The others are in the IPC buffer.
-    pub fn from_message(info: MessageInfo, mrs: Mrs) -> Self {
-        let buffer = ipc_buffer();
-        Self::decode(info, |index| if index < NUM_FAST_MESSAGE_REGISTERS { mrs[index] } else { buffer.msg_reg(index) })
-    }
-
-    /// Reads a fault message that [`recv`](crate::Cap::recv) left in the IPC buffer.
-    pub fn new(info: MessageInfo) -> Self {
-        let buffer = ipc_buffer();
-        Self::decode(info, |index| buffer.msg_reg(index))
-    }
-
+    ///
     /// Whoever holds the fault endpoint can send a message with the label of a fault and fewer words than it has. What
     /// would be read in their place is left from other messages, so such a message is none of the kernel's:
     /// [`Unknown`](Self::Unknown).
-    fn decode(info: MessageInfo, word: impl Fn(usize) -> Word) -> Self {
+    pub fn from_message(info: MessageInfo, mrs: Mrs) -> Self {
+        let buffer = ipc_buffer();
+        let word = |index| mrs.get(index).copied().unwrap_or_else(|| buffer.msg_reg(index));
         let label = info.label();
         let words = |last: usize| info.length() > last;
         const VM_FAULT: Word = sys::seL4_Fault_VMFault as Word;

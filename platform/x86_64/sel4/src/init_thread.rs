@@ -3,7 +3,7 @@
 
 use core::{marker::PhantomData, ops::Range};
 
-use crate::{AbsoluteCPtr, CPtr, CPtrBits, Cap, CapType, Result, cap, cap_type, sys};
+use crate::{AbsoluteCPtr, CPtr, CPtrBits, Cap, CapType, Result, cap, cap_type, error, ipc_buffer, sys, version};
 
 /// A slot of the initial CNode.
 #[derive(Debug, Copy, Clone, Ord, PartialOrd, Eq, PartialEq, Hash)]
@@ -23,14 +23,9 @@ impl<T: CapType> Slot<T> {
         self.index
     }
 
-    /// Returns the bits of a pointer to it.
-    pub const fn cptr_bits(&self) -> CPtrBits {
-        self.index as CPtrBits
-    }
-
     /// Returns a pointer to it.
     pub const fn cptr(&self) -> CPtr {
-        CPtr::from_bits(self.cptr_bits())
+        CPtr::from_bits(self.index as CPtrBits)
     }
 
     /// Returns the capability in it.
@@ -62,13 +57,8 @@ pub struct SlotRegion<T: CapType> {
 }
 
 impl<T: CapType> SlotRegion<T> {
-    /// Makes a region of its indices.
-    pub const fn from_range(range: Range<usize>) -> Self {
-        Self { range, marker: PhantomData }
-    }
-
     pub(crate) const fn from_sys(region: sys::seL4_SlotRegion) -> Self {
-        Self::from_range(region.start as usize..region.end as usize)
+        Self { range: region.start as usize..region.end as usize, marker: PhantomData }
     }
 
     /// Returns the first index.
@@ -121,8 +111,6 @@ pub mod slot {
     }
 
     slots! {
-        /// The empty slot.
-        NULL: Null = seL4_CapNull;
         /// The initial thread.
         TCB: Tcb = seL4_CapInitThreadTCB;
         /// The CNode that all these slots are in.
@@ -135,12 +123,6 @@ pub mod slot {
         ASID_CONTROL: AsidControl = seL4_CapASIDControl;
         /// The ASID pool that the initial address space is in.
         ASID_POOL: AsidPool = seL4_CapInitThreadASIDPool;
-        /// The frame of the boot information.
-        BOOT_INFO_FRAME: Granule = seL4_CapBootInfoFrame;
-        /// The frame of the initial thread's IPC buffer.
-        IPC_BUFFER: Granule = seL4_CapInitThreadIPCBuffer;
-        /// The right to set domains.
-        DOMAIN_SET: DomainSet = seL4_CapDomain;
     }
 }
 
@@ -150,7 +132,7 @@ pub mod slot {
 /// Those of the kernel: [`RevokeFirst`](crate::Error::RevokeFirst) where part of the range was given out before (not
 /// noticed by kernels before 10.0, which copy the capability to all ports that the root task has there).
 pub fn io_ports(first: u16, last: u16, dst: Slot) -> Result<cap::IOPort> {
-    crate::version::io_ports(first, last, &dst.absolute())?;
+    error::wrap(version::io_ports(ipc_buffer().into_sys(), (first, last), dst.absolute().words()))?;
     Ok(dst.cast::<cap_type::IOPort>().cap())
 }
 

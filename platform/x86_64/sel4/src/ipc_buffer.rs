@@ -14,16 +14,7 @@ use core::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use crate::{AbsoluteCPtr, CPtr, Word, cap, sys, syscalls::Mrs};
-
-/// Number of capabilities that a message can carry.
-pub const NUM_EXTRA_CAPS: usize = (1 << sys::seL4_MsgExtraCapBits) - 1;
-
-/// Number of bytes of an IPC buffer; its address is a multiple of it.
-pub const IPC_BUFFER_SIZE: usize = size_of::<sys::seL4_IPCBuffer>();
-
-// The header aligns its name for the structure by the size, which bindgen does not see.
-const _: () = assert!(IPC_BUFFER_SIZE.is_power_of_two());
+use crate::{CPtr, Word, sys, sys::syscall::Mrs};
 
 /// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer()`] needs no check.
 struct Unset(UnsafeCell<MaybeUninit<sys::seL4_IPCBuffer>>);
@@ -90,27 +81,9 @@ impl IpcBuffer {
         }
     }
 
-    /// Returns the badge of received capability `index` where it was unwrapped, or 0 beyond the last.
-    #[inline]
-    pub fn badge(self, index: usize) -> Word {
-        self.0.badge(index)
-    }
-
     /// Sets capability `index` to send; beyond the last nothing happens.
     #[inline]
     pub fn set_cap(self, index: usize, cptr: CPtr) {
         self.0.set_cap(index, cptr.bits());
-    }
-
-    /// Returns the slot for a received capability.
-    pub fn recv_slot(self) -> AbsoluteCPtr {
-        let (root, index, depth) = self.0.receive_path();
-        cap::CNode::from_bits(root).absolute_cptr_from_bits_with_depth(index, depth as u8)
-    }
-
-    /// Sets the slot for a received capability. The kernel reads it at each receive; with none set, capabilities that
-    /// are sent to this thread are dropped.
-    pub fn set_recv_slot(self, slot: &AbsoluteCPtr) {
-        self.0.set_receive_path(slot.root().bits(), slot.path().bits(), Word::from(slot.path().depth()));
     }
 }

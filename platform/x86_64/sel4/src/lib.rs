@@ -31,10 +31,11 @@ pub mod init_thread;
 mod invocations;
 mod ipc_buffer;
 mod message_info;
+mod messages;
 mod object;
+mod path;
 mod rights;
 pub mod syscall;
-mod syscalls;
 mod user_context;
 mod version;
 
@@ -42,20 +43,17 @@ pub use sel4_sys as sys;
 
 pub use bootinfo::{BootInfo, BootInfoPtr, UntypedDesc};
 pub use capability::{Cap, CapType, CapTypeForFrameObject, cap, cap_type};
-pub use cptr::{AbsoluteCPtr, CPtr, CPtrBits, CPtrWithDepth, HasCPtrWithDepth, WORD_SIZE};
+pub use cptr::{CPtr, CPtrBits};
 pub use error::{Error, Result};
 pub use fault::{CapFault, Fault, UnknownSyscall, UserException, VmFault};
 pub use invocations::{IRQ_VECTORS, MAX_RETYPE_OBJECTS, Trigger, USER_TOP, VmAttributes};
-pub use ipc_buffer::{IPC_BUFFER_SIZE, IpcBuffer, NUM_EXTRA_CAPS, ipc_buffer, set_ipc_buffer};
-pub use message_info::{MessageInfo, MessageInfoBuilder};
-pub use object::{
-    FrameObjectType, ObjectBlueprint, ObjectBlueprintArch, ObjectBlueprintX86, TranslationTableObjectType,
-};
-pub use rights::{CNodeCapData, CapRights, CapRightsBuilder};
-pub use syscalls::{
-    BADGE_BITS, Badge, HAS_DEBUG_PUT_CHAR, Mrs, NUM_FAST_MESSAGE_REGISTERS, NUM_MESSAGE_REGISTERS, debug_put_char,
-    reply, reply_with_mrs, r#yield,
-};
+pub use ipc_buffer::{IpcBuffer, ipc_buffer, set_ipc_buffer};
+pub use message_info::MessageInfo;
+pub use messages::{BADGE_BITS, Badge, NUM_MESSAGE_REGISTERS, debug_put_char, r#yield};
+pub use object::{FrameObjectType, ObjectBlueprint, ObjectBlueprintX86};
+pub use path::AbsoluteCPtr;
+pub use rights::{CNodeCapData, CapRights};
+pub use sys::{NUM_FAST_MESSAGE_REGISTERS, syscall::Mrs};
 pub use user_context::{HAS_XSAVE, UserContext};
 
 /// A word of the machine: `seL4_Word`.

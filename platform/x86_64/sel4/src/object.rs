@@ -23,11 +23,8 @@ pub enum ObjectBlueprint {
     /// A thread.
     Tcb,
     /// An object that only x86-64 has.
-    Arch(ObjectBlueprintArch),
+    Arch(ObjectBlueprintX86),
 }
-
-/// A kind of object that only this architecture has.
-pub type ObjectBlueprintArch = ObjectBlueprintX86;
 
 /// A kind of object that only x86-64 has.
 #[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -85,7 +82,7 @@ impl ObjectBlueprint {
     pub const VSPACE: Self = Self::Arch(ObjectBlueprintX86::PML4);
 
     /// Returns the number by which a retype names this kind, as the kernel's configuration numbers them.
-    pub const fn object_type(self) -> Word {
+    pub(crate) const fn object_type(self) -> Word {
         match self {
             Self::Untyped { .. } => sys::seL4_UntypedObject as Word,
             Self::Endpoint => sys::seL4_EndpointObject as Word,
@@ -97,7 +94,7 @@ impl ObjectBlueprint {
     }
 
     /// Returns the size that a retype takes, for kinds that have one.
-    pub const fn api_size_bits(self) -> Option<usize> {
+    pub(crate) const fn api_size_bits(self) -> Option<usize> {
         match self {
             Self::Untyped { size_bits } | Self::CNode { size_bits } => Some(size_bits),
             Self::Endpoint | Self::Notification | Self::Tcb | Self::Arch(_) => None,
@@ -114,18 +111,6 @@ impl ObjectBlueprint {
             Self::Tcb => sys::seL4_TCBBits as usize,
             Self::Arch(arch) => arch.physical_size_bits(),
         }
-    }
-
-    /// Returns the untyped memory that [`asid_control_make_pool`](crate::cap::AsidControl::asid_control_make_pool)
-    /// turns into a pool.
-    pub const fn asid_pool() -> Self {
-        Self::Untyped { size_bits: sys::seL4_ASIDPoolBits as usize }
-    }
-}
-
-impl From<ObjectBlueprintArch> for ObjectBlueprint {
-    fn from(blueprint: ObjectBlueprintArch) -> Self {
-        Self::Arch(blueprint)
     }
 }
 
@@ -160,48 +145,3 @@ impl FrameObjectType {
         1 << self.bits()
     }
 }
-
-/// A level of translation table.
-#[derive(Copy, Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub enum TranslationTableObjectType {
-    /// The top level: 256 TiB.
-    PML4,
-    /// 512 GiB.
-    PDPT,
-    /// 1 GiB.
-    PageDirectory,
-    /// 2 MiB.
-    PageTable,
-}
-
-impl TranslationTableObjectType {
-    /// Returns the kind of object.
-    pub const fn blueprint(self) -> ObjectBlueprint {
-        match self {
-            Self::PML4 => ObjectBlueprint::VSPACE,
-            Self::PDPT => ObjectBlueprint::PDPT,
-            Self::PageDirectory => ObjectBlueprint::PAGE_DIRECTORY,
-            Self::PageTable => ObjectBlueprint::PAGE_TABLE,
-        }
-    }
-
-    /// Returns the logarithm of the number of bytes that a whole table of this level maps.
-    pub const fn span_bits(self) -> usize {
-        let page = FrameObjectType::GRANULE.bits();
-        let page_table = page + Self::INDEX_BITS;
-        match self {
-            Self::PageTable => page_table,
-            Self::PageDirectory => page_table + Self::INDEX_BITS,
-            Self::PDPT => page_table + 2 * Self::INDEX_BITS,
-            Self::PML4 => page_table + 3 * Self::INDEX_BITS,
-        }
-    }
-
-    /// Bits of an address that one level resolves: a table is a page of words.
-    const INDEX_BITS: usize = ObjectBlueprint::PAGE_TABLE.physical_size_bits() - size_of::<Word>().ilog2() as usize;
-}
-
-const _: () = {
-    assert!(FrameObjectType::LargePage.bits() == TranslationTableObjectType::PageTable.span_bits());
-    assert!(TranslationTableObjectType::PML4.span_bits() == 48);
-};

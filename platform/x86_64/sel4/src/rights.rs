@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Rights of capabilities, and guards of CNodes.
 
-use crate::{WORD_SIZE, Word, sys, version};
+use crate::{Word, sys, version};
 
 /// The rights of a capability: `seL4_CapRights_t` (manual, section "Capability Rights").
 #[derive(Copy, Clone, Debug, PartialEq, Eq)]
@@ -40,11 +40,6 @@ impl CapRights {
         Self::new(false, false, true, false)
     }
 
-    /// Makes write: an endpoint that only sends, and cannot be called.
-    pub const fn write_only() -> Self {
-        Self::new(false, false, false, true)
-    }
-
     /// Makes what a caller needs of an endpoint, and a thread of its fault endpoint: write, and the least right with
     /// which the kernel makes a reply capability. That is grant-reply where the kernel knows it (11.0 and later), and
     /// grant before; with grant the holder can also send capabilities.
@@ -55,63 +50,6 @@ impl CapRights {
     /// Returns the word that invocations take.
     pub const fn into_word(self) -> Word {
         self.0
-    }
-}
-
-impl From<CapRightsBuilder> for CapRights {
-    fn from(builder: CapRightsBuilder) -> Self {
-        builder.build()
-    }
-}
-
-/// Makes [`CapRights`] right by right.
-#[derive(Debug, Copy, Clone, PartialEq, Eq, Default)]
-#[must_use]
-pub struct CapRightsBuilder {
-    grant_reply: bool,
-    grant: bool,
-    read: bool,
-    write: bool,
-}
-
-impl CapRightsBuilder {
-    /// Starts with no rights.
-    pub const fn none() -> Self {
-        Self { grant_reply: false, grant: false, read: false, write: false }
-    }
-
-    /// Starts with all rights.
-    pub const fn all() -> Self {
-        Self { grant_reply: true, grant: true, read: true, write: true }
-    }
-
-    /// Sets the right to be called, and so to receive a reply capability.
-    pub const fn grant_reply(mut self, can: bool) -> Self {
-        self.grant_reply = can;
-        self
-    }
-
-    /// Sets the right to send any capability along.
-    pub const fn grant(mut self, can: bool) -> Self {
-        self.grant = can;
-        self
-    }
-
-    /// Sets the right to read or receive.
-    pub const fn read(mut self, can: bool) -> Self {
-        self.read = can;
-        self
-    }
-
-    /// Sets the right to write or send.
-    pub const fn write(mut self, can: bool) -> Self {
-        self.write = can;
-        self
-    }
-
-    /// Makes the rights.
-    pub const fn build(self) -> CapRights {
-        CapRights::new(self.grant_reply, self.grant, self.read, self.write)
     }
 }
 
@@ -140,7 +78,7 @@ impl CNodeCapData {
     /// slot is a [`CPtr`](crate::CPtr) to it.
     #[inline]
     pub const fn skip_high_bits(cnode_size_bits: usize) -> Self {
-        Self::skip((WORD_SIZE - cnode_size_bits) as u8)
+        Self::skip((Word::BITS as usize - cnode_size_bits) as u8)
     }
 
     /// Returns the word that invocations take.

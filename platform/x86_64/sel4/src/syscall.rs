@@ -5,4 +5,4 @@
 //! ([`MessageInfo::into_word`](crate::MessageInfo::into_word)); `r10`, `r8`, `r9`, `r15` its first words. `rcx` and `r11`
 //! are lost, and `rsp` comes back as 0.
 
-pub use sel4_sys::syscall::{CALL, DEBUG_PUT_CHAR, NB_RECV, NB_SEND, RECV, REPLY, REPLY_RECV, SEND, YIELD};
+pub use sel4_sys::syscall::{CALL, NB_RECV, NB_SEND, RECV, REPLY, REPLY_RECV, SEND, YIELD};

@@ -6,8 +6,9 @@
 //! lists the differences.
 
 use crate::{
-    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, FrameObjectType, IpcBuffer, TranslationTableObjectType, VmAttributes,
-    Word, cap, sys,
+    Word,
+    object::{FrameObjectType, ObjectBlueprint},
+    sys::{self, IpcBufferPtr, seL4_CPtr},
 };
 
 /// What an invocation returns from `sel4-sys`: the label of the error.
@@ -30,10 +31,15 @@ pub(crate) const BADGE_BITS: u32 = Word::BITS;
 /// capability data.
 pub(crate) const VM_FAULT_ADDR_BITS: u32 = if cfg!(sel4_tagged_cap_data) { u32::BITS } else { Word::BITS };
 
+/// Bits of an address that each of the four levels of tables resolves: a table is a page of words.
+const TABLE_BITS: usize = ObjectBlueprint::PAGE_TABLE.physical_size_bits() - size_of::<Word>().ilog2() as usize;
+
 /// End of the addresses of user programs: the lower half but its last page, whence a system call would return to an
 /// address that the processor does not take.
 pub(crate) const USER_TOP: usize =
-    (1 << (TranslationTableObjectType::PML4.span_bits() - 1)) - FrameObjectType::GRANULE.bytes();
+    (1 << (FrameObjectType::GRANULE.bits() + 4 * TABLE_BITS - 1)) - FrameObjectType::GRANULE.bytes();
+
+const _: () = assert!(FrameObjectType::LargePage.bits() == FrameObjectType::GRANULE.bits() + TABLE_BITS);
 
 #[cfg(sel4_user_top)]
 const _: () = assert!(USER_TOP as Word == sys::seL4_UserTop as Word);
@@ -64,131 +70,68 @@ pub(crate) const fn cnode_cap_data(guard: Word, guard_size: u8) -> Word {
     sys::bf::seL4_CNode_CapData::guard.put(guard) | sys::bf::seL4_CNode_CapData::guardSize.put(guard_size as Word)
 }
 
-/// What a thread is configured with.
+/// What a thread is configured with, in the words that the invocation takes.
 pub(crate) struct ThreadConfig {
-    pub(crate) fault_ep: CPtr,
+    pub(crate) fault_ep: seL4_CPtr,
     pub(crate) priority: u8,
-    pub(crate) authority: cap::Tcb,
-    pub(crate) cspace: cap::CNode,
-    pub(crate) cspace_data: CNodeCapData,
-    pub(crate) vspace: cap::VSpace,
+    pub(crate) authority: seL4_CPtr,
+    pub(crate) cspace: seL4_CPtr,
+    pub(crate) cspace_data: Word,
+    pub(crate) vspace: seL4_CPtr,
     pub(crate) buffer: Word,
-    pub(crate) buffer_frame: cap::SmallPage,
+    pub(crate) buffer_frame: seL4_CPtr,
 }
 
 /// Configures a thread, priority included.
 #[cfg(sel4_configure_priority)]
 #[inline]
-pub(crate) fn tcb_configure(ipc: IpcBuffer, tcb: cap::Tcb, config: &ThreadConfig) -> Raw<()> {
+pub(crate) fn tcb_configure(ipc: IpcBufferPtr, tcb: seL4_CPtr, config: &ThreadConfig) -> Raw<()> {
     // This kernel takes the authority from the caller.
     let _ = config.authority;
     sys::seL4_TCB_Configure(
-        ipc.into_sys(),
-        tcb.bits(),
-        config.fault_ep.bits(),
+        ipc,
+        tcb,
+        config.fault_ep,
         sys::bf::seL4_PrioProps::prio.put(Word::from(config.priority)),
-        config.cspace.bits(),
-        config.cspace_data.into_word(),
-        config.vspace.bits(),
+        config.cspace,
+        config.cspace_data,
+        config.vspace,
         0,
         config.buffer,
-        config.buffer_frame.bits(),
+        config.buffer_frame,
     )
 }
 
 /// Configures a thread, then sets its priority.
 #[cfg(not(sel4_configure_priority))]
 #[inline]
-pub(crate) fn tcb_configure(ipc: IpcBuffer, tcb: cap::Tcb, config: &ThreadConfig) -> Raw<()> {
+pub(crate) fn tcb_configure(ipc: IpcBufferPtr, tcb: seL4_CPtr, config: &ThreadConfig) -> Raw<()> {
     sys::seL4_TCB_Configure(
-        ipc.into_sys(),
-        tcb.bits(),
-        config.fault_ep.bits(),
-        config.cspace.bits(),
-        config.cspace_data.into_word(),
-        config.vspace.bits(),
+        ipc,
+        tcb,
+        config.fault_ep,
+        config.cspace,
+        config.cspace_data,
+        config.vspace,
         0,
         config.buffer,
-        config.buffer_frame.bits(),
+        config.buffer_frame,
     )?;
-    tcb_set_priority(ipc, tcb, config.authority, config.priority)
-}
-
-/// Sets the priority of a thread.
-#[cfg(sel4_priority_authority)]
-#[inline]
-pub(crate) fn tcb_set_priority(ipc: IpcBuffer, tcb: cap::Tcb, authority: cap::Tcb, priority: u8) -> Raw<()> {
-    sys::seL4_TCB_SetPriority(ipc.into_sys(), tcb.bits(), authority.bits(), Word::from(priority))
-}
-
-/// Sets the priority of a thread; this kernel takes the authority from the caller.
-#[cfg(not(sel4_priority_authority))]
-#[inline]
-pub(crate) fn tcb_set_priority(ipc: IpcBuffer, tcb: cap::Tcb, _authority: cap::Tcb, priority: u8) -> Raw<()> {
-    sys::seL4_TCB_SetPriority(ipc.into_sys(), tcb.bits(), Word::from(priority))
-}
-
-/// Sets the maximum controlled priority of a thread.
-#[cfg(sel4_priority_authority)]
-#[inline]
-pub(crate) fn tcb_set_mc_priority(ipc: IpcBuffer, tcb: cap::Tcb, authority: cap::Tcb, mcp: u8) -> Raw<()> {
-    sys::seL4_TCB_SetMCPriority(ipc.into_sys(), tcb.bits(), authority.bits(), Word::from(mcp))
-}
-
-/// Sets the maximum controlled priority of a thread; this kernel takes the authority from the caller.
-#[cfg(not(sel4_priority_authority))]
-#[inline]
-pub(crate) fn tcb_set_mc_priority(ipc: IpcBuffer, tcb: cap::Tcb, _authority: cap::Tcb, mcp: u8) -> Raw<()> {
-    sys::seL4_TCB_SetMCPriority(ipc.into_sys(), tcb.bits(), Word::from(mcp))
+    sys::seL4_TCB_SetPriority(ipc, tcb, config.authority, Word::from(config.priority))
 }
 
 /// Tells the kernel that a thread does not use the FPU.
 #[cfg(sel4_tcb_flags)]
 #[inline]
-pub(crate) fn tcb_disable_fpu(ipc: IpcBuffer, tcb: cap::Tcb) -> Raw<()> {
-    sys::seL4_TCB_SetFlags(ipc.into_sys(), tcb.bits(), 0, sys::seL4_TCBFlag_fpuDisabled as Word).map(|_| ())
+pub(crate) fn tcb_disable_fpu(ipc: IpcBufferPtr, tcb: seL4_CPtr) -> Raw<()> {
+    sys::seL4_TCB_SetFlags(ipc, tcb, 0, sys::seL4_TCBFlag_fpuDisabled as Word).map(|_| ())
 }
 
 /// Does nothing: this kernel switches the FPU lazily.
 #[cfg(not(sel4_tcb_flags))]
 #[inline]
-pub(crate) fn tcb_disable_fpu(_ipc: IpcBuffer, _tcb: cap::Tcb) -> Raw<()> {
+pub(crate) fn tcb_disable_fpu(_ipc: IpcBufferPtr, _tcb: seL4_CPtr) -> Raw<()> {
     Ok(())
-}
-
-/// Changes the rights of a mapped frame; this kernel knows where it is mapped.
-#[cfg(sel4_page_remap)]
-#[inline]
-pub(crate) fn frame_remap(
-    ipc: IpcBuffer,
-    frame: CPtr,
-    vspace: cap::VSpace,
-    _vaddr: usize,
-    rights: CapRights,
-    attrs: VmAttributes,
-) -> Raw<()> {
-    sys::seL4_X86_Page_Remap(ipc.into_sys(), frame.bits(), vspace.bits(), rights.into_word(), attrs.into_word())
-}
-
-/// Changes the rights of a mapped frame: maps it again.
-#[cfg(not(sel4_page_remap))]
-#[inline]
-pub(crate) fn frame_remap(
-    ipc: IpcBuffer,
-    frame: CPtr,
-    vspace: cap::VSpace,
-    vaddr: usize,
-    rights: CapRights,
-    attrs: VmAttributes,
-) -> Raw<()> {
-    sys::seL4_X86_Page_Map(
-        ipc.into_sys(),
-        frame.bits(),
-        vspace.bits(),
-        vaddr as Word,
-        rights.into_word(),
-        attrs.into_word(),
-    )
 }
 
 /// Sets the base of `fs`.
@@ -207,25 +150,28 @@ pub(crate) const fn set_tls_base(context: &mut sys::seL4_UserContext, address: W
 // SAFETY: the structure consists of integers (asserted in `user_context.rs`), for which 0 is a value.
 pub(crate) const ZERO_CONTEXT: sys::seL4_UserContext = unsafe { core::mem::zeroed() };
 
-/// Takes a range of I/O ports.
+/// Takes a range of I/O ports, into the slot at `index` of the CNode `root`.
 #[cfg(sel4_io_port_control)]
-pub(crate) fn io_ports(first: u16, last: u16, dst: &AbsoluteCPtr) -> crate::Result<()> {
-    crate::invocations::wrap(sys::seL4_X86_IOPortControl_Issue(
-        crate::ipc_buffer().into_sys(),
-        sys::seL4_CapIOPortControl as sys::seL4_CPtr,
-        Word::from(first),
-        Word::from(last),
-        dst.root().bits(),
-        dst.path().bits(),
-        Word::from(dst.path().depth()),
-    ))
+pub(crate) fn io_ports(
+    ipc: IpcBufferPtr,
+    (first, last): (u16, u16),
+    (root, index, depth): (seL4_CPtr, Word, Word),
+) -> Raw<()> {
+    let control = sys::seL4_CapIOPortControl as seL4_CPtr;
+    sys::seL4_X86_IOPortControl_Issue(ipc, control, Word::from(first), Word::from(last), root, index, depth)
 }
 
-/// Takes a range of I/O ports: mints the capability to all of them. The badge of such a mint is the first port in bits
-/// 16 to 31 and the last in bits 0 to 15 (manual, section "I/O Ports").
+/// Takes a range of I/O ports, into the slot at `index` of the CNode `root`: mints the capability to all ports. The
+/// badge of such a mint is the first port in bits 16 to 31 and the last in bits 0 to 15 (manual, section "I/O Ports");
+/// it has no rights that could be taken away.
 #[cfg(not(sel4_io_port_control))]
-pub(crate) fn io_ports(first: u16, last: u16, dst: &AbsoluteCPtr) -> crate::Result<()> {
-    let all_ports = crate::init_thread::Slot::<crate::cap_type::IOPort>::from_index(sys::seL4_CapIOPort as usize);
+pub(crate) fn io_ports(
+    ipc: IpcBufferPtr,
+    (first, last): (u16, u16),
+    (root, index, depth): (seL4_CPtr, Word, Word),
+) -> Raw<()> {
+    let initial = sys::seL4_CapInitThreadCNode as seL4_CPtr;
+    let all_ports = sys::seL4_CapIOPort as seL4_CPtr;
     let range = Word::from(first) << u16::BITS | Word::from(last);
-    dst.mint_word(&all_ports.absolute(), CapRights::all(), range)
+    sys::seL4_CNode_Mint(ipc, root, index, depth, initial, all_ports, Word::from(Word::BITS), 0, range)
 }

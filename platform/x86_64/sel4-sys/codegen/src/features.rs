@@ -8,14 +8,10 @@ use crate::{bitfield::Blocks, interface::Method, types::Bindings};
 pub enum Feature {
     /// Capability data has a bit that tells badges from guards (before 8.0).
     TaggedCapData,
-    /// Configuring a thread sets its priority (before 9.0).
+    /// Configuring a thread sets its priority, with the authority of the caller (before 9.0).
     ConfigurePriority,
-    /// Setting a priority takes the thread whose authority counts (9.0 and later).
-    PriorityAuthority,
     /// I/O port capabilities are issued for a range (10.0 and later).
     IoPortControl,
-    /// Changing the rights of a mapped frame is an invocation of its own (before 11.0).
-    PageRemap,
     /// There is a right grant-reply (11.0 and later).
     GrantReply,
     /// A thread's registers have the bases of `fs` and `gs` (11.0 and later).
@@ -32,12 +28,10 @@ pub enum Feature {
 
 impl Feature {
     /// All of them.
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 9] = [
         Self::TaggedCapData,
         Self::ConfigurePriority,
-        Self::PriorityAuthority,
         Self::IoPortControl,
-        Self::PageRemap,
         Self::GrantReply,
         Self::FsBase,
         Self::TcbFlags,
@@ -51,9 +45,7 @@ impl Feature {
         match self {
             Self::TaggedCapData => "sel4_tagged_cap_data",
             Self::ConfigurePriority => "sel4_configure_priority",
-            Self::PriorityAuthority => "sel4_priority_authority",
             Self::IoPortControl => "sel4_io_port_control",
-            Self::PageRemap => "sel4_page_remap",
             Self::GrantReply => "sel4_grant_reply",
             Self::FsBase => "sel4_fs_base",
             Self::TcbFlags => "sel4_tcb_flags",
@@ -66,15 +58,11 @@ impl Feature {
     /// Says whether a kernel has it.
     pub(crate) fn is_in(self, bindings: &Bindings, blocks: &Blocks, methods: &[Method]) -> bool {
         let method = |name: &str| methods.iter().find(|method| method.name == name);
-        let takes = |name: &str, param: &str| {
-            method(name).is_some_and(|method| method.params.iter().any(|known| known.name == param))
-        };
         match self {
             Self::TaggedCapData => bindings.has_constant("seL4_CapData_Guard"),
-            Self::ConfigurePriority => takes("seL4_TCB_Configure", "priority"),
-            Self::PriorityAuthority => takes("seL4_TCB_SetPriority", "authority"),
+            Self::ConfigurePriority => method("seL4_TCB_Configure")
+                .is_some_and(|method| method.params.iter().any(|param| param.name == "priority")),
             Self::IoPortControl => method("seL4_X86_IOPortControl_Issue").is_some(),
-            Self::PageRemap => method("seL4_X86_Page_Remap").is_some(),
             Self::GrantReply => blocks
                 .get("seL4_CapRights")
                 .is_some_and(|fields| fields.iter().any(|field| field.name == "capAllowGrantReply")),

@@ -42,19 +42,9 @@ impl cap::IrqControl {
             Trigger::LevelLow => (1, 1),
             Trigger::LevelHigh => (1, 0),
         };
+        let (root, index, depth) = dst.words();
         self.invoke(|ipc, cptr| {
-            sys::seL4_IRQControl_GetIOAPIC(
-                ipc,
-                cptr,
-                dst.root().bits(),
-                dst.path().bits(),
-                Word::from(dst.path().depth()),
-                ioapic,
-                pin,
-                level,
-                polarity,
-                vector,
-            )
+            sys::seL4_IRQControl_GetIOAPIC(ipc, cptr, root, index, depth, ioapic, pin, level, polarity, vector)
         })
     }
 }

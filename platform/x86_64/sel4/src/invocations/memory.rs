@@ -1,8 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address spaces (manual, chapter "Address Spaces and Virtual Memory").
 
-use core::ops::BitOr;
-
 use crate::{
     AbsoluteCPtr, Cap, CapRights, CapTypeForFrameObject, Error, FrameObjectType, Result, Word, cap, sys, version,
 };
@@ -26,12 +24,6 @@ pub struct VmAttributes(Word);
 impl VmAttributes {
     /// Cached; the default.
     pub const DEFAULT: Self = Self(sys::seL4_X86_Default_VMAttributes as Word);
-    /// Cached, written through.
-    pub const WRITE_THROUGH: Self = Self(sys::seL4_X86_WriteThrough as Word);
-    /// Not cached: for devices.
-    pub const CACHE_DISABLED: Self = Self(sys::seL4_X86_CacheDisabled as Word);
-    /// Not cached, writes combined: for frame buffers.
-    pub const WRITE_COMBINING: Self = Self(sys::seL4_X86_WriteCombining as Word);
 
     /// Returns the word that invocations take.
     pub const fn into_word(self) -> Word {
@@ -45,21 +37,12 @@ impl Default for VmAttributes {
     }
 }
 
-impl BitOr for VmAttributes {
-    type Output = Self;
-
-    fn bitor(self, other: Self) -> Self {
-        Self(self.0 | other.0)
-    }
-}
-
 impl<T: CapTypeForFrameObject> Cap<T> {
     /// Maps the frame at `vaddr` of `vspace`: `seL4_X86_Page_Map`.
     ///
     /// What another capability maps there is replaced without a word by kernels from 10.1 on, and refused with
     /// [`DeleteFirst`](crate::Error::DeleteFirst) before: the caller has to know what is mapped. A capability maps in one
-    /// place; copy it to map the frame in another. Where it is mapped already,
-    /// [`frame_remap`](Self::frame_remap) changes rights and attributes.
+    /// place; copy it to map the frame in another.
     ///
     /// # Errors
     /// [`FailedLookup`](crate::Error::FailedLookup) where a table is missing;
@@ -73,17 +56,6 @@ impl<T: CapTypeForFrameObject> Cap<T> {
         self.invoke(|ipc, cptr| {
             sys::seL4_X86_Page_Map(ipc, cptr, vspace.bits(), vaddr as Word, rights.into_word(), attrs.into_word())
         })
-    }
-
-    /// Changes the rights and attributes of a frame that this capability has mapped at `vaddr` of `vspace`:
-    /// `seL4_X86_Page_Map`, or before 11.0 `seL4_X86_Page_Remap`. The rights are at most the capability's.
-    ///
-    /// # Errors
-    /// An error where it is not mapped, or mapped elsewhere.
-    #[inline]
-    pub fn frame_remap(self, vspace: cap::VSpace, vaddr: usize, rights: CapRights, attrs: VmAttributes) -> Result<()> {
-        check(vaddr, T::FRAME_OBJECT_TYPE.bytes())?;
-        super::wrap(version::frame_remap(crate::ipc_buffer(), self.cptr(), vspace, vaddr, rights, attrs))
     }
 
     /// Unmaps the frame; one that is not mapped is no error: `seL4_X86_Page_Unmap`.
@@ -106,7 +78,7 @@ impl<T: CapTypeForFrameObject> Cap<T> {
 }
 
 macro_rules! tables {
-    ($( $cap:ident { $map:ident = $sys_map:ident, $unmap:ident = $sys_unmap:ident } )*) => {
+    ($( $cap:ident { $map:ident = $sys_map:ident } )*) => {
         $(
             impl cap::$cap {
                 #[doc = concat!("Maps the table at `vaddr` of `vspace`, rounded down to what it spans: `", stringify!($sys_map), "`.")]
@@ -120,26 +92,15 @@ macro_rules! tables {
                     check(vaddr, FrameObjectType::GRANULE.bytes())?;
                     self.invoke(|ipc, cptr| sys::$sys_map(ipc, cptr, vspace.bits(), vaddr as Word, attrs.into_word()))
                 }
-
-                #[doc = concat!("Unmaps the table: `", stringify!($sys_unmap), "`.")]
-                ///
-                /// # Errors
-                /// [`RevokeFirst`](crate::Error::RevokeFirst) where there are copies of this capability.
-                #[inline]
-                pub fn $unmap(self) -> Result<()> {
-                    self.invoke(sys::$sys_unmap)
-                }
             }
         )*
     };
 }
 
 tables! {
-    PDPT { pdpt_map = seL4_X86_PDPT_Map, pdpt_unmap = seL4_X86_PDPT_Unmap }
-    PageDirectory {
-        page_directory_map = seL4_X86_PageDirectory_Map, page_directory_unmap = seL4_X86_PageDirectory_Unmap
-    }
-    PageTable { page_table_map = seL4_X86_PageTable_Map, page_table_unmap = seL4_X86_PageTable_Unmap }
+    PDPT { pdpt_map = seL4_X86_PDPT_Map }
+    PageDirectory { page_directory_map = seL4_X86_PageDirectory_Map }
+    PageTable { page_table_map = seL4_X86_PageTable_Map }
 }
 
 impl cap::AsidControl {
@@ -149,16 +110,8 @@ impl cap::AsidControl {
     /// [`DeleteFirst`](crate::Error::DeleteFirst) where all pools exist or the slot is in use.
     #[inline]
     pub fn asid_control_make_pool(self, untyped: cap::Untyped, dst: &AbsoluteCPtr) -> Result<()> {
-        self.invoke(|ipc, cptr| {
-            sys::seL4_X86_ASIDControl_MakePool(
-                ipc,
-                cptr,
-                untyped.bits(),
-                dst.root().bits(),
-                dst.path().bits(),
-                Word::from(dst.path().depth()),
-            )
-        })
+        let (root, index, depth) = dst.words();
+        self.invoke(|ipc, cptr| sys::seL4_X86_ASIDControl_MakePool(ipc, cptr, untyped.bits(), root, index, depth))
     }
 }
 

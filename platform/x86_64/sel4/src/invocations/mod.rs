@@ -15,13 +15,7 @@ pub use irq::{IRQ_VECTORS, Trigger};
 pub use memory::{USER_TOP, VmAttributes};
 pub use untyped::MAX_RETYPE_OBJECTS;
 
-use crate::{Cap, CapType, Error, Result, Word, ipc_buffer, sys};
-
-/// Turns what `sel4-sys` returns into a [`Result`].
-#[inline]
-pub(crate) fn wrap<T>(raw: core::result::Result<T, Word>) -> Result<T> {
-    raw.map_err(Error::from_label)
-}
+use crate::{Cap, CapType, Result, Word, error::wrap, ipc_buffer, sys};
 
 impl<T: CapType> Cap<T> {
     /// Makes an invocation of this capability with the IPC buffer of the program.

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Threads (manual, chapter "Threads and Execution").
 
-use crate::{CNodeCapData, CPtr, Result, UserContext, Word, cap, ipc_buffer, sys, version};
+use crate::{CNodeCapData, CPtr, Result, UserContext, Word, cap, error::wrap, ipc_buffer, sys, version};
 
 impl cap::Tcb {
     /// Gives the thread its CSpace, address space, fault endpoint, IPC buffer and priority: `seL4_TCB_Configure`, with
@@ -10,8 +10,7 @@ impl cap::Tcb {
     /// `fault_ep` is looked up in `cspace_root` when the thread faults, and needs the rights
     /// [`CapRights::call`](crate::CapRights::call). `authority` is a thread whose maximum controlled priority is at
     /// least `priority`; kernels before 9.0 take the calling thread instead. `ipc_buffer` is where the thread sees its
-    /// buffer, a multiple of [`IPC_BUFFER_SIZE`](crate::IPC_BUFFER_SIZE), and the frame there; without one, its messages have
-    /// four words at most.
+    /// buffer, a multiple of the buffer's size, and the frame there; without one, its messages have four words at most.
     ///
     /// # Errors
     /// [`RangeError`](crate::Error::RangeError) for a priority above the authority's;
@@ -31,16 +30,16 @@ impl cap::Tcb {
     ) -> Result<()> {
         let (buffer, buffer_frame) = ipc_buffer.unwrap_or((0, cap::SmallPage::from_cptr(CPtr::NULL)));
         let config = version::ThreadConfig {
-            fault_ep,
+            fault_ep: fault_ep.bits(),
             priority,
-            authority,
-            cspace: cspace_root,
-            cspace_data: cspace_root_data,
-            vspace: vspace_root,
+            authority: authority.bits(),
+            cspace: cspace_root.bits(),
+            cspace_data: cspace_root_data.into_word(),
+            vspace: vspace_root.bits(),
             buffer: buffer as Word,
-            buffer_frame,
+            buffer_frame: buffer_frame.bits(),
         };
-        super::wrap(version::tcb_configure(crate::ipc_buffer(), self, &config))
+        wrap(version::tcb_configure(crate::ipc_buffer().into_sys(), self.bits(), &config))
     }
 
     /// Gives the thread another fault endpoint, CSpace and address space: `seL4_TCB_SetSpace`.
@@ -68,34 +67,6 @@ impl cap::Tcb {
         })
     }
 
-    /// Gives the thread another IPC buffer: `seL4_TCB_SetIPCBuffer`.
-    ///
-    /// # Errors
-    /// [`AlignmentError`](crate::Error::AlignmentError) for an address that is no multiple of
-    /// [`IPC_BUFFER_SIZE`](crate::IPC_BUFFER_SIZE).
-    #[inline]
-    pub fn tcb_set_ipc_buffer(self, address: usize, frame: cap::SmallPage) -> Result<()> {
-        self.invoke(|ipc, cptr| sys::seL4_TCB_SetIPCBuffer(ipc, cptr, address as Word, frame.bits()))
-    }
-
-    /// Sets the priority: `seL4_TCB_SetPriority`.
-    ///
-    /// # Errors
-    /// [`RangeError`](crate::Error::RangeError) for a priority above the authority's.
-    #[inline]
-    pub fn tcb_set_priority(self, authority: cap::Tcb, priority: u8) -> Result<()> {
-        super::wrap(version::tcb_set_priority(ipc_buffer(), self, authority, priority))
-    }
-
-    /// Sets the highest priority that the thread may give: `seL4_TCB_SetMCPriority`.
-    ///
-    /// # Errors
-    /// [`RangeError`](crate::Error::RangeError) for a priority above the authority's.
-    #[inline]
-    pub fn tcb_set_mc_priority(self, authority: cap::Tcb, mcp: u8) -> Result<()> {
-        super::wrap(version::tcb_set_mc_priority(ipc_buffer(), self, authority, mcp))
-    }
-
     /// Tells the kernel that the thread does not use the FPU: `seL4_TCB_SetFlags`. Kernels before 14.0 switch the FPU
     /// only when it is used; there this does nothing.
     ///
@@ -103,7 +74,7 @@ impl cap::Tcb {
     /// [`InvalidCapability`](crate::Error::InvalidCapability) where this is no thread.
     #[inline]
     pub fn tcb_disable_fpu(self) -> Result<()> {
-        super::wrap(version::tcb_disable_fpu(ipc_buffer(), self))
+        wrap(version::tcb_disable_fpu(ipc_buffer().into_sys(), self.bits()))
     }
 
     /// Reads the first `count` registers of a thread: `seL4_TCB_ReadRegisters`. The others are 0.
@@ -166,14 +137,5 @@ impl cap::Tcb {
     #[inline]
     pub fn tcb_bind_notification(self, notification: cap::Notification) -> Result<()> {
         self.invoke(|ipc, cptr| sys::seL4_TCB_BindNotification(ipc, cptr, notification.bits()))
-    }
-
-    /// Undoes [`tcb_bind_notification`](Self::tcb_bind_notification): `seL4_TCB_UnbindNotification`.
-    ///
-    /// # Errors
-    /// [`IllegalOperation`](crate::Error::IllegalOperation) where nothing is bound.
-    #[inline]
-    pub fn tcb_unbind_notification(self) -> Result<()> {
-        self.invoke(sys::seL4_TCB_UnbindNotification)
     }
 }

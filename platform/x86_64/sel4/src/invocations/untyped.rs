@@ -25,15 +25,16 @@ impl cap::Untyped {
         dst_offset: usize,
         num_objects: usize,
     ) -> Result<()> {
+        let (root, index, depth) = dst.words();
         self.invoke(|ipc, cptr| {
             sys::seL4_Untyped_Retype(
                 ipc,
                 cptr,
                 blueprint.object_type(),
                 blueprint.api_size_bits().unwrap_or(0) as Word,
-                dst.root().bits(),
-                dst.path().bits(),
-                Word::from(dst.path().depth()),
+                root,
+                index,
+                depth,
                 dst_offset as Word,
                 num_objects as Word,
             )

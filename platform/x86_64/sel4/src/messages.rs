@@ -5,10 +5,7 @@
 //! The plain forms exchange these four words with the [IPC buffer](crate::IpcBuffer), as C's libsel4 does, so that a
 //! message of any length is in one place.
 
-use crate::{Cap, CapType, MessageInfo, Word, cap, ipc_buffer, sys};
-
-/// Number of message words that travel in registers.
-pub const NUM_FAST_MESSAGE_REGISTERS: usize = sys::NUM_FAST_MESSAGE_REGISTERS;
+use crate::{Cap, CapType, MessageInfo, Word, cap, ipc_buffer, sys, sys::syscall::Mrs};
 
 /// Number of words of the longest message.
 pub const NUM_MESSAGE_REGISTERS: usize = sys::seL4_MsgMaxLength as usize;
@@ -19,9 +16,6 @@ pub type Badge = Word;
 /// Number of bits of a badge. On a kernel older than 8.0 they are 28, and minting a wider one is refused.
 pub const BADGE_BITS: u32 = crate::version::BADGE_BITS;
 
-/// The message words that travel in registers.
-pub type Mrs = [Word; NUM_FAST_MESSAGE_REGISTERS];
-
 impl<T: CapType> Cap<T> {
     /// Sends the message in the IPC buffer, and waits until it is received: `seL4_Send`.
     #[inline]
@@ -29,24 +23,10 @@ impl<T: CapType> Cap<T> {
         self.send_with_mrs(info, ipc_buffer().fast_mrs());
     }
 
-    /// Sends the message if someone is waiting for it, and drops it otherwise: `seL4_NBSend`.
-    #[inline]
-    pub fn nb_send(self, info: MessageInfo) {
-        self.nb_send_with_mrs(info, ipc_buffer().fast_mrs());
-    }
-
     /// Waits for a message, and leaves it in the IPC buffer: `seL4_Recv`.
     #[inline]
     pub fn recv(self) -> (MessageInfo, Badge) {
         let (info, badge, mrs) = self.recv_with_mrs();
-        ipc_buffer().set_fast_mrs(mrs);
-        (info, badge)
-    }
-
-    /// Takes a message if one is there: `seL4_NBRecv`. Without one the badge is 0.
-    #[inline]
-    pub fn nb_recv(self) -> (MessageInfo, Badge) {
-        let (info, badge, mrs) = self.nb_recv_with_mrs();
         ipc_buffer().set_fast_mrs(mrs);
         (info, badge)
     }
@@ -90,13 +70,6 @@ impl<T: CapType> Cap<T> {
         (MessageInfo::from_word(info), badge, mrs)
     }
 
-    /// Takes a message if one is there, and returns its first four words: `seL4_NBRecvWithMRs`.
-    #[inline]
-    pub fn nb_recv_with_mrs(self) -> (MessageInfo, Badge, Mrs) {
-        let (info, badge, mrs) = sys::syscall::recv(sys::syscall::NB_RECV, self.bits());
-        (MessageInfo::from_word(info), badge, mrs)
-    }
-
     /// Calls with the first four words from `mrs`, and returns those of the answer: `seL4_CallWithMRs`.
     #[inline]
     pub fn call_with_mrs(self, info: MessageInfo, mrs: Mrs) -> (MessageInfo, Mrs) {
@@ -132,26 +105,11 @@ impl cap::Notification {
     }
 }
 
-/// Answers the last caller with the message in the IPC buffer: `seL4_Reply`.
-#[inline]
-pub fn reply(info: MessageInfo) {
-    reply_with_mrs(info, ipc_buffer().fast_mrs());
-}
-
-/// Answers the last caller, with the first four words from `mrs`: `seL4_ReplyWithMRs`.
-#[inline]
-pub fn reply_with_mrs(info: MessageInfo, mrs: Mrs) {
-    sys::syscall::reply(sys::syscall::REPLY, info.into_word(), mrs);
-}
-
 /// Gives up the rest of the time slice: `seL4_Yield`.
 #[inline]
 pub fn r#yield() {
     sys::syscall::null(sys::syscall::YIELD);
 }
-
-/// Says whether the kernel prints what [`debug_put_char`] gives it.
-pub const HAS_DEBUG_PUT_CHAR: bool = sys::syscall::DEBUG_PUT_CHAR.is_some();
 
 /// Prints a byte on the kernel's console: `seL4_DebugPutChar`. Does nothing on a kernel built without printing.
 #[inline]
