@@ -10,10 +10,7 @@ use sel4::{
     init_thread::{self, slot},
 };
 
-/// Slots of our own, as a power of two.
-pub(crate) const SLOT_BITS: u8 = 18;
-/// Slots of our own.
-pub(crate) const SLOTS: usize = 1 << SLOT_BITS;
+pub(crate) use sbm_objects::{SLOT_BITS, SLOTS};
 
 /// Slots that the kernel filled, or could have; ours begin after them.
 pub(crate) const FIRST_SLOT: u32 = 32;

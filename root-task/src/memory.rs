@@ -1,14 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Untyped memory and capability slots: handed out in powers of two, and taken back.
 
-use sbm_objects::{Block, BlockId, Buddy, Kind, Ranges, SizeBits, Span, Splitter};
+use sbm_objects::{Block, BlockId, Buddy, Kind, NODES, Ranges, SizeBits, Span, Splitter};
 use sbm_server::Exhausted;
 use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, cap_type};
 
 use crate::cspace::{CSpace, FIRST_SLOT, SLOTS, Slot};
-
-/// Blocks, split ones and halves counted: 4,096 sandboxes and what clients take, twice.
-const NODES: usize = 24_576;
 
 /// All memory that is not the kernel's or our own image.
 pub(crate) struct Memory {

@@ -171,7 +171,8 @@ impl Pool {
 /// A buddy allocator with room for `NODES` blocks, counting roots, blocks that are split, and their halves.
 ///
 /// N blocks handed out need at most about 2 N nodes when they are packed, and two more for each size between a block
-/// and its root where they are not. 4,096 sandboxes of a block each, with a quarter of them scattered, fit into 16,384.
+/// and its root where they are not. 4,096 sandboxes of a block each, with a quarter of them scattered, take less than
+/// half of the root task's [`NODES`](crate::NODES).
 pub struct Buddy<const NODES: usize> {
     nodes: Nodes<NODES>,
     pools: [Pool; 2],

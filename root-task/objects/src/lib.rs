@@ -24,3 +24,12 @@ pub use buddy::{AllocError, Block, Buddy, FreeError, PlaceError, RootError, Spli
 pub use nodes::{BlockId, Kind};
 pub use ranges::{FillError, OutOfRanges, Ranges, ReturnError, Span};
 pub use size::SizeBits;
+
+/// Number of nodes of the root task's [`Buddy`]: twice what 4,096 sandboxes need, for what clients and growths take.
+pub const NODES: usize = 24_576;
+
+/// Logarithm of the number of the root task's capability slots.
+pub const SLOT_BITS: u8 = 18;
+
+/// Number of the root task's capability slots, which its [`Ranges`] hands out.
+pub const SLOTS: usize = 1 << SLOT_BITS;

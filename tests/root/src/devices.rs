@@ -48,7 +48,7 @@ struct Way {
 }
 
 /// A value that the one thread of the suite reaches.
-struct OneThread<T>(UnsafeCell<T>);
+pub(crate) struct OneThread<T>(pub(crate) UnsafeCell<T>);
 
 // SAFETY: the suite has one thread.
 unsafe impl<T> Sync for OneThread<T> {}

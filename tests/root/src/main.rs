@@ -7,6 +7,7 @@
 //!
 //! ```text
 //!   main ── objects ── memory (sbm-objects over Retype and Revoke)
+//!        ├─ threads
 //!        ├─ ports, files, timer ── devices (pc over capabilities to ports)
 //!        └─ check
 //! ```
@@ -20,6 +21,7 @@ mod files;
 mod memory;
 mod objects;
 mod ports;
+mod threads;
 mod timer;
 
 use pc::FwCfg;
@@ -36,7 +38,7 @@ use crate::{
 /// What the tests share: all that the kernel gave.
 struct World<'a> {
     bootinfo: &'a BootInfoPtr,
-    memory: Memory,
+    memory: &'static mut Memory,
     ports: Ports,
     has_serial: bool,
     fw_cfg: Option<FwCfg<Port>>,
@@ -72,6 +74,12 @@ const TESTS: &[(&str, Test)] = tests![
     objects::device_memory_holds_frames_and_no_objects,
     objects::every_slot_takes_a_capability_and_no_second_one,
     objects::a_million_allocations_and_frees_lose_nothing,
+    threads::a_thread_runs_from_its_resume_to_its_suspend_and_no_longer,
+    threads::registers_are_read_as_they_were_written,
+    threads::registers_of_a_running_thread_are_read_and_it_stops,
+    threads::a_thread_does_not_read_its_own_registers,
+    threads::a_signal_reaches_the_thread_that_its_notification_is_bound_to,
+    threads::a_thread_is_bound_to_one_notification_only,
     timer::a_shot_signals_its_notification,
     timer::a_longer_shot_takes_longer,
     timer::a_shot_is_at_least_as_long_as_asked_and_never_longer_than_it_can_be,
@@ -84,8 +92,8 @@ const TESTS: &[(&str, Test)] = tests![
     timer::a_vector_is_given_out_once_and_only_where_there_is_one,
 ];
 
-// The tables of memory and slots lie on the stack.
-#[root_task(stack_size = 1024 * 1024)]
+// Tests put tables of slots on the stack.
+#[root_task(stack_size = 2 * 1024 * 1024)]
 fn main(bootinfo: &BootInfoPtr) -> Verdict<Never> {
     let first = bootinfo.empty().start();
     let ports = Ports::take(first).at("ports")?;

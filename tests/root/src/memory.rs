@@ -1,22 +1,35 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The allocators over all that the kernel left, with real steps: a split is a Retype, a join a Revoke.
 
-use sbm_objects::{AllocError, Block, Buddy, Kind, PlaceError, Ranges, RootError, SizeBits, Span, Splitter};
+use core::{
+    cell::UnsafeCell,
+    sync::atomic::{AtomicBool, Ordering},
+};
+
+use sbm_objects::{
+    AllocError, Block, Buddy, Kind, NODES, PlaceError, Ranges, RootError, SLOTS, SizeBits, Span, Splitter,
+};
 use sel4::{
     BootInfoPtr, Error, ObjectBlueprint, cap, cap_type,
     init_thread::{Slot, slot},
 };
 
-use crate::check::{At, Verdict, check};
+use crate::{
+    check::{At, Verdict, check},
+    devices::OneThread,
+};
 
-/// Slots that are looked after: no kernel's initial CNode has fewer.
-const SLOTS: usize = 4096;
-const NODES: usize = 4096;
+/// End of the slots that are looked after: no kernel's initial CNode has fewer, and a test takes them all.
+pub(crate) const END: usize = 4096;
 
-/// The allocator of memory.
+/// The root task's allocator of memory.
 pub(crate) type Blocks = Buddy<NODES>;
-/// The allocator of slots.
+/// The root task's allocator of slots.
 pub(crate) type Slots = Ranges<SLOTS>;
+
+/// Too large for the stack.
+static MEMORY: OneThread<Memory> = OneThread(UnsafeCell::new(Memory { blocks: Buddy::new(), slots: Ranges::new() }));
+static MEMORY_TAKEN: AtomicBool = AtomicBool::new(false);
 
 /// Why the kernel, or the allocator of slots, refused a step.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -82,10 +95,12 @@ pub(crate) struct Held {
 }
 
 impl Memory {
-    /// Takes over what the kernel left, but for the slots before `first_slot`.
-    pub(crate) fn take(bootinfo: &BootInfoPtr, first_slot: usize) -> Verdict<Self> {
-        let mut memory = Self { blocks: Buddy::new(), slots: Ranges::new() };
-        let (first, end) = (u32::try_from(first_slot), u32::try_from(bootinfo.empty().end().min(SLOTS)));
+    /// Takes over what the kernel left, but for the slots before `first_slot`, once.
+    pub(crate) fn take(bootinfo: &BootInfoPtr, first_slot: usize) -> Verdict<&'static mut Self> {
+        check!(!MEMORY_TAKEN.swap(true, Ordering::Relaxed), "the memory is taken already");
+        // SAFETY: the only reference, as just checked.
+        let memory = unsafe { &mut *MEMORY.0.get() };
+        let (first, end) = (u32::try_from(first_slot), u32::try_from(bootinfo.empty().end().min(END)));
         memory.slots.fill(first.at("first slot")?..end.at("last slot")?).at("slots")?;
         for untyped in bootinfo.untyped_list() {
             let size = u8::try_from(untyped.size_bits).ok().and_then(SizeBits::new).at("size of boot memory")?;

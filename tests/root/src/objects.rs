@@ -11,7 +11,7 @@ use sel4::{
 use crate::{
     World,
     check::{At, Verdict, check, same},
-    memory::{Blocks, Held, Memory, Refused, Slots, Steps, retype, revoke},
+    memory::{Blocks, END, Held, Memory, Refused, Slots, Steps, retype, revoke},
 };
 
 const PAGE: SizeBits = SizeBits::of::<12>();
@@ -75,7 +75,7 @@ pub(crate) fn a_million_allocations_and_frees_lose_nothing(world: &mut World<'_>
 
 /// Joins whatever can be joined, and compares it with what the kernel gave at boot.
 fn all_memory_is_whole(world: &mut World<'_>) -> Verdict {
-    let Memory { blocks, slots } = &mut world.memory;
+    let Memory { blocks, slots } = &mut *world.memory;
     let mut wanted = [0_u32; 64];
     for untyped in world.bootinfo.untyped_list().filter(|untyped| !untyped.is_device) {
         *wanted.get_mut(untyped.size_bits).at("size of boot memory")? += 1;
@@ -177,7 +177,7 @@ pub(crate) fn more_than_there_is_is_refused_and_nothing_is_lost(world: &mut Worl
 
 /// A split that the kernel refuses, since the slots are in use, and one for which there are no slots.
 pub(crate) fn a_split_that_is_refused_leaves_its_block_whole(world: &mut World<'_>) -> Verdict {
-    let Memory { blocks, slots } = &mut world.memory;
+    let Memory { blocks, slots } = &mut *world.memory;
     // No join is needed from here on.
     join_all(blocks, slots)?;
     let before = blocks.stats(Kind::Memory);
@@ -235,7 +235,7 @@ pub(crate) fn every_slot_takes_a_capability_and_no_second_one(world: &mut World<
     let memory = &mut world.memory;
     let before = memory.balance();
     let source = slot::TCB.absolute();
-    let mut taken = Vec::<Span, 4096>::new();
+    let mut taken = Vec::<Span, END>::new();
     while let Ok(span) = memory.slots.alloc(SizeBits::ONE) {
         let path = Slot::<cap_type::Tcb>::from_index(span.first as usize).absolute();
         path.copy(&source, CapRights::all()).at("copy into a slot")?;
