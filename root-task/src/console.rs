@@ -1,17 +1,25 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The console: COM1, or the kernel's where it has one and there is no COM1.
+//!
+//! What of a text reaches it, and whose line it is, [`sbm_server::Console`] decides.
 
 use core::{cell::UnsafeCell, fmt};
 
 use pc::Serial;
+use sbm_server::{ClientId, Writer};
 use sel4::cap;
 
-struct Global(UnsafeCell<Option<Serial<cap::IOPort>>>);
+struct State {
+    serial: Option<Serial<cap::IOPort>>,
+    lines: sbm_server::Console,
+}
+
+struct Global(UnsafeCell<State>);
 
 // SAFETY: the root task has one thread.
 unsafe impl Sync for Global {}
 
-static SERIAL: Global = Global(UnsafeCell::new(None));
+static STATE: Global = Global(UnsafeCell::new(State { serial: None, lines: sbm_server::Console::new() }));
 
 /// The console, which everyone in the root task may write to.
 #[derive(Debug, Clone, Copy)]
@@ -20,44 +28,42 @@ pub(crate) struct Console;
 impl Console {
     /// Starts COM1.
     pub(crate) fn start(ports: cap::IOPort) -> Self {
-        // SAFETY: one thread, and no reference outlives the statement that makes it, here and in `write`.
-        unsafe { *SERIAL.0.get() = Serial::new(ports) };
+        // SAFETY: one thread, and no reference outlives the statement that makes it.
+        unsafe { (*STATE.0.get()).serial = Serial::new(ports) };
         Self
     }
 
-    /// Writes bytes as they are.
+    /// Writes the root task's own text.
     pub(crate) fn write(self, bytes: &[u8]) {
-        // SAFETY: as in `start`.
-        match unsafe { (*SERIAL.0.get()).as_mut() } {
-            // A console that does not take bytes has nobody to tell it to.
-            Some(serial) => drop(serial.write(bytes)),
-            None => bytes.iter().copied().for_each(sel4::debug_put_char),
-        }
+        self.write_as(Writer::RootTask, bytes);
     }
 
-    /// Writes a client's bytes; what a terminal would take for a command becomes a question mark.
-    pub(crate) fn write_clean(self, bytes: &[u8]) {
-        let clean = |byte: &u8| matches!(byte, b'\n' | b'\t' | b' '..=b'~' | 0x80..);
-        let mut rest = bytes;
-        while let Some(at) = rest.iter().position(|byte| !clean(byte)) {
-            self.write(&rest[..at]);
-            self.write(b"?");
-            rest = &rest[at + 1..];
-        }
-        self.write(rest);
+    /// Writes a client's text, each line with its name.
+    pub(crate) fn write_of(self, client: ClientId, name: &str, bytes: &[u8]) {
+        self.write_as(Writer::Client(client, name), bytes);
+    }
+
+    fn write_as(self, writer: Writer<'_>, bytes: &[u8]) {
+        // SAFETY: one thread, and nothing that is called from here writes to the console.
+        let State { serial, lines } = unsafe { &mut *STATE.0.get() };
+        lines.write(writer, bytes, |piece| match serial {
+            // A console that does not take bytes has nobody to tell it to.
+            Some(serial) => drop(serial.write(piece)),
+            None => piece.iter().copied().for_each(sel4::debug_put_char),
+        });
     }
 
     /// Returns something to write text to.
-    pub(crate) const fn writer(self) -> Writer {
-        Writer(self)
+    pub(crate) const fn writer(self) -> RootTaskText {
+        RootTaskText(self)
     }
 }
 
-/// Writes text to the console.
+/// Writes the root task's own text to the console.
 #[derive(Debug)]
-pub(crate) struct Writer(Console);
+pub(crate) struct RootTaskText(Console);
 
-impl fmt::Write for Writer {
+impl fmt::Write for RootTaskText {
     fn write_str(&mut self, text: &str) -> fmt::Result {
         self.0.write(text.as_bytes());
         Ok(())

@@ -114,8 +114,9 @@ impl Platform for World {
         self.machine.destroy_sandbox(sandbox);
     }
 
-    fn console(&mut self, _: ClientId, text: &[u8]) {
-        self.machine.console.write_clean(text);
+    fn console(&mut self, id: ClientId, text: &[u8]) {
+        let name = self.clients[id.place()].as_ref().map_or("?", Client::name);
+        self.machine.console.write_of(id, name, text);
     }
 
     fn free(&self) -> Free {

@@ -18,6 +18,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod console;
 mod fault;
 mod platform;
 mod server;
@@ -26,6 +27,7 @@ mod table;
 #[cfg(test)]
 mod tests;
 
+pub use console::{Console, MARK, Writer};
 pub use fault::{KernelFault, meaning};
 pub use platform::{Exhausted, Free, MapError, Platform, Restart};
 pub use server::{Effect, Server};

@@ -27,14 +27,14 @@ use sel4_kernel::Selection;
 pub(crate) use self::baseline::suite;
 use self::report::Report;
 use crate::cli::{BenchOptions, KernelConfig, MachineOptions};
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::peers::{self, Peers, PeersError, Row};
 use crate::qemu::{Item, Machine};
 use crate::run;
-use crate::symbols::Symbols;
-use crate::ui::{self, Step};
+use crate::ui::Step;
 use crate::workspace::Workspace;
 
 /// The client that measures, and the suite that compares its rows with the baseline.
@@ -154,22 +154,21 @@ fn measure(
 ) -> Result<Vec<Row>, Failure> {
     let step = Step::start(format!("measuring seL4 {}", kernel_name(&image.prefix)));
     let machine = machine(wanted, keyring);
-    let symbols = Symbols::new(&image.guest, workspace.root());
+    let console = Console::new(&image.guest, workspace.root());
     let mut rows: Vec<Row> = Vec::new();
     let mut malformed = None;
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
-    let ending = machine.run(image, timeout, |line| match line.strip_prefix(ROW_LINE) {
-        Some(text) if text.starts_with('{') => match serde_json::from_str::<Row>(text) {
-            Ok(row) => {
-                step.detail(row.name());
-                rows.push(row);
-            }
-            Err(cause) => malformed = Some(BenchError::Malformed { line: ui::printable(line), cause }),
-        },
-        _ => {
-            let mut line = ui::printable(line);
-            symbols.annotate(&mut line);
-            step.above(|| eprintln!("{line}"));
+    let ending = machine.run(image, timeout, |line| {
+        let line = console.read(line).text;
+        match line.strip_prefix(ROW_LINE) {
+            Some(text) if text.starts_with('{') => match serde_json::from_str::<Row>(text) {
+                Ok(row) => {
+                    step.detail(row.name());
+                    rows.push(row);
+                }
+                Err(cause) => malformed = Some(BenchError::Malformed { line, cause }),
+            },
+            _ => step.above(|| eprintln!("{line}")),
         }
     })?;
     step.done();

@@ -13,6 +13,7 @@ mod archive;
 mod bench;
 mod check;
 mod cli;
+mod console;
 mod failure;
 mod guest;
 mod host;

@@ -7,12 +7,11 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::RunOptions;
+use crate::console::{self, Console};
 use crate::failure::Failure;
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::qemu::{self, Boot, Ending, Item, Machine};
-use crate::symbols::Symbols;
-use crate::ui;
 use crate::workspace::Workspace;
 
 /// Why a run is refused, or how it ended badly.
@@ -73,15 +72,17 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
         eprintln!("waiting for gdb; type: {}", qemu::gdb_line(&image, client.map(|(_, path)| path.as_path())));
     }
     let seconds = if options.gdb { 0 } else { options.timeout };
-    let symbols = Symbols::new(&image.guest, workspace.root());
+    let console = Console::new(&image.guest, workspace.root());
+    let are_several = programs(&machine.items).is_some_and(console::are_several);
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
     let ending = machine.run(&image, timeout, |line| {
-        let mut line = ui::printable(line);
-        symbols.annotate(&mut line);
-        if options.json && !line.starts_with('{') {
-            eprintln!("{line}");
+        let line = console.read(line);
+        let is_result = line.client.is_some() && line.text.starts_with('{');
+        let text = if are_several { line.to_string() } else { line.text };
+        if options.json && !is_result {
+            eprintln!("{text}");
         } else {
-            println!("{line}");
+            println!("{text}");
         }
     })?;
     outcome(ending, seconds).map_err(Failure::from)
@@ -109,6 +110,14 @@ fn program_items(options: &RunOptions) -> Vec<Item> {
     let others = options.item.iter().filter_map(|item| item.split_once('='));
     let others = others.map(|(name, text)| Item::Text { name: name.to_owned(), text: text.to_owned() });
     run.into_iter().chain(args).chain(others).collect()
+}
+
+/// Returns the names of the programs that the items have the root task run.
+fn programs(items: &[Item]) -> Option<&str> {
+    items.iter().find_map(|item| match item {
+        Item::Text { name, text } if name == "opt/sbm/run" => Some(text.as_str()),
+        Item::Text { .. } | Item::File { .. } => None,
+    })
 }
 
 /// Hands files to the program, which finds each by a number.

@@ -25,9 +25,11 @@ impl Symbols {
         Self { root: root.to_owned(), files: clients.chain([root_task]).collect() }
     }
 
-    /// Appends function and line to a line that reports an address.
-    pub(crate) fn annotate(&self, line: &mut String) {
+    /// Appends function and line to a line that reports an address: of any program in a line of the root task, and only
+    /// of `client` in a line of that.
+    pub(crate) fn annotate(&self, line: &mut String, client: Option<&str>) {
         if let Some((program, address)) = report(line)
+            && client.is_none_or(|client| client == program)
             && let Some(file) = self.files.get(program)
             && let Some(place) = self.place(&frames(file, address))
         {

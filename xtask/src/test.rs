@@ -4,6 +4,7 @@
 //! Each test is one line, `test <suite>::<name> ... ok` or `.. FAILED: <why>`; the closing line is `N passed, N failed`.
 //! A suite that does not come to its end is a failure of its own, told apart from a test that failed.
 
+mod console;
 mod failures;
 mod host;
 mod pgp;
@@ -20,6 +21,9 @@ use crate::workspace::Workspace;
 
 /// The suite that `cargo test` runs.
 const HOST: &str = "host";
+
+/// The suite of what reaches the serial port.
+const CONSOLE: &str = "console";
 
 /// The suite of what must fail.
 const FAILURES: &str = "failures";
@@ -97,7 +101,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     let chosen = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow));
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.partition(|suite| suite.root);
     let needs_image =
-        is_chosen(FAILURES, false) || is_chosen(PGP_KEYS, false) || is_chosen(BENCH, false) || !chosen.is_empty();
+        [CONSOLE, FAILURES, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
     if needs_image || !alone.is_empty() {
         Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     }
@@ -108,6 +112,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         let image = Image::build(workspace, host, &options.kernel)?;
         for suite in &chosen {
             tally.add(suites::run(workspace, &image, options, suite)?);
+        }
+        if is_chosen(CONSOLE, false) {
+            tally.add(console::run(workspace, &image, options)?);
         }
         if is_chosen(PGP_KEYS, false) {
             tally.add(pgp::run(workspace, &image, options)?);
@@ -127,7 +134,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let known: Vec<_> = [HOST, FAILURES, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
+    let known: Vec<_> = [HOST, CONSOLE, FAILURES, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
         None => Ok(()),

@@ -20,6 +20,7 @@ mod early;
 mod forging;
 mod garbage;
 mod observer;
+mod printing;
 mod strangers;
 
 use sbm::Env;
@@ -32,6 +33,9 @@ fn main(env: &'static Env) -> u8 {
     }
     while env.arguments().contains(&"hang") {
         core::hint::spin_loop();
+    }
+    if env.arguments().contains(&"print") {
+        return u8::from(printing::run().is_err());
     }
     let tests: &[&[harness::Test]] = &[strangers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
     harness::run(env, tests)

@@ -19,11 +19,10 @@ use self::gpg::{Gpg, NoList};
 use self::listed::{Certificate, certificates};
 use super::Tally;
 use crate::cli::TestOptions;
+use crate::console::Console;
 use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Item, Machine};
-use crate::symbols::Symbols;
-use crate::ui;
 use crate::workspace::Workspace;
 
 /// The client.
@@ -110,14 +109,10 @@ impl Guest<'_> {
             machine.items.push(text(&format!("input/{number}/name"), &name(number, path)));
             machine.items.push(Item::File { name: format!("opt/sbm/input/{number}/data"), path: path.clone() });
         }
-        let symbols = Symbols::new(&self.image.guest, self.workspace.root());
+        let console = Console::new(&self.image.guest, self.workspace.root());
         let mut lines = Vec::new();
         let timeout = Some(Duration::from_secs(self.options.timeout));
-        let ending = machine.run(self.image, timeout, |line| {
-            let mut line = ui::printable(line);
-            symbols.annotate(&mut line);
-            lines.push(line);
-        })?;
+        let ending = machine.run(self.image, timeout, |line| lines.push(console.read(line).text))?;
         Ok(Boot { lines, ending })
     }
 }

@@ -5,12 +5,11 @@ use std::time::Duration;
 
 use super::Tally;
 use crate::cli::TestOptions;
+use crate::console::{self, Console, Line};
 use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Item, Machine, QemuError};
 use crate::run;
-use crate::symbols::Symbols;
-use crate::ui;
 use crate::workspace::{Client, Workspace};
 
 /// Boots the guest for one suite and counts its tests.
@@ -24,20 +23,23 @@ pub(super) fn run(
     let programs = [std::slice::from_ref(&suite.program), &suite.with].concat().join(",");
     let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
+    let are_several = console::are_several(&programs);
     machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: programs }];
     if is_root {
         machine.items.push(numbers());
     }
-    let symbols = Symbols::new(&image.guest, workspace.root());
+    let console = Console::new(&image.guest, workspace.root());
+    // A suite in the root task's place is nobody's client.
+    let writer = (!is_root).then_some(suite);
     let mut tally = Tally::default();
     let timeout = Some(Duration::from_secs(options.timeout));
     let ending = machine.run(image, timeout, |line| {
-        let mut line = ui::printable(line);
-        symbols.annotate(&mut line);
-        if let Some(passed) = verdict(&line, suite) {
+        let line = console.read(line);
+        if let Some(passed) = verdict(&line, writer, suite) {
             tally.count(passed);
         }
-        println!("{line}");
+        // A verdict looks the same in every suite.
+        if are_several && !line.is_of(suite) { println!("{line}") } else { println!("{}", line.text) }
     });
     if let Some(report) = unfinished(ending, tally, options.timeout)? {
         println!("test {suite} ... {report}");
@@ -51,9 +53,12 @@ fn numbers() -> Item {
     Item::Text { name: "opt/sbm/numbers".to_owned(), text: (0..4000).map(|number| format!("{number}\n")).collect() }
 }
 
-/// Reads the line of one test of a suite: whether it passed.
-fn verdict(line: &str, suite: &str) -> Option<bool> {
-    let (name, verdict) = line.strip_prefix("test ")?.split_once(" ... ")?;
+/// Reads the line of one test of a suite, if its own program wrote it: whether the test passed.
+fn verdict(line: &Line, writer: Option<&str>, suite: &str) -> Option<bool> {
+    if line.client.as_deref() != writer {
+        return None;
+    }
+    let (name, verdict) = line.text.strip_prefix("test ")?.split_once(" ... ")?;
     let belongs = name.strip_prefix(suite)?.starts_with("::");
     match verdict {
         "ok" if belongs => Some(true),
@@ -83,18 +88,32 @@ mod tests {
         unfinished(Ok(ending), tally, 9).unwrap()
     }
 
+    fn line(client: Option<&str>, text: &str) -> Line {
+        Line { client: client.map(str::to_owned), text: text.to_owned() }
+    }
+
     #[test]
     fn verdicts_of_the_suite_are_read() {
-        assert_eq!(verdict("test soak::many ... ok", "soak"), Some(true));
-        assert_eq!(verdict("test soak::many ... FAILED: lost 3", "soak"), Some(false));
+        let verdict = |text| verdict(&line(Some("soak"), text), Some("soak"), "soak");
+        assert_eq!(verdict("test soak::many ... ok"), Some(true));
+        assert_eq!(verdict("test soak::many ... FAILED: lost 3"), Some(false));
     }
 
     #[test]
     fn other_lines_are_no_verdicts() {
-        assert_eq!(verdict("test other::many ... ok", "soak"), None);
-        assert_eq!(verdict("test soaking::many ... ok", "soak"), None);
-        assert_eq!(verdict("test soak::many ... perhaps", "soak"), None);
-        assert_eq!(verdict("latest soak::many ... ok", "soak"), None);
+        let verdict = |text| verdict(&line(Some("soak"), text), Some("soak"), "soak");
+        assert_eq!(verdict("test other::many ... ok"), None);
+        assert_eq!(verdict("test soaking::many ... ok"), None);
+        assert_eq!(verdict("test soak::many ... perhaps"), None);
+        assert_eq!(verdict("latest soak::many ... ok"), None);
+    }
+
+    #[test]
+    fn only_the_suite_tells_its_verdicts() {
+        let text = "test soak::many ... ok";
+        assert_eq!(verdict(&line(Some("neighbour"), text), Some("soak"), "soak"), None);
+        assert_eq!(verdict(&line(None, text), Some("soak"), "soak"), None);
+        assert_eq!(verdict(&line(None, text), None, "soak"), Some(true));
     }
 
     #[test]

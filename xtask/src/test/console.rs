@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The suite `console`: what reaches the serial port when a client writes what is no text, and lines that look like
+//! another one's.
+//!
+//! The client is `tests/hostile/src/printing.rs`; a neighbour runs beside it. The lines are looked at as they arrive,
+//! before this tool makes them safe for a terminal.
+
+use std::time::Duration;
+
+use super::Tally;
+use crate::cli::TestOptions;
+use crate::console::{Console, Line};
+use crate::failure::Failure;
+use crate::image::Image;
+use crate::qemu::{Ending, Item, Machine};
+use crate::workspace::Workspace;
+
+/// Who writes, and who runs beside it.
+const WRITER: &str = "hostile";
+const NEIGHBOUR: &str = "neighbour";
+
+/// Lines with the word `forged` that the writer writes.
+const FORGED: usize = 17;
+
+/// Why a test failed.
+type Verdict = Result<(), String>;
+
+/// A test of the lines as they arrived, and as they were read.
+struct Test {
+    name: &'static str,
+    run: fn(&[(String, Line)]) -> Verdict,
+}
+
+const TESTS: &[Test] = &[
+    Test { name: "no_control_character_reaches_the_serial_port", run: no_control_characters },
+    Test { name: "each_byte_and_each_c1_character_is_a_question_mark_unless_it_is_text", run: replacements },
+    Test { name: "a_character_in_several_messages_arrives", run: whole_characters },
+    Test { name: "no_client_writes_a_line_of_another_one_or_the_root_task", run: names },
+    Test { name: "another_clients_line_is_never_a_part_of_one", run: whole_lines },
+    Test { name: "no_client_has_an_address_of_another_program_looked_up", run: addresses },
+];
+
+/// Boots the guest once and looks at its lines.
+pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
+    let text = |name: &str, text: &str| Item::Text { name: format!("opt/sbm/{name}"), text: text.to_owned() };
+    let mut machine = Machine::new(&options.machine);
+    machine.items = vec![text("run", &format!("{WRITER},{NEIGHBOUR}")), text("args", "print\ncycles=20")];
+    let console = Console::new(&image.guest, workspace.root());
+    let mut lines = Vec::new();
+    let ending = machine.run(image, Some(Duration::from_secs(options.timeout)), |line| {
+        lines.push((line.to_owned(), console.read(line)));
+    })?;
+    let mut tally = Tally::default();
+    for test in TESTS {
+        let ended = if ending == Ending::Success { Ok(()) } else { Err(format!("it ended as {ending:?}")) };
+        let verdict = ended.and_then(|()| (test.run)(&lines));
+        match &verdict {
+            Ok(()) => println!("test {}::{} ... ok", super::CONSOLE, test.name),
+            Err(why) => println!("test {}::{} ... FAILED: {why}", super::CONSOLE, test.name),
+        }
+        tally.count(verdict.is_ok());
+    }
+    Ok(tally)
+}
+
+/// Bytes that are no UTF-8 have become U+FFFD on their way here.
+fn no_control_characters(lines: &[(String, Line)]) -> Verdict {
+    let is_text = |character: char| !(character.is_control() && character != '\t') && character != '\u{fffd}';
+    match lines.iter().find(|(raw, _)| !raw.chars().all(is_text)) {
+        None => Ok(()),
+        Some((raw, _)) => Err(format!("a line has what is no text: {raw:?}")),
+    }
+}
+
+fn replacements(lines: &[(String, Line)]) -> Verdict {
+    let count = |text: &str| lines.iter().filter(|(_, line)| line.is_of(WRITER) && line.text == text).count();
+    // All but a newline, a tab and the printable ones of ASCII; the question mark itself is one more.
+    let (bytes, c1) = (count("byte <?>"), count("c1 <?>"));
+    let printable = (' '..='~').filter(|&character| count(&format!("byte <{character}>")) == 0).count();
+    if (bytes, c1, printable) == (256 - 97 + 1, 64, 0) {
+        Ok(())
+    } else {
+        Err(format!("{bytes} bytes and {c1} C1 characters are replaced, {printable} printable ones are missing"))
+    }
+}
+
+fn whole_characters(lines: &[(String, Line)]) -> Verdict {
+    let wanted = "whole <\u{e9}\u{2192}\u{1f512}>";
+    if lines.iter().any(|(_, line)| line.text == wanted) { Ok(()) } else { Err(format!("no line is {wanted}")) }
+}
+
+fn names(lines: &[(String, Line)]) -> Verdict {
+    let forged: Vec<_> = lines.iter().filter(|(raw, _)| raw.contains("forged")).collect();
+    match forged.iter().find(|(_, line)| !line.is_of(WRITER)) {
+        Some((raw, _)) => Err(format!("it wrote the line: {raw:?}")),
+        None if forged.len() != FORGED => Err(format!("{} lines of {FORGED} arrived", forged.len())),
+        None => Ok(()),
+    }
+}
+
+fn whole_lines(lines: &[(String, Line)]) -> Verdict {
+    let start = format!("{NEIGHBOUR}| {NEIGHBOUR}: 20 cycles undisturbed");
+    match lines.iter().filter(|(raw, _)| raw.starts_with(&start)).count() {
+        1 => Ok(()),
+        count => Err(format!("{count} lines begin with: {start}")),
+    }
+}
+
+fn addresses(lines: &[(String, Line)]) -> Verdict {
+    let place = " at hostile::printing::";
+    let own = lines.iter().filter(|(_, line)| line.text.contains("program=hostile") && line.text.contains(place));
+    if own.count() != 1 {
+        return Err("its own address was not looked up".to_owned());
+    }
+    match lines.iter().find(|(raw, line)| raw.contains("program=neighbour") && line.text.contains(" at ")) {
+        None => Ok(()),
+        Some((_, line)) => Err(format!("an address was looked up: {line}")),
+    }
+}
