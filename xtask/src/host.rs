@@ -49,10 +49,12 @@ pub(crate) enum Need {
     Qemu,
     /// To write an ISO.
     Iso,
+    /// To compare lists of keys.
+    Gpg,
 }
 
 /// Everything that any verb needs.
-pub(crate) const ALL: &[Need] = &[Need::Kernel, Need::Guest, Need::Image, Need::Qemu, Need::Iso];
+pub(crate) const ALL: &[Need] = &[Need::Kernel, Need::Guest, Need::Image, Need::Qemu, Need::Iso, Need::Gpg];
 
 /// How to tell that a thing is there.
 #[derive(Clone, Copy, Debug)]
@@ -97,6 +99,9 @@ const TOOLS: &[Tool] = &[
     tool(Need::Iso, Sign::File("/usr/lib/grub/i386-pc/multiboot.mod"), "grub-pc-bin"),
     tool(Need::Iso, Sign::Command("xorriso"), "xorriso"),
     tool(Need::Iso, Sign::Command("mformat"), "mtools"),
+    tool(Need::Gpg, Sign::Command("gpg"), "gpg"),
+    // Which it asks about secret keys, also to list them.
+    tool(Need::Gpg, Sign::Command("gpg-agent"), "gpg-agent"),
 ];
 
 /// The host, and whether packages may be installed on it.

@@ -102,8 +102,12 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.partition(|suite| suite.root);
     let needs_image =
         [CONSOLE, FAILURES, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
+    let compares_keys = [HOST, PGP_KEYS].iter().any(|name| is_chosen(name, false));
+    let gpg = if compares_keys { &[Need::Gpg] as &[_] } else { &[] };
     if needs_image || !alone.is_empty() {
-        Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
+        Image::require(workspace, host, &options.kernel, &[&[Need::Qemu], gpg].concat())?;
+    } else {
+        host.require(gpg)?;
     }
     if is_chosen(HOST, false) {
         tally.add(host::run(workspace)?);
