@@ -139,6 +139,8 @@ pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Resul
     // Takes precedence over RUSTFLAGS and configuration files, so that the host's flags do not reach the guest.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, kernel)?.join("\u{1f}"));
     cargo.envs(kernel.environment()).env("SBM_ARCHIVE", archive_path(workspace, kernel));
+    // No header says which flags the kernel clears on a system call, and a suite has to know.
+    cargo.env("SBM_KERNEL_CLEARS", if kernel.is_default() { "all flags" } else { "unknown flags" });
     Ok(cargo)
 }
 

@@ -78,6 +78,11 @@ impl Kernel {
         &self.name
     }
 
+    /// Tells whether it is the default kernel, which is built here.
+    pub(crate) fn is_default(&self) -> bool {
+        [KernelConfig::Release, KernelConfig::Debug].iter().any(|config| self.name == default_name(*config))
+    }
+
     /// Returns the environment in which bindings for this kernel are generated.
     pub(crate) fn environment(&self) -> Vec<(&'static str, std::ffi::OsString)> {
         let include_dirs = std::env::join_paths(&self.selection.include_dirs).unwrap_or_default();

@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verb `test`: the host's tests, the guest's suites, and what must fail.
 //!
-//! Each test is one line, `test <suite>::<name> ... ok` or `.. FAILED: <why>`; the closing line is `N passed, N failed`.
+//! Each test is one line, `test <suite>::<name> ... ok`, `.. FAILED: <why>` or `.. skipped: <why>`; the closing line is
+//! `N passed, N failed`, and `, N skipped` if there are any.
 //! A suite that does not come to its end is a failure of its own, told apart from a test that failed.
 
 mod console;
@@ -42,17 +43,19 @@ pub(crate) enum TestError {
     Failed,
 }
 
-/// How many tests passed and failed.
+/// How many tests passed and failed, and how many could not be run here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
     pub(crate) passed: u32,
     pub(crate) failed: u32,
+    pub(crate) skipped: u32,
 }
 
 impl Tally {
     fn add(&mut self, other: Self) {
         self.passed += other.passed;
         self.failed += other.failed;
+        self.skipped += other.skipped;
     }
 
     pub(crate) fn count(&mut self, passed: bool) {
@@ -66,7 +69,8 @@ impl Tally {
 
 impl fmt::Display for Tally {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)
+        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
+        if self.skipped > 0 { write!(f, ", {} skipped", self.skipped) } else { Ok(()) }
     }
 }
 

@@ -24,6 +24,7 @@ mod exceptions;
 mod mappings;
 mod plain;
 mod regions;
+mod registers;
 mod seventeen;
 mod values;
 mod warm;
@@ -40,6 +41,7 @@ fn main(env: &'static Env) -> u8 {
             warm::TESTS,
             seventeen::TESTS,
             regions::TESTS,
+            registers::TESTS,
             exceptions::TESTS,
             copies::TESTS,
             mappings::TESTS,

@@ -11,9 +11,12 @@ const WHY: usize = 240;
 /// How a test ended.
 pub type Verdict = Result<(), Why>;
 
-/// Why a test failed: one line.
+/// Why a test failed, or was skipped: one line.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Why(String<WHY>);
+pub struct Why {
+    text: String<WHY>,
+    skipped: bool,
+}
 
 impl Why {
     /// Makes a reason; what is too long is cut.
@@ -22,13 +25,25 @@ impl Why {
         let mut cut = Cut(String::new());
         // Nothing is lost but the end of a long line.
         let _ = cut.write_fmt(text);
-        Self(cut.0)
+        Self { text: cut.0, skipped: false }
+    }
+
+    /// Makes the reason of a test that cannot be run here. The host counts it apart.
+    #[must_use]
+    pub fn skipped(text: fmt::Arguments<'_>) -> Self {
+        Self { skipped: true, ..Self::new(text) }
+    }
+
+    /// Tells whether the test was skipped.
+    #[must_use]
+    pub const fn is_skipped(&self) -> bool {
+        self.skipped
     }
 }
 
 impl fmt::Display for Why {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

@@ -2,12 +2,13 @@
 //! What the suites in the guest share.
 //!
 //! A suite is a client program. It lists its tests with [`tests!`] and hands them to [`run`], which prints a line for
-//! each, `test <suite>::<name> ... ok` or `.. FAILED: <why>`, and whose result is the program's exit status. A panic of
+//! each, `test <suite>::<name> ... ok`, `.. FAILED: <why>` or `.. skipped: <why>`, and whose result is the program's exit status. A panic of
 //! the client ends the suite, which the host counts as a failure.
 //!
 //! * [`check!`], [`same!`]: what a test asks; the first `no` ends it.
 //! * [`expect`]: what a test asks of a call that must be aborted.
 //! * [`raw`]: what a bug or an attacker does; only called inside of sandboxes.
+//! * [`registers`]: what threads keep in registers that calls do not carry.
 //! * [`server`]: requests to the server word by word, as a client that ignores the library makes them.
 //! * [`Random`]: numbers that look random and are the same in every run.
 #![no_std]
@@ -17,6 +18,7 @@ mod check;
 pub mod expect;
 mod random;
 pub mod raw;
+pub mod registers;
 mod sentinel;
 pub mod server;
 
@@ -55,6 +57,7 @@ pub fn run(env: &'static Env, suite: &[&[Test]]) -> u8 {
     for test in suite.iter().copied().flatten().filter(chosen) {
         match (test.run)() {
             Ok(()) => println!("test {}::{} ... ok", env.name(), test.name),
+            Err(why) if why.is_skipped() => println!("test {}::{} ... skipped: {why}", env.name(), test.name),
             Err(why) => {
                 println!("test {}::{} ... FAILED: {why}", env.name(), test.name);
                 status = 1;

@@ -21,6 +21,7 @@ mod forging;
 mod garbage;
 mod observer;
 mod printing;
+mod registers;
 mod strangers;
 
 use sbm::Env;
@@ -37,7 +38,8 @@ fn main(env: &'static Env) -> u8 {
     if env.arguments().contains(&"print") {
         return u8::from(printing::run().is_err());
     }
-    let tests: &[&[harness::Test]] = &[strangers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
+    let tests: &[&[harness::Test]] =
+        &[strangers::TESTS, registers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
     harness::run(env, tests)
 }
 

@@ -8,7 +8,7 @@
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
-use harness::{Verdict, check, raw, same, server::request};
+use harness::{Verdict, check, raw, registers::keep, same, server::request};
 use sbm::{Env, Errno, Error, OutputBuffer, Sbm, Tainted, copy_in, copy_inout, println, shared_out};
 use sbm_abi::{Handle, Request, Response};
 
@@ -21,6 +21,8 @@ const CYCLES: u64 = 500;
 /// Cycles after which it looks for others, and for how many it goes on when it sees none.
 const LOOK: u64 = 16;
 const ALONE: u64 = 200;
+/// What it keeps in registers.
+const WORD: u64 = 0x1e19_b0a7;
 
 // Functions that run in sandboxes.
 
@@ -104,11 +106,12 @@ fn run(asked: Option<u64>) -> Result<(u64, u64), harness::Why> {
             Err(Some(error)) => return Err(error.into()),
             Err(None) => return Err(harness::Why::new(format_args!("a sandbox of one cycle misbehaves"))),
         }
+        let found = keep(WORD);
+        check!(found.is_kept(WORD) && found.has_own_bases(WORD, 0), "registers not its own: {found:x?}");
         if asked.is_none() && cycle.is_multiple_of(LOOK) && others()? {
             end = end.max(cycle + ALONE);
         }
         cycle += 1;
-        sel4::r#yield();
     }
     Ok((cycle, refused))
 }

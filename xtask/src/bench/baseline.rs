@@ -75,6 +75,7 @@ pub(crate) fn suite(workspace: &Workspace, image: &Image, options: &TestOptions)
     let mut tally = Tally::default();
     if !is_default_kernel(options.kernel.kernel_config())? {
         println!("test {BENCH} ... skipped: {FILE} is for the default kernel");
+        tally.skipped += 1;
         return Ok(tally);
     }
     let baseline = read(workspace)?;

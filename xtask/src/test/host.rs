@@ -60,7 +60,7 @@ fn result(line: &str) -> Option<Tally> {
         let before = rest.split(';').find_map(|part| part.trim().strip_suffix(word))?;
         before.rsplit(' ').find(|part| !part.is_empty())?.parse().ok()
     };
-    Some(Tally { passed: count("passed")?, failed: count("failed")? })
+    Some(Tally { passed: count("passed")?, failed: count("failed")?, skipped: count("ignored")? })
 }
 
 /// Tells whether a line is more than the frame around the tests.
@@ -75,8 +75,8 @@ mod tests {
 
     #[test]
     fn a_summary_is_counted() {
-        let line = "test result: FAILED. 38 passed; 2 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.02s";
-        assert_eq!(result(line), Some(Tally { passed: 38, failed: 2 }));
+        let line = "test result: FAILED. 38 passed; 2 failed; 1 ignored; 0 measured; 0 filtered out; finished in 0.02s";
+        assert_eq!(result(line), Some(Tally { passed: 38, failed: 2, skipped: 1 }));
     }
 
     #[test]

@@ -35,8 +35,11 @@ pub(super) fn run(
     let timeout = Some(Duration::from_secs(options.timeout));
     let ending = machine.run(image, timeout, |line| {
         let line = console.read(line);
-        if let Some(passed) = verdict(&line, writer, suite) {
-            tally.count(passed);
+        match verdict(&line, writer, suite) {
+            Some(Outcome::Passed) => tally.count(true),
+            Some(Outcome::Failed) => tally.count(false),
+            Some(Outcome::Skipped) => tally.skipped += 1,
+            None => {}
         }
         // A verdict looks the same in every suite.
         if are_several && !line.is_of(suite) { println!("{line}") } else { println!("{}", line.text) }
@@ -53,16 +56,26 @@ fn numbers() -> Item {
     Item::Text { name: "opt/sbm/numbers".to_owned(), text: (0..4000).map(|number| format!("{number}\n")).collect() }
 }
 
-/// Reads the line of one test of a suite, if its own program wrote it: whether the test passed.
-fn verdict(line: &Line, writer: Option<&str>, suite: &str) -> Option<bool> {
+/// What a test came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Outcome {
+    Passed,
+    Failed,
+    /// It cannot be run here, and says why.
+    Skipped,
+}
+
+/// Reads the line of one test of a suite, if its own program wrote it.
+fn verdict(line: &Line, writer: Option<&str>, suite: &str) -> Option<Outcome> {
     if line.client.as_deref() != writer {
         return None;
     }
     let (name, verdict) = line.text.strip_prefix("test ")?.split_once(" ... ")?;
     let belongs = name.strip_prefix(suite)?.starts_with("::");
     match verdict {
-        "ok" if belongs => Some(true),
-        _ if belongs && verdict.starts_with("FAILED") => Some(false),
+        "ok" if belongs => Some(Outcome::Passed),
+        _ if belongs && verdict.starts_with("FAILED") => Some(Outcome::Failed),
+        _ if belongs && verdict.starts_with("skipped: ") => Some(Outcome::Skipped),
         _ => None,
     }
 }
@@ -84,6 +97,10 @@ mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
 
+    fn tally(passed: u32, failed: u32) -> Tally {
+        Tally { passed, failed, skipped: 0 }
+    }
+
     fn report(ending: Ending, tally: Tally) -> Option<String> {
         unfinished(Ok(ending), tally, 9).unwrap()
     }
@@ -95,8 +112,9 @@ mod tests {
     #[test]
     fn verdicts_of_the_suite_are_read() {
         let verdict = |text| verdict(&line(Some("soak"), text), Some("soak"), "soak");
-        assert_eq!(verdict("test soak::many ... ok"), Some(true));
-        assert_eq!(verdict("test soak::many ... FAILED: lost 3"), Some(false));
+        assert_eq!(verdict("test soak::many ... ok"), Some(Outcome::Passed));
+        assert_eq!(verdict("test soak::many ... FAILED: lost 3"), Some(Outcome::Failed));
+        assert_eq!(verdict("test soak::many ... skipped: no soap"), Some(Outcome::Skipped));
     }
 
     #[test]
@@ -113,22 +131,22 @@ mod tests {
         let text = "test soak::many ... ok";
         assert_eq!(verdict(&line(Some("neighbour"), text), Some("soak"), "soak"), None);
         assert_eq!(verdict(&line(None, text), Some("soak"), "soak"), None);
-        assert_eq!(verdict(&line(None, text), None, "soak"), Some(true));
+        assert_eq!(verdict(&line(None, text), None, "soak"), Some(Outcome::Passed));
     }
 
     #[test]
     fn a_suite_that_ends_well_adds_nothing() {
-        assert_eq!(report(Ending::Success, Tally { passed: 1, failed: 0 }), None);
-        assert_eq!(report(Ending::Failure, Tally { passed: 1, failed: 1 }), None);
+        assert_eq!(report(Ending::Success, tally(1, 0)), None);
+        assert_eq!(report(Ending::Failure, tally(1, 1)), None);
     }
 
     #[test]
     fn a_suite_that_ends_badly_is_a_failure_of_its_own() {
         assert!(report(Ending::Success, Tally::default()).is_some());
-        assert!(report(Ending::Failure, Tally { passed: 3, failed: 0 }).is_some());
-        assert!(report(Ending::Panic, Tally { passed: 3, failed: 1 }).is_some());
-        assert!(report(Ending::Reset, Tally { passed: 3, failed: 0 }).is_some());
-        let timed_out = report(Ending::TimedOut { silent: false }, Tally { passed: 3, failed: 0 });
+        assert!(report(Ending::Failure, tally(3, 0)).is_some());
+        assert!(report(Ending::Panic, tally(3, 1)).is_some());
+        assert!(report(Ending::Reset, tally(3, 0)).is_some());
+        let timed_out = report(Ending::TimedOut { silent: false }, tally(3, 0));
         assert_eq!(timed_out.as_deref(), Some("TIMED OUT after 9 s"));
     }
 }
