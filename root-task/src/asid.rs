@@ -2,12 +2,9 @@
 //! Address-space ids: eight pools of 512, made when they are needed.
 
 use sbm_server::Exhausted;
-use sel4::{Error, cap, cap_type, init_thread::slot};
+use sel4::{Error, cap, init_thread::slot};
 
-use crate::{
-    cspace::{CSpace, Slot},
-    memory::Memory,
-};
+use crate::memory::Memory;
 
 const POOLS: usize = 8;
 const POOL_BITS: u32 = 12;
@@ -15,21 +12,22 @@ const POOL_BITS: u32 = 12;
 const PER_POOL: u16 = 512;
 const FIRST_POOL: u16 = PER_POOL - 2;
 
-/// A reserved place in a pool.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct AsidPool {
-    place: usize,
-    cap: cap::AsidPool,
+/// A reserved id. [`Asids::release`] takes it back.
+#[derive(Debug)]
+#[must_use = "an id that is dropped is lost"]
+pub(crate) struct Asid {
+    number: usize,
+    pool: cap::AsidPool,
 }
 
-impl AsidPool {
-    /// Gives `vspace` an id.
-    pub(crate) fn assign(self, vspace: cap::VSpace) -> Result<(), Error> {
-        self.cap.asid_pool_assign(vspace)
+impl Asid {
+    /// Gives `vspace` the id.
+    pub(crate) fn assign(&self, vspace: cap::VSpace) -> Result<(), Error> {
+        self.pool.asid_pool_assign(vspace)
     }
 }
 
-/// All pools: the boot pool and those made since, with their free ids.
+/// All pools: the boot pool and those made since, with the number of their free ids.
 #[derive(Debug)]
 pub(crate) struct Asids {
     pools: [Option<(cap::AsidPool, u16)>; POOLS],
@@ -43,38 +41,35 @@ impl Asids {
     }
 
     /// Finds a pool with a free id, or makes one.
-    pub(crate) fn reserve(&mut self, memory: &mut Memory, cspace: CSpace) -> Result<AsidPool, Exhausted> {
-        for (place, pool) in self.pools.iter_mut().enumerate() {
+    pub(crate) fn reserve(&mut self, memory: &mut Memory) -> Result<Asid, Exhausted> {
+        for (number, pool) in self.pools.iter_mut().enumerate() {
             if pool.is_none() {
-                *pool = Some((make_pool(memory, cspace)?, PER_POOL));
+                *pool = Some((make_pool(memory)?, PER_POOL));
             }
             if let Some((cap, free)) = pool
                 && *free > 0
             {
                 *free -= 1;
-                return Ok(AsidPool { place, cap: *cap });
+                return Ok(Asid { number, pool: *cap });
             }
         }
         Err(Exhausted)
     }
 
     /// Takes an id back; the kernel frees it with its address space.
-    pub(crate) fn release(&mut self, pool: AsidPool) {
-        if let Some((_, free)) = &mut self.pools[pool.place] {
+    pub(crate) fn release(&mut self, asid: Asid) {
+        if let Some((_, free)) = &mut self.pools[asid.number] {
             *free += 1;
         }
     }
 }
 
 /// Makes a pool, which stays.
-fn make_pool(memory: &mut Memory, cspace: CSpace) -> Result<cap::AsidPool, Exhausted> {
-    let (untyped, slots) = memory.block_and_slots(cspace, 1 << POOL_BITS, 1)?;
-    let target = Slot(slots.first);
-    let control = slot::ASID_CONTROL.cap();
-    if control.asid_control_make_pool(untyped.slot().cap::<cap_type::Untyped>(), &cspace.path(target)).is_err() {
-        memory.free_block(cspace, untyped);
-        memory.free_slots(slots);
-        return Err(Exhausted);
+fn make_pool(memory: &mut Memory) -> Result<cap::AsidPool, Exhausted> {
+    let block = memory.block(1 << POOL_BITS, 1)?;
+    let pool = block.maker().asid_pool();
+    if pool.is_err() {
+        memory.free(block);
     }
-    Ok(target.cap())
+    pool.map_err(|_| Exhausted)
 }

@@ -22,21 +22,21 @@ const KIND_BITS: u32 = 2;
 impl Badge {
     /// Codes the badge. It is never 0, which stands for no badge.
     pub(crate) const fn to_word(self) -> u64 {
-        let (kind, place) = match self {
-            Self::Client(client) => (1, client.place()),
-            Self::ClientFault(client) => (2, client.place()),
-            Self::Sandbox(index) => (3, index.place()),
+        let (kind, index) = match self {
+            Self::Client(client) => (1, client.get()),
+            Self::ClientFault(client) => (2, client.get()),
+            Self::Sandbox(sandbox) => (3, sandbox.get()),
         };
-        kind | (place as u64) << KIND_BITS
+        kind | (index as u64) << KIND_BITS
     }
 
     /// Decodes a badge, if it is one of ours.
     pub(crate) fn from_word(word: u64) -> Option<Self> {
-        let place = word >> KIND_BITS;
+        let index = word >> KIND_BITS;
         match word & ((1 << KIND_BITS) - 1) {
-            1 => ClientId::new(place).map(Self::Client),
-            2 => ClientId::new(place).map(Self::ClientFault),
-            3 => SandboxIndex::new(place, MAX_SANDBOXES).map(Self::Sandbox),
+            1 => ClientId::new(index).map(Self::Client),
+            2 => ClientId::new(index).map(Self::ClientFault),
+            3 => SandboxIndex::new(index, MAX_SANDBOXES).map(Self::Sandbox),
             _ => None,
         }
     }

@@ -1,32 +1,33 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client: a program of the archive in its own address space, capability space and thread.
 //!
-//! Its code lies in large frames, mapped read-only, which its sandboxes share; everything else of it in one block.
-
-use core::ops::Range;
+//! Its code lies in large frames, mapped read-only, which its sandboxes share; everything else of it in one block. Where
+//! its pages lie and what it may do with them is the server's decision ([`Program`]).
 
 use heapless::Vec;
 use sbm_abi::{
-    ClientMap, Input, Layout, Pages, StartInfo,
+    BufferAccess, Input, StartInfo,
     limits::{
         ARENA_BASE, ARENA_END, CLIENT_IPC_BUFFER, CLIENT_SERVER_SLOT, CLIENT_STACK_BASE, CLIENT_STACK_BYTES,
-        CLIENT_START_INFO, CODE_BASE, INPUT_BASE, INPUT_END, LARGE_PAGE, PAGE, PROGRAM_END,
+        CLIENT_START_INFO, CODE_BASE, INPUT_BASE, LARGE_PAGE, MAX_CODE_BYTES, MAX_DATA_BYTES, PAGE, PROGRAM_END,
     },
 };
 use sbm_loader::{LoadPlan, Part};
-use sbm_objects::{SizeBits, Span};
-use sbm_server::{ClientId, Exhausted};
+use sbm_objects::SizeBits;
+use sbm_server::{ClientId, Exhausted, Holding, Program};
 use sel4::{
-    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap, cap_type,
+    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap,
+    cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
 };
 
 use crate::{
-    asid::AsidPool,
+    asid::Asid,
     badge::Badge,
-    cspace::Slot,
+    cspace::path_of,
     input::InputFile,
     machine::Machine,
-    memory::{Untyped, retype},
+    memory::Block,
+    object::{Maker, Row},
 };
 
 /// Priority of clients and their sandboxes; the root task runs at the highest.
@@ -37,23 +38,15 @@ const CNODE_BITS: u8 = 13;
 /// Slot in a client's CSpace of its fault endpoint.
 const FAULT_SLOT: u64 = 2;
 
-const FIRST_REGION: u32 = ARENA_BASE / LARGE_PAGE;
 const ARENA_REGIONS: usize = ((ARENA_END - ARENA_BASE) / LARGE_PAGE) as usize;
-
-const VSPACE: u32 = 0;
-const PDPT: u32 = 1;
-const DIRECTORIES: u32 = 2;
-const TCB: u32 = 4;
-const CNODE: u32 = 5;
-const TABLES: u32 = 6;
 
 /// What a program may take.
 pub(crate) const LIMITS: sbm_loader::Limits = sbm_loader::Limits {
     window: CODE_BASE as u64..PROGRAM_END as u64,
     code_frame: SizeBits::of::<21>(),
     data_frame: SizeBits::of::<12>(),
-    code_bytes: 8 * LARGE_PAGE as u64,
-    data_bytes: LARGE_PAGE as u64,
+    code_bytes: MAX_CODE_BYTES as u64,
+    data_bytes: MAX_DATA_BYTES as u64,
 };
 
 /// Why a program was not started.
@@ -90,321 +83,294 @@ impl From<Exhausted> for LoadError {
     }
 }
 
-/// A run of the client's pages, whose frames lie in slots from `first` on.
-#[derive(Debug, Clone, Copy)]
-struct Run {
-    pages: Pages,
-    first: Slot,
-    writable: bool,
+/// A client's kernel objects.
+pub(crate) struct Client {
+    id: ClientId,
+    name: &'static str,
+    code: Block,
+    block: Block,
+    asid: Asid,
+    objects: Objects,
+    /// Page tables of the arena.
+    tables: Vec<Block, ARENA_REGIONS>,
 }
 
-/// A client and its kernel objects.
-pub(crate) struct Client {
-    name: &'static str,
-    map: ClientMap,
-    code: Untyped,
-    code_slots: Span,
-    code_frames: u8,
-    block: Untyped,
-    slots: Span,
-    pool: AsidPool,
-    runs: Vec<Run, { 4 + sbm_abi::MAX_INPUTS }>,
-    /// Page tables of the arenas, by 2 MiB region.
-    tables: [Option<(Untyped, Span)>; ARENA_REGIONS],
+/// What lies in the blocks.
+struct Objects {
+    vspace: cap::VSpace,
+    cnode: cap::CNode,
+    /// Large frames of the code.
+    code: Row,
+    /// Small frames, numbered as the program's holdings are; the last of them copies of the input files'.
+    frames: Row,
+    /// Those that are copies.
+    inputs: Row,
 }
 
 /// What to start a client with.
 pub(crate) struct Launch<'a> {
     pub(crate) id: ClientId,
     pub(crate) name: &'static str,
-    pub(crate) plan: &'a LoadPlan<'static>,
+    pub(crate) file: &'a LoadPlan<'static>,
+    pub(crate) program: &'a Program,
     pub(crate) arguments: &'a [&'static str],
     pub(crate) inputs: &'a [InputFile],
     /// Time-stamp counter when the root task started.
     pub(crate) boot_ticks: u64,
 }
 
-const fn pages_of(range: &Range<u64>) -> Pages {
-    // The loader's window lies below 4 GiB, and its limit below 65,536 pages.
-    #[expect(clippy::cast_possible_truncation, reason = "see above")]
-    Pages { address: range.start as u32, count: ((range.end - range.start) / PAGE as u64) as u16 }
-}
-
-fn regions_of(pages: Pages) -> Range<u32> {
-    pages.address / LARGE_PAGE..pages.end().div_ceil(LARGE_PAGE)
-}
-
 impl Client {
+    pub(crate) const fn id(&self) -> ClientId {
+        self.id
+    }
+
     pub(crate) const fn name(&self) -> &'static str {
         self.name
     }
 
     pub(crate) const fn vspace(&self) -> cap::VSpace {
-        Slot(self.slots.first).plus(VSPACE).cap()
+        self.objects.vspace
     }
 
-    pub(crate) const fn code_frames(&self) -> u8 {
-        self.code_frames
+    /// Returns the large frames of the code.
+    pub(crate) const fn code(&self) -> Row {
+        self.objects.code
     }
 
-    /// Returns the slot of a large frame of the code.
-    pub(crate) const fn code_frame(&self, frame: u32) -> Slot {
-        Slot(self.code_slots.first).plus(frame)
+    /// Returns the small frames, numbered as the program's holdings are.
+    pub(crate) const fn frames(&self) -> Row {
+        self.objects.frames
     }
 
     /// Returns the path to a slot of the client's own CSpace.
     pub(crate) fn slot(&self, slot: u64) -> AbsoluteCPtr {
-        self.at(CNODE).cap::<cap_type::CNode>().absolute_cptr_from_bits_with_depth(slot, CNODE_BITS)
+        self.objects.slot(slot)
     }
 
-    const fn at(&self, place: u32) -> Slot {
-        Slot(self.slots.first).plus(place)
-    }
-
-    /// Finds the frame that the client has at `address`, and whether it may write there.
-    pub(crate) fn frame_at(&self, address: u32) -> Option<(Slot, bool)> {
-        let run = self.runs.iter().find(|run| run.pages.contains(u64::from(address)))?;
-        Some((run.first.plus((address - run.pages.address) / PAGE), run.writable))
-    }
-
-    /// Makes the page tables that the client needs to share `layout`; they stay until the client ends.
-    pub(crate) fn cover(&mut self, machine: &mut Machine, layout: &Layout) -> Result<(), Exhausted> {
-        for region in layout.regions() {
-            let Some(place) = self.tables.get_mut((region - FIRST_REGION) as usize) else { return Err(Exhausted) };
-            if place.is_some() {
-                continue;
-            }
-            let (untyped, slots) = machine.memory.block_and_slots(machine.cspace, u64::from(PAGE), 1)?;
-            let slot = Slot(slots.first);
-            let vspace = Slot(self.slots.first).plus(VSPACE).cap();
-            let made = retype(machine.cspace, untyped.slot(), ObjectBlueprint::PAGE_TABLE, slot, 1).and_then(|()| {
-                let table = slot.cap::<cap_type::PageTable>();
-                table.page_table_map(vspace, (region * LARGE_PAGE) as usize, VmAttributes::default())
-            });
-            if made.is_err() {
-                machine.memory.free_block(machine.cspace, untyped);
-                machine.memory.free_slots(slots);
-                return Err(Exhausted);
-            }
-            *place = Some((untyped, slots));
+    /// Makes the page table of a region of the arena, which stays until the client ends.
+    pub(crate) fn cover(&mut self, machine: &mut Machine, region: u16) -> Result<(), Exhausted> {
+        if self.tables.is_full() {
+            return Err(Exhausted);
         }
+        let block = machine.memory.block(u64::from(PAGE), 1)?;
+        let address = usize::from(region) * LARGE_PAGE as usize;
+        let made = block
+            .maker()
+            .object()
+            .and_then(|table: cap::PageTable| table.page_table_map(self.vspace(), address, VmAttributes::default()));
+        if let Err(error) = made {
+            machine.complain("a page table", error);
+            machine.memory.free(block);
+            return Err(Exhausted);
+        }
+        // There is room: it was looked for above.
+        let _ = self.tables.push(block);
         Ok(())
     }
 
     /// Loads and starts a client.
     pub(crate) fn start(machine: &mut Machine, launch: &Launch<'_>) -> Result<Self, LoadError> {
-        let code = pages_of(&launch.plan.code().range());
-        let data = pages_of(&launch.plan.data().range());
-        let code_frames = code.bytes().div_ceil(LARGE_PAGE);
-        let inputs: u32 = launch.inputs.iter().map(|input| u32::from(input.pages)).sum();
-        let private = private_runs(data);
-        let tables = tables_for(data, launch.inputs);
-        let frames: u32 = private.iter().map(|(pages, _)| u32::from(pages.count)).sum();
-        #[expect(clippy::cast_possible_truncation, reason = "few")]
-        let table_count = tables.len() as u32;
-        let bytes = u64::from((4 + table_count + frames) * PAGE)
-            + (1 << ObjectBlueprint::Tcb.physical_size_bits())
-            + (32 << CNODE_BITS);
-
-        let pool = machine.asids.reserve(machine.memory, machine.cspace)?;
-        let code_bytes = u64::from(code_frames * LARGE_PAGE);
-        let slots = TABLES + table_count + frames + inputs;
-        let taken = machine.memory.block_and_slots(machine.cspace, code_bytes, code_frames).and_then(|code| {
-            match machine.memory.block_and_slots(machine.cspace, bytes, slots) {
-                Ok(rest) => Ok((code, rest)),
-                Err(Exhausted) => {
-                    machine.memory.free_block(machine.cspace, code.0);
-                    machine.memory.free_slots(code.1);
-                    Err(Exhausted)
-                }
-            }
-        });
-        let ((code_block, code_slots), (block, slots)) = match taken {
-            Ok(taken) => taken,
-            Err(Exhausted) => {
-                machine.asids.release(pool);
-                return Err(LoadError::Exhausted);
-            }
-        };
-        let map = ClientMap { code_end: code.end(), data: data.address, data_end: data.end() };
-        let mut client = Self {
-            name: launch.name,
-            map,
-            code: code_block,
-            code_slots,
-            #[expect(clippy::cast_possible_truncation, reason = "at most 8")]
-            code_frames: code_frames as u8,
-            block,
-            slots,
-            pool,
-            runs: Vec::new(),
-            tables: [const { None }; ARENA_REGIONS],
-        };
-        match client.fill(machine, launch, &tables, &private) {
-            Ok(()) => Ok(client),
+        let program = launch.program;
+        let code_frames = u32::from(program.code_frames());
+        let asid = machine.asids.reserve(machine.memory)?;
+        let code = match machine.memory.block(u64::from(code_frames * LARGE_PAGE), code_frames) {
+            Ok(block) => block,
             Err(error) => {
-                client.end(machine);
+                machine.asids.release(asid);
+                return Err(error.into());
+            }
+        };
+        let (bytes, slots) = size(program);
+        let block = match machine.memory.block(bytes, slots) {
+            Ok(block) => block,
+            Err(error) => {
+                machine.memory.free(code);
+                machine.asids.release(asid);
+                return Err(error.into());
+            }
+        };
+        match Objects::make(machine, &asid, &code, &block, launch) {
+            Ok(objects) => {
+                Ok(Self { id: launch.id, name: launch.name, code, block, asid, objects, tables: Vec::new() })
+            }
+            Err(error) => {
+                machine.memory.free(block);
+                machine.memory.free(code);
+                machine.asids.release(asid);
                 Err(error)
             }
         }
     }
 
-    fn fill(
-        &mut self,
+    /// Ends the client, whose sandboxes are gone already, and takes everything back.
+    pub(crate) fn end(self, machine: &mut Machine) {
+        for block in self.tables {
+            machine.memory.free(block);
+        }
+        for copy in self.objects.inputs.iter() {
+            let _ = copy.path().delete();
+        }
+        machine.memory.free(self.block);
+        machine.memory.free(self.code);
+        machine.asids.release(self.asid);
+    }
+}
+
+/// Returns the bytes and slots of everything but the code.
+fn size(program: &Program) -> (u64, u32) {
+    let small = |holding: &Holding| u32::from(holding.pages.count);
+    let frames: u32 = program.holdings().iter().map(small).sum();
+    let own: u32 = program.holdings().iter().filter(|holding| !is_input(holding)).map(small).sum();
+    #[expect(clippy::cast_possible_truncation, reason = "few")]
+    let tables = program.tables().len() as u32;
+    let cnode = ObjectBlueprint::CNode { size_bits: usize::from(CNODE_BITS) };
+    let bytes = (1 << cnode.physical_size_bits())
+        + u64::from((4 + tables + own) * PAGE)
+        + (1 << ObjectBlueprint::Tcb.physical_size_bits());
+    (bytes, 6 + tables + frames)
+}
+
+/// Tells whether pages are an input file's, whose frames are there already.
+const fn is_input(holding: &Holding) -> bool {
+    holding.pages.address >= INPUT_BASE
+}
+
+impl Objects {
+    /// Makes, fills and starts everything.
+    fn make(
         machine: &mut Machine,
+        asid: &Asid,
+        code: &Block,
+        block: &Block,
         launch: &Launch<'_>,
-        tables: &[u32],
-        private: &[(Pages, bool)],
-    ) -> Result<(), LoadError> {
-        let (cspace, untyped, vspace) = (machine.cspace, self.block.slot(), self.vspace());
-        let attributes = VmAttributes::default();
+    ) -> Result<Self, LoadError> {
+        let program = launch.program;
+        let mut maker = block.maker();
         // The largest first: objects are aligned to their size, and the block has no room for gaps.
-        let cnode_blueprint = ObjectBlueprint::CNode { size_bits: usize::from(CNODE_BITS) };
-        retype(cspace, untyped, cnode_blueprint, self.at(CNODE), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::VSPACE, self.at(VSPACE), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::PDPT, self.at(PDPT), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, self.at(DIRECTORIES), 2)?;
-        self.pool.assign(vspace)?;
-        self.at(PDPT).cap::<cap_type::PDPT>().pdpt_map(vspace, 0, attributes)?;
-        for (place, address) in [(0, 0), (1, INPUT_BASE)] {
-            let directory = self.at(DIRECTORIES + place).cap::<cap_type::PageDirectory>();
-            directory.page_directory_map(vspace, address as usize, attributes)?;
-        }
-        let mut next = self.at(TABLES);
-        for region in tables {
-            retype(cspace, untyped, ObjectBlueprint::PAGE_TABLE, next, 1)?;
-            let table = next.cap::<cap_type::PageTable>();
-            table.page_table_map(vspace, (region * LARGE_PAGE) as usize, attributes)?;
-            next = next.plus(1);
-        }
-        self.fill_code(machine, launch.plan.code())?;
-        for (pages, writable) in private {
-            retype(cspace, untyped, ObjectBlueprint::SMALL_PAGE, next, u32::from(pages.count))?;
-            let run = Run { pages: *pages, first: next, writable: *writable };
-            fill_run(machine, run, launch.plan.data())?;
-            if pages.address == CLIENT_START_INFO {
-                self.write_start_info(machine, launch, next)?;
+        let cnode = maker.cnode(CNODE_BITS)?;
+        let vspace = make_address_space(&mut maker, asid, program)?;
+        let own = program.holdings().iter().filter(|holding| !is_input(holding));
+        let own = maker.objects::<SmallPage>(own.map(|holding| u32::from(holding.pages.count)).sum())?;
+        let inputs = launch.inputs.iter().map(|input| u32::from(input.pages.count)).sum();
+        let inputs = maker.empty(inputs)?;
+        let thread: cap::Tcb = maker.object()?;
+        let code = code.maker().objects::<LargePage>(u32::from(program.code_frames()))?;
+        let objects = Self { vspace, cnode, code, frames: own.with(inputs), inputs };
+        let filled = objects
+            .fill(machine, launch)
+            .and_then(|()| objects.map(program).map_err(LoadError::from))
+            .and_then(|()| objects.start_thread(thread, machine, launch).map_err(LoadError::from));
+        if filled.is_err() {
+            for copy in inputs.iter() {
+                let _ = copy.path().delete();
             }
-            map_run(vspace, run)?;
-            self.runs.push(run).map_err(|_| LoadError::StartInfo)?;
-            next = next.plus(u32::from(pages.count));
         }
-        for input in launch.inputs {
-            let run = Run { pages: Pages { address: input.address, count: input.pages }, first: next, writable: false };
-            for page in 0..u32::from(input.pages) {
-                let frame = cspace.path(input.first.plus(page));
-                cspace.path(next.plus(page)).copy(&frame, CapRights::read_only())?;
-            }
-            map_run(vspace, run)?;
-            self.runs.push(run).map_err(|_| LoadError::StartInfo)?;
-            next = next.plus(u32::from(input.pages));
-        }
-        retype(cspace, untyped, ObjectBlueprint::Tcb, self.at(TCB), 1)?;
-        self.start_thread(machine, launch)
+        filled.map(|()| objects)
     }
 
-    fn fill_code(&self, machine: &mut Machine, part: &Part<'_>) -> Result<(), Error> {
-        let cspace = machine.cspace;
-        let frames = u32::from(self.code_frames);
-        retype(cspace, self.code.slot(), ObjectBlueprint::LARGE_PAGE, self.code_frame(0), frames)?;
-        for frame in 0..frames {
-            let address = CODE_BASE + frame * LARGE_PAGE;
-            machine.window.fill_large(self.code_frame(frame), |bytes| {
-                copy_pieces(part, u64::from(address), LIMITS.code_frame, bytes);
+    fn slot(&self, slot: u64) -> AbsoluteCPtr {
+        self.cnode.absolute_cptr_from_bits_with_depth(slot, CNODE_BITS)
+    }
+
+    /// Fills the frames: code, data, start information; input files are copies of frames that are full.
+    fn fill(&self, machine: &mut Machine, launch: &Launch<'_>) -> Result<(), LoadError> {
+        for (frame, address) in self.code.iter().zip((CODE_BASE..).step_by(LARGE_PAGE as usize)) {
+            machine.window.fill_large(frame, |bytes| {
+                copy_pieces(launch.file.code(), u64::from(address), LIMITS.code_frame, bytes);
             })?;
-            let page = self.code_frame(frame).cap::<cap_type::LargePage>();
-            page.frame_map(self.vspace(), address as usize, CapRights::read_only(), VmAttributes::default())?;
+        }
+        let data = launch.file.data();
+        for holding in launch.program.holdings() {
+            for page in 0..u32::from(holding.pages.count) {
+                let address = u64::from(holding.pages.address + page * PAGE);
+                let frame = self.frames.slot(holding.frame + page);
+                if data.in_frame(address, LIMITS.data_frame).next().is_some() {
+                    machine.window.fill_small(frame, |bytes| copy_pieces(data, address, LIMITS.data_frame, bytes))?;
+                }
+                if address == u64::from(CLIENT_START_INFO) {
+                    let mut fits = false;
+                    machine.window.fill_small(frame, |bytes| fits = start_info(launch).encode(bytes).is_ok())?;
+                    if !fits {
+                        return Err(LoadError::StartInfo);
+                    }
+                }
+            }
+        }
+        let theirs = launch.inputs.iter().flat_map(|input| input.frames.iter());
+        for (copy, frame) in self.inputs.iter().zip(theirs) {
+            copy.path().copy(&frame.path(), CapRights::read_only())?;
         }
         Ok(())
     }
 
-    fn write_start_info(&self, machine: &mut Machine, launch: &Launch<'_>, frame: Slot) -> Result<(), LoadError> {
-        let inputs = launch.inputs.iter().map(InputFile::describe);
-        let info = StartInfo {
-            name: self.name,
-            map: self.map,
-            boot_ticks: launch.boot_ticks,
-            arguments: launch.arguments.iter().copied().collect(),
-            inputs: inputs.collect::<Vec<Input<'_>, _>>(),
-        };
-        let mut fits = false;
-        machine.window.fill_small(frame, |bytes| fits = info.encode(bytes).is_ok())?;
-        if fits { Ok(()) } else { Err(LoadError::StartInfo) }
+    fn map(&self, program: &Program) -> Result<(), Error> {
+        let attributes = VmAttributes::default();
+        for (frame, address) in self.code.iter().zip((CODE_BASE as usize..).step_by(LARGE_PAGE as usize)) {
+            frame.cap::<LargePage>().frame_map(self.vspace, address, CapRights::read_only(), attributes)?;
+        }
+        for holding in program.holdings() {
+            for page in 0..u32::from(holding.pages.count) {
+                let frame = self.frames.slot(holding.frame + page).cap::<SmallPage>();
+                let address = (holding.pages.address + page * PAGE) as usize;
+                frame.frame_map(self.vspace, address, rights(holding.access), attributes)?;
+            }
+        }
+        Ok(())
     }
 
-    fn start_thread(&self, machine: &Machine, launch: &Launch<'_>) -> Result<(), LoadError> {
-        let endpoint = machine.cspace.path(machine.endpoint);
+    fn start_thread(&self, thread: cap::Tcb, machine: &Machine, launch: &Launch<'_>) -> Result<(), Error> {
+        let endpoint = path_of(machine.endpoint);
         let server = Badge::Client(launch.id).to_word();
         self.slot(CLIENT_SERVER_SLOT).mint(&endpoint, CapRights::call(), server)?;
         let fault = Badge::ClientFault(launch.id).to_word();
         self.slot(FAULT_SLOT).mint(&endpoint, CapRights::call(), fault)?;
-        let ipc_buffer = self.frame_at(CLIENT_IPC_BUFFER).map(|(slot, _)| (CLIENT_IPC_BUFFER as usize, slot.cap()));
-        let thread = self.at(TCB).cap::<cap_type::Tcb>();
+        let is_buffer = |holding: &&Holding| holding.pages.address == CLIENT_IPC_BUFFER;
+        let buffer = launch.program.holdings().iter().find(is_buffer);
+        let buffer = buffer.map(|holding| self.frames.slot(holding.frame).cap());
         thread.tcb_configure(
             CPtr::from_bits(FAULT_SLOT),
             PRIORITY,
             sel4::init_thread::slot::TCB.cap(),
-            self.at(CNODE).cap(),
+            self.cnode,
             CNodeCapData::skip_high_bits(usize::from(CNODE_BITS)),
-            self.vspace(),
-            ipc_buffer,
+            self.vspace,
+            buffer.map(|frame| (CLIENT_IPC_BUFFER as usize, frame)),
         )?;
         let mut context = UserContext::zeroed();
-        *context.pc_mut() = launch.plan.entry();
+        *context.pc_mut() = launch.file.entry();
         // As after a call: the entry point is an ordinary function.
         *context.sp_mut() = u64::from(CLIENT_STACK_BASE + CLIENT_STACK_BYTES) - 8;
-        *context.flags_mut() = 0x202;
-        thread.tcb_write_all_registers(true, &context)?;
-        Ok(())
-    }
-
-    /// Ends the client, whose sandboxes are gone already, and takes everything back.
-    pub(crate) fn end(&self, machine: &mut Machine) {
-        for (untyped, slots) in self.tables.iter().flatten() {
-            machine.memory.free_block(machine.cspace, *untyped);
-            machine.memory.free_slots(*slots);
-        }
-        let inputs = self.runs.iter().filter(|run| run.pages.address >= INPUT_BASE);
-        for run in inputs {
-            for page in 0..u32::from(run.pages.count) {
-                let _ = machine.cspace.path(run.first.plus(page)).delete();
-            }
-        }
-        machine.memory.free_block(machine.cspace, self.block);
-        machine.memory.free_block(machine.cspace, self.code);
-        machine.memory.free_slots(self.slots);
-        machine.memory.free_slots(self.code_slots);
-        machine.asids.release(self.pool);
+        *context.flags_mut() = sbm_abi::FLAGS;
+        thread.tcb_write_all_registers(true, &context)
     }
 }
 
-/// The client's own pages, and whether it may write them.
-fn private_runs(data: Pages) -> Vec<(Pages, bool), 4> {
-    const STACK: Pages = Pages { address: CLIENT_STACK_BASE, count: (CLIENT_STACK_BYTES / PAGE) as u16 };
-    let mut runs = Vec::new();
-    let all = [
-        (data, true),
-        (STACK, true),
-        (Pages { address: CLIENT_IPC_BUFFER, count: 1 }, true),
-        (Pages { address: CLIENT_START_INFO, count: 1 }, false),
-    ];
-    runs.extend(all.into_iter().filter(|(pages, _)| pages.count > 0));
-    runs
+/// Makes the address space with all its tables but those of the arena.
+fn make_address_space(maker: &mut Maker, asid: &Asid, program: &Program) -> Result<cap::VSpace, Error> {
+    let attributes = VmAttributes::default();
+    let vspace = maker.object()?;
+    let pdpt: cap::PDPT = maker.object()?;
+    let directories = maker.objects::<PageDirectory>(2)?;
+    asid.assign(vspace)?;
+    pdpt.pdpt_map(vspace, 0, attributes)?;
+    for (directory, address) in directories.iter().zip([0, INPUT_BASE as usize]) {
+        directory.cap::<PageDirectory>().page_directory_map(vspace, address, attributes)?;
+    }
+    for region in program.tables() {
+        let table = maker.objects::<PageTable>(1)?.slot(0).cap::<PageTable>();
+        table.page_table_map(vspace, usize::from(*region) * LARGE_PAGE as usize, attributes)?;
+    }
+    Ok(vspace)
 }
 
-/// The 2 MiB regions that need a page table from the start.
-fn tables_for(data: Pages, inputs: &[InputFile]) -> Vec<u32, 32> {
-    let mut tables = Vec::new();
-    let runs = [data, Pages { address: CLIENT_STACK_BASE, count: 1 }, Pages { address: CLIENT_START_INFO, count: 1 }];
-    let input_end = inputs.last().map_or(INPUT_BASE, |input| input.address + u32::from(input.pages) * PAGE);
-    let regions = runs.into_iter().filter(|run| run.count > 0).flat_map(regions_of);
-    for region in regions.chain(INPUT_BASE / LARGE_PAGE..input_end.min(INPUT_END).div_ceil(LARGE_PAGE)) {
-        if !tables.contains(&region) {
-            // More than there is room for shows when the pages are mapped, which then fails.
-            let _ = tables.push(region);
-        }
+fn start_info<'a>(launch: &Launch<'a>) -> StartInfo<'a> {
+    StartInfo {
+        name: launch.name,
+        map: launch.program.map(),
+        boot_ticks: launch.boot_ticks,
+        arguments: launch.arguments.iter().copied().collect(),
+        inputs: launch.inputs.iter().map(InputFile::describe).collect::<Vec<Input<'_>, _>>(),
     }
-    tables
 }
 
 fn copy_pieces(part: &Part<'_>, address: u64, size: SizeBits, bytes: &mut [u8]) {
@@ -415,24 +381,10 @@ fn copy_pieces(part: &Part<'_>, address: u64, size: SizeBits, bytes: &mut [u8]) 
     }
 }
 
-/// Fills what a run has of the program's data.
-fn fill_run(machine: &mut Machine, run: Run, data: &Part<'_>) -> Result<(), Error> {
-    for page in 0..u32::from(run.pages.count) {
-        let address = u64::from(run.pages.address + page * PAGE);
-        if data.in_frame(address, LIMITS.data_frame).next().is_some() {
-            machine.window.fill_small(run.first.plus(page), |bytes| {
-                copy_pieces(data, address, LIMITS.data_frame, bytes);
-            })?;
-        }
+/// Returns the kernel's form of rights to pages.
+pub(crate) const fn rights(access: BufferAccess) -> CapRights {
+    match access {
+        BufferAccess::ReadOnly => CapRights::read_only(),
+        BufferAccess::ReadWrite => CapRights::read_write(),
     }
-    Ok(())
-}
-
-fn map_run(vspace: cap::VSpace, run: Run) -> Result<(), Error> {
-    let rights = if run.writable { CapRights::read_write() } else { CapRights::read_only() };
-    for page in 0..u32::from(run.pages.count) {
-        let frame = run.first.plus(page).cap::<cap_type::SmallPage>();
-        frame.frame_map(vspace, (run.pages.address + page * PAGE) as usize, rights, VmAttributes::default())?;
-    }
-    Ok(())
 }

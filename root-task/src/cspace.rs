@@ -18,6 +18,9 @@ pub(crate) const FIRST_SLOT: u32 = 32;
 /// Slot of the kernel's initial CNode.
 const INITIAL: Slot = Slot(FIRST_SLOT - 8);
 
+/// Our own CNode, once [`move_in`] has run.
+const CNODE: cap::CNode = slot::CNODE.cap();
+
 /// A slot of our own CNode.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Slot(pub(crate) u32);
@@ -32,63 +35,60 @@ impl Slot {
     pub(crate) const fn plus(self, places: u32) -> Self {
         Self(self.0 + places)
     }
+
+    /// Returns the path to the slot, for operations on the CNode.
+    pub(crate) fn path(self) -> AbsoluteCPtr {
+        CNODE.absolute_cptr_from_bits_with_depth(u64::from(self.0), SLOT_BITS)
+    }
 }
 
-/// Our own CNode.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct CSpace {
-    cnode: cap::CNode,
+/// Returns our CNode, as the target of a retype.
+pub(crate) fn target() -> AbsoluteCPtr {
+    CNODE.absolute_cptr_for_self()
 }
 
-impl CSpace {
-    /// Makes our CNode out of boot memory and moves into it. Returns also which untyped it took.
-    ///
-    /// `ports` are capabilities in the initial CNode that are wanted later: they are moved to the last of the slots
-    /// before [`FIRST_SLOT`], in order.
-    pub(crate) fn new(bootinfo: &BootInfoPtr, ports: &[init_thread::Slot]) -> Result<(Self, usize), Error> {
-        let at = init_thread::Slot::<cap_type::CNode>::from_index(bootinfo.empty().end() - 1);
-        let taken = make(bootinfo, at.index())?;
-        let ours = Self { cnode: at.cap() };
-        #[expect(clippy::cast_possible_truncation, reason = "the kernel's slots are few")]
-        let same = |slot: &init_thread::Slot| ours.path(Slot(slot.index() as u32));
-        // These two are still used below, from where they are.
-        for slot in [slot::TCB.upcast(), slot::VSPACE.upcast()] {
-            same(&slot).copy(&slot.absolute(), CapRights::all())?;
-        }
-        // Moved, since the kernel does not copy all of them.
-        for slot in [slot::IRQ_CONTROL.upcast(), slot::ASID_CONTROL.upcast(), slot::ASID_POOL.upcast()] {
-            same(&slot).move_(&slot.absolute())?;
-        }
-        for (number, port) in (0..).zip(ports) {
-            ours.path(Self::port_slot(number)).move_(&port.absolute())?;
-        }
-        // The initial CNode stays within reach, for what is still to be moved out of it.
-        ours.path(INITIAL).copy(&slot::CNODE.absolute(), CapRights::all())?;
-        same(&slot::CNODE.upcast()).copy(&at.absolute(), CapRights::all())?;
-        let guard = CNodeCapData::skip(64 - SLOT_BITS);
-        slot::TCB.cap().tcb_set_space(CPtr::NULL, at.cap(), guard, slot::VSPACE.cap())?;
-        Ok((Self { cnode: slot::CNODE.cap() }, taken))
-    }
+/// Returns the path to the slot of a capability of ours.
+pub(crate) fn path_of<T: CapType>(cap: Cap<T>) -> AbsoluteCPtr {
+    CNODE.absolute_cptr_from_bits_with_depth(cap.bits(), SLOT_BITS)
+}
 
-    /// Returns the kernel's initial CNode.
-    pub(crate) const fn initial() -> cap::CNode {
-        INITIAL.cap()
-    }
+/// Returns the kernel's initial CNode.
+pub(crate) const fn initial() -> cap::CNode {
+    INITIAL.cap()
+}
 
-    /// Returns where port capability `number` is after the move.
-    pub(crate) const fn port_slot(number: u32) -> Slot {
-        Slot(FIRST_SLOT - 1 - number)
-    }
+/// Returns where port capability `number` is after the move.
+pub(crate) const fn port_slot(number: u32) -> Slot {
+    Slot(FIRST_SLOT - 1 - number)
+}
 
-    /// Returns the path to a slot, for operations on the CNode.
-    pub(crate) fn path(self, slot: Slot) -> AbsoluteCPtr {
-        self.cnode.absolute_cptr_from_bits_with_depth(u64::from(slot.0), SLOT_BITS)
+/// Makes our CNode out of boot memory and moves into it. Returns which untyped it took.
+///
+/// `ports` are capabilities in the initial CNode that are wanted later: they are moved to the last of the slots
+/// before [`FIRST_SLOT`], in order.
+pub(crate) fn move_in(bootinfo: &BootInfoPtr, ports: &[init_thread::Slot]) -> Result<usize, Error> {
+    let at = init_thread::Slot::<cap_type::CNode>::from_index(bootinfo.empty().end() - 1);
+    let taken = make(bootinfo, at.index())?;
+    let ours = |slot: Slot| at.cap().absolute_cptr_from_bits_with_depth(u64::from(slot.0), SLOT_BITS);
+    #[expect(clippy::cast_possible_truncation, reason = "the kernel's slots are few")]
+    let same = |slot: &init_thread::Slot| ours(Slot(slot.index() as u32));
+    // These two are still used below, from where they are.
+    for slot in [slot::TCB.upcast(), slot::VSPACE.upcast()] {
+        same(&slot).copy(&slot.absolute(), CapRights::all())?;
     }
-
-    /// Returns the CNode, as the target of a retype.
-    pub(crate) fn target(self) -> AbsoluteCPtr {
-        self.cnode.absolute_cptr_for_self()
+    // Moved, since the kernel does not copy all of them.
+    for slot in [slot::IRQ_CONTROL.upcast(), slot::ASID_CONTROL.upcast(), slot::ASID_POOL.upcast()] {
+        same(&slot).move_(&slot.absolute())?;
     }
+    for (number, port) in (0..).zip(ports) {
+        ours(port_slot(number)).move_(&port.absolute())?;
+    }
+    // The initial CNode stays within reach, for what is still to be moved out of it.
+    ours(INITIAL).copy(&slot::CNODE.absolute(), CapRights::all())?;
+    same(&slot::CNODE.upcast()).copy(&at.absolute(), CapRights::all())?;
+    let guard = CNodeCapData::skip(64 - SLOT_BITS);
+    slot::TCB.cap().tcb_set_space(CPtr::NULL, at.cap(), guard, slot::VSPACE.cap())?;
+    Ok(taken)
 }
 
 /// Makes our CNode in slot `index` of the initial one, out of the smallest untyped that holds it: the kernel clears a

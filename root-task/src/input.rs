@@ -5,13 +5,11 @@ use core::{fmt::Write, ptr::NonNull};
 
 use heapless::{String, Vec};
 use pc::{DmaBuffer, FwCfg};
-use sbm_abi::{
-    Input, MAX_ARGUMENTS, MAX_INPUTS,
-    limits::{INPUT_BASE, INPUT_END, PAGE},
-};
-use sel4::{Error, ObjectBlueprint, cap};
+use sbm_abi::{Input, MAX_ARGUMENTS, MAX_INPUTS, Pages, limits::PAGE};
+use sbm_server::place_input;
+use sel4::{Error, cap, cap_type::SmallPage};
 
-use crate::{cspace::Slot, machine::Machine, memory::retype};
+use crate::{machine::Machine, object::Row};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
@@ -22,15 +20,14 @@ const TEXT_BYTES: usize = 4096;
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InputFile {
     name: &'static str,
-    pub(crate) address: u32,
     length: u32,
-    pub(crate) first: Slot,
-    pub(crate) pages: u16,
+    pub(crate) pages: Pages,
+    pub(crate) frames: Row,
 }
 
 impl InputFile {
     pub(crate) const fn describe(&self) -> Input<'static> {
-        Input { name: self.name, address: self.address, length: self.length }
+        Input { name: self.name, address: self.pages.address, length: self.length }
     }
 }
 
@@ -119,15 +116,14 @@ impl HostInput {
             }
         }
         input.panic = text(&mut device, &mut texts, "opt/sbm/test")? == Some("panic");
-        let mut address = INPUT_BASE;
         for number in 0..=MAX_INPUTS {
             let mut path = String::<40>::new();
             let _ = write!(path, "opt/sbm/input/{number}/name");
             let Some(name) = text(&mut device, &mut texts, &path)? else { break };
             path.clear();
             let _ = write!(path, "opt/sbm/input/{number}/data");
-            let file = read_file(machine, &mut device, &path, name, address)?;
-            address = file.address + u32::from(file.pages) * PAGE;
+            let before = input.files.last().map(|file| file.pages);
+            let file = read_file(machine, &mut device, &path, name, before)?;
             input.files.push(file).map_err(|_| InputError::Text)?;
         }
         Ok(input)
@@ -139,11 +135,10 @@ const DEFAULT_PROGRAM: &str = "pgp-keys";
 
 fn device(machine: &mut Machine, ports: cap::IOPort) -> Result<Option<Device>, InputError> {
     let bytes = DMA_PAGES * PAGE;
-    let (untyped, slots) = machine.memory.block_and_slots(machine.cspace, u64::from(bytes), DMA_PAGES)?;
-    let first = Slot(slots.first);
-    retype(machine.cspace, untyped.slot(), ObjectBlueprint::SMALL_PAGE, first, DMA_PAGES)?;
-    let start = NonNull::new(machine.window.keep(first, DMA_PAGES)?).ok_or(InputError::Device)?;
-    let physical = machine.memory.physical(untyped).ok_or(InputError::Device)?;
+    let block = machine.memory.block(u64::from(bytes), DMA_PAGES)?;
+    let frames = block.maker().objects::<SmallPage>(DMA_PAGES)?;
+    let start = NonNull::new(machine.window.keep(frames)?).ok_or(InputError::Device)?;
+    let physical = machine.memory.physical(&block).ok_or(InputError::Device)?;
     // SAFETY: the frames are one block of memory, so contiguous from its base on; they are mapped at `start` for good,
     // and nobody else has them.
     let dma = unsafe { DmaBuffer::new(start, physical, bytes as usize) }.ok_or(InputError::Device)?;
@@ -162,23 +157,18 @@ fn read_file(
     device: &mut Device,
     path: &str,
     name: &'static str,
-    address: u32,
+    before: Option<Pages>,
 ) -> Result<InputFile, InputError> {
     let file = device.find(path).map_err(|_| InputError::Device)?.ok_or(InputError::Device)?;
     let length = file.bytes();
-    let pages = u16::try_from(length.div_ceil(PAGE).max(1)).map_err(|_| InputError::Exhausted)?;
-    if u32::from(pages) * PAGE > INPUT_END - address {
-        return Err(InputError::Exhausted);
-    }
-    let bytes = u64::from(pages) * u64::from(PAGE);
-    let (untyped, slots) = machine.memory.block_and_slots(machine.cspace, bytes, u32::from(pages))?;
-    let first = Slot(slots.first);
-    retype(machine.cspace, untyped.slot(), ObjectBlueprint::SMALL_PAGE, first, u32::from(pages))?;
+    let pages = place_input(before, length).ok_or(InputError::Exhausted)?;
+    let block = machine.memory.block(u64::from(pages.bytes()), u32::from(pages.count))?;
+    let frames = block.maker().objects::<SmallPage>(u32::from(pages.count))?;
     let mut reader = device.open(&file);
-    for page in 0..u32::from(pages) {
+    for frame in frames.iter() {
         let mut read = Ok(0);
-        machine.window.fill_small(first.plus(page), |bytes| read = reader.read(bytes))?;
+        machine.window.fill_small(frame, |bytes| read = reader.read(bytes))?;
         read.map_err(|_| InputError::Device)?;
     }
-    Ok(InputFile { name, address, length, first, pages })
+    Ok(InputFile { name, length, pages, frames })
 }

@@ -2,7 +2,7 @@
 //! Boots, owns all memory, loads clients and serves the sbm API.
 //!
 //! ```text
-//!   serve ── sbm-server (decides) ── machine (carries out) ── sandbox, client ── memory, cspace, asid, window
+//!   main ── serve ── sbm-server (decides) ── platform ── sandbox, client ── machine ── memory, asid, window ── cspace
 //! ```
 #![no_std]
 #![no_main]
@@ -15,30 +15,30 @@ mod cspace;
 mod input;
 mod machine;
 mod memory;
+mod object;
+mod platform;
 mod sandbox;
 mod serve;
 mod statics;
 mod window;
 
+use heapless::Vec;
 use pc::{DebugExit, FwCfg, Serial};
-use sbm_abi::limits::{MAX_CLIENTS, MAX_SANDBOXES};
+use sbm_abi::{MAX_INPUTS, Pages, limits::MAX_CLIENTS};
 use sbm_loader::{Archive, LoadPlan};
-use sbm_objects::Ranges;
-use sbm_server::{ClientId, Quota};
-use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, init_thread};
+use sbm_server::{ClientId, Platform, Program};
+use sel4::{BootInfoPtr, Error, cap, init_thread};
 use sel4_root_task::{Exit, Never, println, root_task};
 
 use crate::{
-    asid::Asids,
     client::{Client, LIMITS, Launch},
     console::Console,
-    cspace::{CSpace, Slot},
+    cspace::port_slot,
     input::HostInput,
-    machine::{Arenas, Clients, Machine, World},
+    machine::Machine,
     memory::Memory,
     serve::{SandboxServer, Service},
     statics::Lent,
-    window::Window,
 };
 
 /// The programs: a tar archive, put together by the host tool.
@@ -46,8 +46,6 @@ static ARCHIVE: &[u8] = include_bytes!(env!("SBM_ARCHIVE"));
 
 static MEMORY: Lent<Memory> = Lent::new(Memory::new());
 static SERVER: Lent<SandboxServer> = Lent::new(SandboxServer::new());
-static ARENAS: Lent<Arenas> = Lent::new(Ranges::new());
-static CLIENTS: Lent<Clients> = Lent::new([const { None }; MAX_CLIENTS]);
 static TEXTS: Lent<[u8; 4096]> = Lent::new([0; 4096]);
 
 /// What QEMU is told at the end: all clients ended well, one did not, or the root task panicked.
@@ -59,26 +57,23 @@ const PANIC: u8 = 0x12;
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let boot_ticks = ticks();
     let ports = ports(bootinfo)?;
-    let (cspace, taken) = CSpace::new(bootinfo, &ports)?;
-    let console = Console::start(CSpace::port_slot(0).cap());
+    let taken = cspace::move_in(bootinfo, &ports)?;
+    let console = Console::start(port_slot(0).cap());
     sel4_root_task::set_printer(|text| Console.write(text.as_bytes()));
     sel4_root_task::set_exit(exit);
 
-    let Some(Tables { memory, arenas, server, clients, texts }) = Tables::take() else {
+    let (Some(memory), Some(server), Some(texts)) = (MEMORY.take(), SERVER.take(), TEXTS.take()) else {
         return Err(Error::IllegalOperation);
     };
-    memory.take(cspace, bootinfo, taken, CSpace::initial())?;
-    let machine = boot(cspace, memory, console)?;
-    machine::fill_arenas(arenas)?;
+    memory.take(bootinfo, taken)?;
+    let machine = Machine::new(memory, console)?;
     println!(
         "root-task: seL4, {} MiB of memory, {} programs",
         machine.memory.total_bytes() >> 20,
         Archive::new(ARCHIVE).map_or(0, |archive| archive.files().count())
     );
-    let endpoint = machine.endpoint.cap();
-    let world = World { machine, arenas, clients };
-    let mut service = Service { server, world, endpoint };
-    let input = match HostInput::read(&mut service.world.machine, CSpace::port_slot(2).cap(), texts) {
+    let mut service = Service { server, machine };
+    let input = match HostInput::read(&mut service.machine, port_slot(2).cap(), texts) {
         Ok(input) => input,
         Err(error) => {
             println!("root-task: the host's input cannot be read: {error}");
@@ -94,48 +89,17 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })
 }
 
-/// Everything that is too large for the stack.
-struct Tables {
-    memory: &'static mut Memory,
-    arenas: &'static mut Arenas,
-    server: &'static mut SandboxServer,
-    clients: &'static mut Clients,
-    texts: &'static mut [u8; 4096],
-}
-
-impl Tables {
-    fn take() -> Option<Self> {
-        Some(Self {
-            memory: MEMORY.take()?,
-            arenas: ARENAS.take()?,
-            server: SERVER.take()?,
-            clients: CLIENTS.take()?,
-            texts: TEXTS.take()?,
-        })
-    }
-}
-
-/// Makes what the root task needs for itself.
-fn boot(cspace: CSpace, memory: &'static mut Memory, console: Console) -> Result<Machine, Error> {
-    let (untyped, slots) = memory
-        .block_and_slots(cspace, 1 << ObjectBlueprint::Endpoint.physical_size_bits(), 1)
-        .map_err(|_| Error::NotEnoughMemory)?;
-    let endpoint = Slot(slots.first);
-    memory::retype(cspace, untyped.slot(), ObjectBlueprint::Endpoint, endpoint, 1)?;
-    let window = Window::new(memory, cspace)?;
-    Ok(Machine { cspace, memory, asids: Asids::new(), window, endpoint, console })
-}
-
 /// Starts every program that the host names, separated by commas.
 fn start_clients(service: &mut Service, input: &HostInput, boot_ticks: u64) -> bool {
     let mut all = true;
-    for (place, name) in (0..).zip(input.programs.split(',').filter(|name| !name.is_empty())) {
-        let Some(id) = ClientId::new(place) else {
+    for (index, name) in (0..).zip(input.programs.split(',').filter(|name| !name.is_empty())) {
+        let Some(id) = ClientId::new(index) else {
             println!("root-task: at most {MAX_CLIENTS} clients can run at once; {name} does not");
             return false;
         };
         all &= start_client(service, input, id, name, boot_ticks);
     }
+    service.server.divide(service.machine.free());
     all
 }
 
@@ -152,11 +116,19 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
             return false;
         }
     };
-    let launch = Launch { id, name, plan: &plan, arguments: &input.arguments, inputs: &input.files, boot_ticks };
-    match Client::start(&mut service.world.machine, &launch) {
+    let inputs: Vec<Pages, MAX_INPUTS> = input.files.iter().map(|file| file.pages).collect();
+    let program = match Program::new(&plan.code().range(), &plan.data().range(), &inputs) {
+        Ok(program) => program,
+        Err(error) => {
+            println!("root-task: {name} cannot be started: {error}");
+            return false;
+        }
+    };
+    let (file, arguments) = (&plan, &input.arguments);
+    let launch = Launch { id, name, file, program: &program, arguments, inputs: &input.files, boot_ticks };
+    match Client::start(&mut service.machine, &launch) {
         Ok(client) => {
-            service.server.add_client(id, QUOTA);
-            service.world.clients[id.place()] = Some(client);
+            service.server.add_client(&mut service.machine, id, program, client);
             true
         }
         Err(error) => {
@@ -165,10 +137,6 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
         }
     }
 }
-
-/// What each client may have.
-#[expect(clippy::cast_possible_truncation, reason = "4,064")]
-const QUOTA: Quota = Quota { sandboxes: MAX_SANDBOXES as u16, pages: u32::MAX / 2, spares: 4 };
 
 /// The names of all programs.
 struct Programs;
@@ -190,7 +158,7 @@ fn exit(how: Exit) -> ! {
         Exit::Failure => FAILURE,
         Exit::Panic => PANIC,
     };
-    DebugExit::new(CSpace::port_slot(1).cap()).exit(value, || init_thread::suspend_self())
+    DebugExit::new(port_slot(1).cap()).exit(value, || init_thread::suspend_self())
 }
 
 /// Reads the time-stamp counter.

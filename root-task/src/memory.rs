@@ -1,11 +1,14 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Untyped memory and capability slots: handed out in powers of two, and taken back.
+//! Untyped memory and capability slots: handed out in powers of two, and taken back by value.
 
-use sbm_objects::{Block, BlockId, Buddy, Kind, NODES, Ranges, SizeBits, Span, Splitter};
+use sbm_objects::{Block as Node, BlockId, Buddy, Kind, NODES, Ranges, SizeBits, Span, Splitter};
 use sbm_server::Exhausted;
-use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, cap_type};
+use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap_type};
 
-use crate::cspace::{CSpace, FIRST_SLOT, SLOTS, Slot};
+use crate::{
+    cspace::{self, FIRST_SLOT, SLOTS, Slot},
+    object::Maker,
+};
 
 /// All memory that is not the kernel's or our own image.
 pub(crate) struct Memory {
@@ -13,16 +16,34 @@ pub(crate) struct Memory {
     slots: Ranges<SLOTS>,
 }
 
-/// A block of untyped memory that was handed out; the capability to it is in its slot.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Untyped {
-    id: BlockId,
-    slot: Slot,
+/// A row of capability slots. [`Memory::free_slots`] takes it back.
+#[derive(Debug)]
+#[must_use = "slots that are dropped are lost"]
+pub(crate) struct Slots(Span);
+
+impl Slots {
+    pub(crate) const fn first(&self) -> Slot {
+        Slot(self.0.first)
+    }
+
+    pub(crate) fn count(&self) -> u32 {
+        u32::try_from(self.0.size.size()).unwrap_or(u32::MAX)
+    }
 }
 
-impl Untyped {
-    pub(crate) const fn slot(&self) -> Slot {
-        self.slot
+/// A block of untyped memory, and slots for what is made of it. [`Memory::free`] takes it back.
+#[derive(Debug)]
+#[must_use = "a block that is dropped is lost"]
+pub(crate) struct Block {
+    id: BlockId,
+    untyped: Slot,
+    slots: Slots,
+}
+
+impl Block {
+    /// Begins to make objects of the block, once: a second maker would find its slots in use.
+    pub(crate) fn maker(&self) -> Maker {
+        Maker::new(self.untyped.cap::<cap_type::Untyped>(), self.slots.first(), self.slots.count())
     }
 }
 
@@ -32,15 +53,7 @@ impl Memory {
     }
 
     /// Takes over the boot memory, but for the untyped at `taken`, and all slots but those before [`FIRST_SLOT`].
-    ///
-    /// The untypeds lie in the initial CNode, whose capability is in slot `initial`.
-    pub(crate) fn take(
-        &mut self,
-        cspace: CSpace,
-        bootinfo: &BootInfoPtr,
-        taken: usize,
-        initial: cap::CNode,
-    ) -> Result<(), Error> {
+    pub(crate) fn take(&mut self, bootinfo: &BootInfoPtr, taken: usize) -> Result<(), Error> {
         #[expect(clippy::cast_possible_truncation, reason = "2^18")]
         self.slots.fill(FIRST_SLOT..SLOTS as u32).map_err(|_| Error::RangeError)?;
         for (index, untyped) in bootinfo.untyped_list().enumerate() {
@@ -49,61 +62,52 @@ impl Memory {
             let kind = if untyped.is_device { Kind::Device } else { Kind::Memory };
             let Ok(span) = self.slots.alloc(SizeBits::ONE) else { return Err(Error::NotEnoughMemory) };
             let boot = (bootinfo.untyped().start() + index) as u64;
-            cspace.path(Slot(span.first)).move_(&initial.absolute_cptr_from_bits_with_depth(boot, 64))?;
+            let boot = cspace::initial().absolute_cptr_from_bits_with_depth(boot, 64);
+            Slot(span.first).path().move_(&boot)?;
             // What overlaps or does not fit the table stays unused: there is nothing else to do with it.
             let _ = self.blocks.add_root(untyped.paddr as u64, size, kind, span.first);
         }
         Ok(())
     }
 
-    /// Hands out a block of at least `bytes`, all of it untouched.
-    pub(crate) fn block(&mut self, cspace: CSpace, bytes: u64) -> Result<Untyped, Exhausted> {
+    /// Hands out a block of at least `bytes`, all of it untouched, with at least `slots` slots in a row.
+    pub(crate) fn block(&mut self, bytes: u64, slots: u32) -> Result<Block, Exhausted> {
         let size = SizeBits::holding(bytes).ok_or(Exhausted)?;
-        let mut steps = Steps { slots: &mut self.slots, cspace };
-        let block = self.blocks.alloc(size, &mut steps).map_err(|_| Exhausted)?;
-        Ok(Untyped { id: block.id, slot: Slot(block.value) })
-    }
-
-    /// Takes a block back: everything that was made of it ends.
-    pub(crate) fn free_block(&mut self, cspace: CSpace, untyped: Untyped) {
-        // The root task holds the capability and every one derived from it, so the kernel has no reason to refuse. If
-        // it did, the block would stay out of use for good rather than be used twice.
-        if cspace.path(untyped.slot()).revoke().is_ok() {
-            let _ = self.blocks.free(untyped.id);
-        }
-    }
-
-    /// Returns the physical address of a block.
-    pub(crate) fn physical(&self, untyped: Untyped) -> Option<u64> {
-        self.blocks.block(untyped.id).ok().map(|block| block.base)
-    }
-
-    /// Hands out at least `count` slots in a row.
-    pub(crate) fn slots(&mut self, count: u32) -> Result<Span, Exhausted> {
-        let size = SizeBits::holding(u64::from(count)).ok_or(Exhausted)?;
-        self.slots.alloc(size).map_err(|_| Exhausted)
-    }
-
-    /// Hands out a block and slots, or neither.
-    pub(crate) fn block_and_slots(
-        &mut self,
-        cspace: CSpace,
-        bytes: u64,
-        slots: u32,
-    ) -> Result<(Untyped, Span), Exhausted> {
         let slots = self.slots(slots)?;
-        match self.block(cspace, bytes) {
-            Ok(untyped) => Ok((untyped, slots)),
-            Err(Exhausted) => {
+        let mut steps = Steps { slots: &mut self.slots };
+        match self.blocks.alloc(size, &mut steps) {
+            Ok(node) => Ok(Block { id: node.id, untyped: Slot(node.value), slots }),
+            Err(_) => {
                 self.free_slots(slots);
                 Err(Exhausted)
             }
         }
     }
 
+    /// Takes a block back: everything that was made of it ends.
+    pub(crate) fn free(&mut self, block: Block) {
+        // The root task holds the capability and every one derived from it, so the kernel has no reason to refuse. If
+        // it did, the block would stay out of use for good rather than be used twice.
+        if block.untyped.path().revoke().is_ok() {
+            let _ = self.blocks.free(block.id);
+            self.free_slots(block.slots);
+        }
+    }
+
+    /// Returns the physical address of a block.
+    pub(crate) fn physical(&self, block: &Block) -> Option<u64> {
+        self.blocks.block(block.id).ok().map(|node| node.base)
+    }
+
+    /// Hands out at least `count` slots in a row.
+    pub(crate) fn slots(&mut self, count: u32) -> Result<Slots, Exhausted> {
+        let size = SizeBits::holding(u64::from(count)).ok_or(Exhausted)?;
+        self.slots.alloc(size).map(Slots).map_err(|_| Exhausted)
+    }
+
     /// Takes slots back, which are empty by then.
-    pub(crate) fn free_slots(&mut self, span: Span) {
-        let _ = self.slots.free(span);
+    pub(crate) fn free_slots(&mut self, slots: Slots) {
+        let _ = self.slots.free(slots.0);
     }
 
     pub(crate) fn free_bytes(&self) -> u64 {
@@ -122,45 +126,25 @@ impl Memory {
 /// Splits a block by a retype into two slots, joins it by a revoke.
 struct Steps<'a> {
     slots: &'a mut Ranges<SLOTS>,
-    cspace: CSpace,
 }
 
 impl Splitter for Steps<'_> {
     type Error = Exhausted;
 
-    fn split(&mut self, parent: &Block) -> Result<[u32; 2], Exhausted> {
+    fn split(&mut self, parent: &Node) -> Result<[u32; 2], Exhausted> {
         let span = self.slots.alloc(SizeBits::of::<1>()).map_err(|_| Exhausted)?;
         let blueprint = ObjectBlueprint::Untyped { size_bits: usize::from(parent.size.bits()) - 1 };
         let parent = Slot(parent.value).cap::<cap_type::Untyped>();
-        if parent.untyped_retype(&blueprint, &self.cspace.target(), span.first as usize, 2).is_err() {
+        if parent.untyped_retype(&blueprint, &cspace::target(), span.first as usize, 2).is_err() {
             let _ = self.slots.free(span);
             return Err(Exhausted);
         }
         Ok([span.first, span.first + 1])
     }
 
-    fn join(&mut self, parent: &Block, children: [u32; 2]) -> Result<(), Exhausted> {
-        self.cspace.path(Slot(parent.value)).revoke().map_err(|_| Exhausted)?;
+    fn join(&mut self, parent: &Node, children: [u32; 2]) -> Result<(), Exhausted> {
+        Slot(parent.value).path().revoke().map_err(|_| Exhausted)?;
         let _ = self.slots.free(Span { first: children[0], size: SizeBits::of::<1>() });
         Ok(())
     }
-}
-
-/// Makes `count` objects in slots from `first` on.
-pub(crate) fn retype(
-    cspace: CSpace,
-    untyped: Slot,
-    blueprint: ObjectBlueprint,
-    first: Slot,
-    count: u32,
-) -> Result<(), Error> {
-    let untyped = untyped.cap::<cap_type::Untyped>();
-    let mut done = 0;
-    while done < count {
-        #[expect(clippy::cast_possible_truncation, reason = "256")]
-        let now = (count - done).min(sel4::MAX_RETYPE_OBJECTS as u32);
-        untyped.untyped_retype(&blueprint, &cspace.target(), first.plus(done).0 as usize, now as usize)?;
-        done += now;
-    }
-    Ok(())
 }

@@ -2,474 +2,349 @@
 //! The kernel objects of a sandbox: made out of one untyped block, gone with one revoke.
 //!
 //! ```text
-//!   block:  endpoint  CNode  TCB (one page) | PT..  frames (arguments, stack, buffers)  PD  PDPT  PML4
-//!   slots:  PML4  PDPT  PD  TCB  CNode  endpoint | code frames, copied | PT.. | frames.. | frames for the client, copied
+//!   block:  endpoint  CNode  TCB (one page) | tables | frames (arguments, stack, buffers) | PD  PDPT  PML4
+//!   slots:  code frames, copied | one for each of the above | frames for the client, copied
 //! ```
 //!
-//! Only the copies of the client's own frames (code, and what it maps) are not children of the block and are deleted one
-//! by one.
+//! What is added later, a [`Part`], has a block of its own. Only copies of the client's own frames (code, and what it
+//! maps) are not made of a block and are deleted one by one.
 
-use core::ops::Range;
-
-use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, EntryPoints, Extent, Layout, Pages, Registers,
+    Extent, Registers,
     limits::{
-        CLIENT_SANDBOX_SLOTS, CODE_BASE, LARGE_PAGE, MAX_GROWTHS, MAX_MAPPINGS, PAGE, SANDBOX_CNODE_BITS,
-        SANDBOX_ENDPOINT_SLOT, SANDBOX_FAULT_SLOT,
+        CLIENT_SANDBOX_SLOTS, CODE_BASE, LARGE_PAGE, PAGE, SANDBOX_CNODE_BITS, SANDBOX_ENDPOINT_SLOT,
+        SANDBOX_FAULT_SLOT,
     },
 };
-use sbm_objects::Span;
-use sbm_server::{Exhausted, MapError, Restart, SandboxIndex};
-use sel4::{CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap, cap_type};
-
-use crate::{
-    asid::AsidPool,
-    badge::Badge,
-    client::{Client, PRIORITY},
-    cspace::Slot,
-    machine::Machine,
-    memory::{Untyped, retype},
+use sbm_server::{Exhausted, Names, Plan, Share, Table};
+use sel4::{
+    CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap,
+    cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
 };
 
-const PML4: u32 = 0;
-const PDPT: u32 = 1;
-const DIRECTORY: u32 = 2;
-const TCB: u32 = 3;
-const CNODE: u32 = 4;
-const ENDPOINT: u32 = 5;
-const CODE: u32 = 6;
+use crate::{
+    asid::Asid,
+    badge::Badge,
+    client::{Client, PRIORITY, rights},
+    cspace::path_of,
+    machine::Machine,
+    memory::{Block, Slots},
+    object::{Maker, Row},
+};
 
-/// Most page tables of one sandbox: those of its layout, of growths and of mappings.
-const MAX_TABLES: usize = 40;
-
-const GIB_BITS: u32 = 30;
-
-/// What was added to a sandbox: a block with frames or page tables, and slots, the first `copies` of which hold copies
-/// of the client's frames.
-#[derive(Debug)]
-struct Extra {
-    untyped: Option<Untyped>,
-    slots: Span,
-    copies: u16,
-}
+/// Endpoint and CNode lie before the TCB, which is aligned to its size: the plan counts a page for the three.
+const _: () = assert!(2 << ObjectBlueprint::Tcb.physical_size_bits() <= PAGE);
 
 /// The kernel objects of one sandbox.
 #[derive(Debug)]
-pub(crate) struct Objects {
-    untyped: Untyped,
-    slots: Span,
-    code_frames: u8,
-    arguments: Pages,
-    /// Paging structures below the first page directory.
-    tables: Tables,
-    /// Which pool the address-space id is of.
-    pool: AsidPool,
-    extras: Vec<Extra, { MAX_GROWTHS + MAX_MAPPINGS }>,
+pub(crate) struct Sandbox {
+    block: Block,
+    asid: Asid,
+    /// Copies of the client's code frames.
+    code: Row,
+    vspace: cap::VSpace,
+    thread: cap::Tcb,
 }
 
-type Tables = Vec<Table, MAX_TABLES>;
-
-/// A paging structure, by what it covers.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Table {
-    /// The page directory of a GiB; the first one is part of every sandbox.
-    Directory(u8),
-    /// The page table of a 2 MiB region.
-    Page(u16),
+/// What was added to a sandbox.
+#[derive(Debug)]
+pub(crate) enum Part {
+    /// Paging structures.
+    Tables(Block),
+    /// Pages with their copies for the client, all in this row.
+    Pages(Block, Row),
+    /// Copies of the client's frames.
+    Copies(Slots, Row),
 }
 
-impl Table {
-    /// Lists what `regions` need, page directories before their page tables.
-    #[expect(clippy::cast_possible_truncation, reason = "addresses lie below 4 GiB")]
-    fn of(regions: Range<u32>) -> impl Iterator<Item = Self> {
-        const PER_GIB: u32 = (1 << GIB_BITS) / LARGE_PAGE;
-        let gibs = regions.start / PER_GIB..regions.end.div_ceil(PER_GIB);
-        let directories = gibs.filter(|gib| *gib != 0).map(|gib| Self::Directory(gib as u8));
-        directories.chain(regions.map(|region| Self::Page(region as u16)))
-    }
-}
-
-impl Objects {
-    /// Counts the paging structures that `regions` lack.
-    fn lacks(&self, regions: Range<u32>) -> u32 {
-        Table::of(regions).map(|table| u32::from(!self.tables.contains(&table))).sum()
-    }
-
-    const fn slot(&self, place: u32) -> Slot {
-        Slot(self.slots.first).plus(place)
-    }
-
-    fn vspace(&self) -> cap::VSpace {
-        self.slot(PML4).cap()
-    }
-
-    fn tcb(&self) -> cap::Tcb {
-        self.slot(TCB).cap()
-    }
-}
-
-/// The runs of pages that a layout gives memory to, with what the sandbox may do, and whether the client has them too.
-fn runs(layout: &Layout) -> impl Iterator<Item = (Pages, BufferAccess, bool)> + '_ {
-    let arguments = layout.arguments().map(|pages| (pages, BufferAccess::ReadWrite, true));
-    let stack = layout.stack().map(|pages| (pages, BufferAccess::ReadWrite, false));
-    let buffers = layout.buffers().iter().map(|(pages, access)| (*pages, *access, true));
-    arguments.into_iter().chain(stack).chain(buffers)
-}
-
-fn shared_pages(layout: &Layout) -> u32 {
-    runs(layout).filter(|(_, _, shared)| *shared).map(|(pages, _, _)| u32::from(pages.count)).sum()
-}
-
-const fn rights(access: BufferAccess) -> CapRights {
-    match access {
-        BufferAccess::ReadOnly => CapRights::read_only(),
-        BufferAccess::ReadWrite => CapRights::read_write(),
-    }
-}
-
-impl Machine {
+impl Sandbox {
     /// Makes the objects of a sandbox and starts its thread.
-    pub(crate) fn build_sandbox(
-        &mut self,
-        client: &mut Client,
-        index: SandboxIndex,
-        layout: &Layout,
-        entries: EntryPoints,
-    ) -> Result<Objects, Exhausted> {
-        client.cover(self, layout)?;
-        #[expect(clippy::cast_possible_truncation, reason = "at most 18")]
-        let tables = layout.regions().len() as u32;
-        let frames = layout.memory_pages();
-        let pool = self.asids.reserve(self.memory, self.cspace)?;
-        let slots = CODE + u32::from(client.code_frames()) + tables + frames + shared_pages(layout);
-        // Endpoint and CNode lie before the TCB, which is aligned to its size.
-        let small = 2 << ObjectBlueprint::Tcb.physical_size_bits();
-        let bytes = small + u64::from((3 + tables + frames) * PAGE);
-        let taken = self.memory.block_and_slots(self.cspace, bytes, slots);
-        let (untyped, slots) = match taken {
-            Ok(taken) => taken,
+    pub(crate) fn make(
+        machine: &mut Machine,
+        client: &Client,
+        names: Names,
+        plan: &Plan<'_>,
+        registers: &Registers,
+    ) -> Result<Self, Exhausted> {
+        let asid = machine.asids.reserve(machine.memory)?;
+        let (pages, slots) = plan.of_new();
+        let block = match machine.memory.block(u64::from(pages) * u64::from(PAGE), slots) {
+            Ok(block) => block,
             Err(Exhausted) => {
-                self.asids.release(pool);
+                machine.asids.release(asid);
                 return Err(Exhausted);
             }
         };
-        let mut objects = Objects {
-            untyped,
-            slots,
-            code_frames: client.code_frames(),
-            arguments: layout.arguments().unwrap_or(Pages { address: 0, count: 0 }),
-            tables: Tables::new(),
-            pool,
-            extras: Vec::new(),
-        };
-        let made =
-            self.fill_sandbox(client, index, layout, &mut objects).and_then(|()| start(&objects, entries, layout));
+        let mut maker = block.maker();
+        let made = maker.empty(u32::from(plan.code_frames)).and_then(|code| {
+            let made = make_objects(machine, client, names, plan, &asid, &mut maker, code);
+            if made.is_err() {
+                delete(code);
+            }
+            made.map(|(vspace, thread)| (code, vspace, thread))
+        });
         match made {
-            Ok(()) => Ok(objects),
+            Ok((code, vspace, thread)) => {
+                let sandbox = Self { block, asid, code, vspace, thread };
+                sandbox.restart(machine, registers);
+                Ok(sandbox)
+            }
             Err(error) => {
-                self.complain("a sandbox", error);
-                self.destroy_sandbox(objects);
+                machine.complain("a sandbox", error);
+                machine.memory.free(block);
+                machine.asids.release(asid);
                 Err(Exhausted)
             }
         }
     }
 
-    fn fill_sandbox(
-        &mut self,
-        client: &Client,
-        index: SandboxIndex,
-        layout: &Layout,
-        objects: &mut Objects,
-    ) -> Result<(), Error> {
-        let cspace = self.cspace;
-        let untyped = objects.untyped.slot();
-        // The kernel deletes what was made last first. With the address space gone, the rest needs no unmapping.
-        retype(cspace, untyped, ObjectBlueprint::Endpoint, objects.slot(ENDPOINT), 1)?;
-        let cnode = ObjectBlueprint::CNode { size_bits: usize::from(SANDBOX_CNODE_BITS) };
-        retype(cspace, untyped, cnode, objects.slot(CNODE), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::Tcb, objects.slot(TCB), 1)?;
-        let first = objects.slot(CODE + u32::from(objects.code_frames));
-        let tables = self.make_span(objects, layout, untyped, first)?;
-        retype(cspace, untyped, ObjectBlueprint::PAGE_DIRECTORY, objects.slot(DIRECTORY), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::PDPT, objects.slot(PDPT), 1)?;
-        retype(cspace, untyped, ObjectBlueprint::VSPACE, objects.slot(PML4), 1)?;
-        let vspace = objects.vspace();
-        objects.pool.assign(vspace)?;
-        objects.slot(PDPT).cap::<cap_type::PDPT>().pdpt_map(vspace, 0, VmAttributes::default())?;
-        let directory = objects.slot(DIRECTORY).cap::<cap_type::PageDirectory>();
-        directory.page_directory_map(vspace, 0, VmAttributes::default())?;
-        for frame in 0..u32::from(objects.code_frames) {
-            let copy = objects.slot(CODE + frame);
-            cspace.path(copy).copy(&cspace.path(client.code_frame(frame)), CapRights::read_only())?;
-            let address = CODE_BASE + frame * LARGE_PAGE;
-            let page = copy.cap::<cap_type::LargePage>();
-            page.frame_map(vspace, address as usize, CapRights::read_only(), VmAttributes::default())?;
-        }
-        self.map_span(client, layout, objects, &tables, first)?;
-        let endpoint = cspace.path(objects.slot(ENDPOINT));
-        let cnode = objects.slot(CNODE).cap::<cap_type::CNode>();
-        let inside = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, SANDBOX_CNODE_BITS);
-        inside(SANDBOX_ENDPOINT_SLOT).copy(&endpoint, CapRights::read_only())?;
-        let badge = Badge::Sandbox(index).to_word();
-        inside(SANDBOX_FAULT_SLOT).mint(&cspace.path(self.endpoint), CapRights::call(), badge)?;
-        client.slot(CLIENT_SANDBOX_SLOTS + index.place() as u64).copy(&endpoint, CapRights::call())?;
-        objects.tcb().tcb_configure(
-            CPtr::from_bits(SANDBOX_FAULT_SLOT),
-            PRIORITY,
-            sel4::init_thread::slot::TCB.cap(),
-            cnode,
-            CNodeCapData::skip_high_bits(usize::from(SANDBOX_CNODE_BITS)),
-            vspace,
-            None,
-        )
-    }
-
-    /// Makes the paging structures that `layout` lacks, and its frames, in slots from `first` on. Returns the former.
-    fn make_span(&self, objects: &Objects, layout: &Layout, untyped: Slot, first: Slot) -> Result<Tables, Error> {
-        let tables = self.make_tables(objects, layout.regions(), untyped, first)?;
-        let frames = first.plus(count(&tables));
-        retype(self.cspace, untyped, ObjectBlueprint::SMALL_PAGE, frames, layout.memory_pages())?;
-        Ok(tables)
-    }
-
-    /// Maps what [`make_span`](Self::make_span) made, on both sides. After it in the slots: copies for the client.
-    fn map_span(
-        &self,
-        client: &Client,
-        layout: &Layout,
-        objects: &mut Objects,
-        tables: &Tables,
-        first: Slot,
-    ) -> Result<(), Error> {
-        let cspace = self.cspace;
-        let vspace = objects.vspace();
-        map_tables(objects, tables, first)?;
-        let mut next = first.plus(count(tables));
-        let mut copy = next.plus(layout.memory_pages());
-        for (pages, access, shared) in runs(layout) {
-            for page in 0..u32::from(pages.count) {
-                let address = (pages.address + page * PAGE) as usize;
-                let frame = next.cap::<cap_type::SmallPage>();
-                if shared {
-                    cspace.path(copy).copy(&cspace.path(next), CapRights::read_write())?;
-                    let theirs = copy.cap::<cap_type::SmallPage>();
-                    theirs.frame_map(client.vspace(), address, CapRights::read_write(), VmAttributes::default())?;
-                    copy = copy.plus(1);
-                }
-                frame.frame_map(vspace, address, rights(access), VmAttributes::default())?;
-                next = next.plus(1);
-            }
-        }
-        Ok(())
-    }
-
-    /// Makes the paging structures that `regions` lack, in slots from `first` on.
-    fn make_tables(&self, objects: &Objects, regions: Range<u32>, untyped: Slot, first: Slot) -> Result<Tables, Error> {
-        let mut tables = Tables::new();
-        for table in Table::of(regions).filter(|table| !objects.tables.contains(table)) {
-            let blueprint = match table {
-                Table::Directory(_) => ObjectBlueprint::PAGE_DIRECTORY,
-                Table::Page(_) => ObjectBlueprint::PAGE_TABLE,
-            };
-            retype(self.cspace, untyped, blueprint, first.plus(count(&tables)), 1)?;
-            tables.push(table).map_err(|_| Error::NotEnoughMemory)?;
-        }
-        Ok(tables)
-    }
-
-    /// Adds the buffers of `layout`.
-    pub(crate) fn grow_sandbox(
-        &mut self,
-        client: &mut Client,
-        objects: &mut Objects,
-        layout: &Layout,
-    ) -> Result<(), Exhausted> {
-        client.cover(self, layout)?;
-        let pages = objects.lacks(layout.regions()) + layout.memory_pages();
-        let extra = self.extra(pages, pages + shared_pages(layout), 0)?;
-        let tables = objects.tables.len();
-        let first = Slot(extra.slots.first);
-        let made = match &extra.untyped {
-            Some(untyped) => self
-                .make_span(objects, layout, untyped.slot(), first)
-                .and_then(|tables| self.map_span(client, layout, objects, &tables, first)),
-            None => Ok(()),
-        };
-        self.settle(objects, extra, tables, made).map_err(|error| {
-            self.complain("buffers", error);
-            Exhausted
-        })
-    }
-
-    /// Maps pages of the client's own, at their own address.
-    pub(crate) fn map_into_sandbox(
-        &mut self,
-        client: &Client,
-        objects: &mut Objects,
-        pages: Pages,
-        access: BufferAccess,
-    ) -> Result<(), MapError> {
-        let addresses = (0..u32::from(pages.count)).map(|page| pages.address + page * PAGE);
-        let may = |writable: bool| writable || access == BufferAccess::ReadOnly;
-        if !addresses.clone().all(|address| client.frame_at(address).is_some_and(|(_, writable)| may(writable))) {
-            return Err(MapError::NotTheClients);
-        }
-        let regions = pages.address / LARGE_PAGE..(pages.end() - 1) / LARGE_PAGE + 1;
-        let lacking = objects.lacks(regions.clone());
-        let extra =
-            self.extra(lacking, lacking + u32::from(pages.count), pages.count).map_err(|_| MapError::Exhausted)?;
-        let tables = objects.tables.len();
-        let copies = Slot(extra.slots.first);
-        let made = self.map_copies(client, objects, &extra, regions, copies, addresses, rights(access));
-        self.settle(objects, extra, tables, made).map_err(|error| match error {
-            Error::DeleteFirst => MapError::Occupied,
-            _ => MapError::Exhausted,
-        })
-    }
-
-    #[expect(clippy::too_many_arguments, reason = "the parts of one operation")]
-    fn map_copies(
-        &self,
-        client: &Client,
-        objects: &mut Objects,
-        extra: &Extra,
-        regions: Range<u32>,
-        copies: Slot,
-        addresses: impl Iterator<Item = u32>,
-        rights: CapRights,
-    ) -> Result<(), Error> {
-        if let Some(untyped) = &extra.untyped {
-            let first = copies.plus(u32::from(extra.copies));
-            let tables = self.make_tables(objects, regions, untyped.slot(), first)?;
-            map_tables(objects, &tables, first)?;
-        }
-        let mut copy = copies;
-        for address in addresses {
-            let (frame, _) = client.frame_at(address).ok_or(Error::InvalidArgument)?;
-            self.cspace.path(copy).copy(&self.cspace.path(frame), rights)?;
-            let page = copy.cap::<cap_type::SmallPage>();
-            page.frame_map(objects.vspace(), address as usize, rights, VmAttributes::default())?;
-            copy = copy.plus(1);
-        }
-        Ok(())
-    }
-
-    /// Takes memory and slots for something that is added to a sandbox.
-    fn extra(&mut self, pages: u32, slots: u32, copies: u16) -> Result<Extra, Exhausted> {
-        if pages == 0 {
-            return Ok(Extra { untyped: None, slots: self.memory.slots(slots)?, copies });
-        }
-        let (untyped, slots) = self.memory.block_and_slots(self.cspace, u64::from(pages) * u64::from(PAGE), slots)?;
-        Ok(Extra { untyped: Some(untyped), slots, copies })
-    }
-
-    /// Keeps what was added, or takes it all back after an error.
-    fn settle(
-        &mut self,
-        objects: &mut Objects,
-        extra: Extra,
-        tables: usize,
-        made: Result<(), Error>,
-    ) -> Result<(), Error> {
-        let made = made.and_then(|()| if objects.extras.is_full() { Err(Error::NotEnoughMemory) } else { Ok(()) });
+    /// Makes paging structures.
+    pub(crate) fn add_tables(&self, machine: &mut Machine, tables: &[Table]) -> Result<Part, Exhausted> {
+        let count = u32::try_from(tables.len()).map_err(|_| Exhausted)?;
+        let block = machine.memory.block(u64::from(count) * u64::from(PAGE), count)?;
+        let mut maker = block.maker();
+        let made = make_tables(&mut maker, tables).and_then(|made| map_tables(self.vspace, tables, made));
         match made {
-            Ok(()) => {
-                // There is room: it was looked for above.
-                let _ = objects.extras.push(extra);
-            }
-            Err(_) => {
-                objects.tables.truncate(tables);
-                self.drop_extra(&extra);
+            Ok(()) => Ok(Part::Tables(block)),
+            Err(error) => {
+                machine.complain("page tables", error);
+                machine.memory.free(block);
+                Err(Exhausted)
             }
         }
-        made
     }
 
-    fn drop_extra(&mut self, extra: &Extra) {
-        for copy in 0..u32::from(extra.copies) {
-            // A slot that is empty already is no error to the kernel.
-            let _ = self.cspace.path(Slot(extra.slots.first).plus(copy)).delete();
+    /// Adds pages to both sides.
+    pub(crate) fn add_pages(&self, machine: &mut Machine, client: &Client, plan: &Plan<'_>) -> Result<Part, Exhausted> {
+        let (pages, slots) = plan.of_pages();
+        let block = machine.memory.block(u64::from(pages) * u64::from(PAGE), slots)?;
+        let mut maker = block.maker();
+        let made = maker.objects::<SmallPage>(plan.frames()).and_then(|frames| {
+            let copies = maker.empty(plan.shared_frames())?;
+            let mapped = map_runs(client, self.vspace, plan, frames, copies);
+            Ok((frames.with(copies), mapped))
+        });
+        match made {
+            Ok((row, Ok(()))) => Ok(Part::Pages(block, row)),
+            Ok((row, Err(error))) => {
+                machine.complain("buffers", error);
+                remove(machine, Part::Pages(block, row));
+                Err(Exhausted)
+            }
+            Err(error) => {
+                machine.complain("buffers", error);
+                machine.memory.free(block);
+                Err(Exhausted)
+            }
         }
-        if let Some(untyped) = extra.untyped {
-            self.memory.free_block(self.cspace, untyped);
-        }
-        self.memory.free_slots(extra.slots);
     }
 
-    /// Gives a sandbox's thread new registers and lets it run.
-    ///
-    pub(crate) fn restart_sandbox(&self, objects: &Objects, restart: Restart) {
-        let registers = match restart {
-            Restart::Reset { entries, stack } => Registers::reset(entries, objects.arguments, stack),
-            Restart::Abort { entries, stack, fault } => Registers::abort(entries, stack, fault),
+    /// Maps frames of the client's own.
+    pub(crate) fn share(&self, machine: &mut Machine, client: &Client, share: &Share) -> Result<Part, Exhausted> {
+        let slots = machine.memory.slots(share.pages())?;
+        let row = Row::new(slots.first(), share.pages());
+        match map_copies(client, self.vspace, share, row) {
+            Ok(()) => Ok(Part::Copies(slots, row)),
+            Err(error) => {
+                machine.complain("a mapping", error);
+                remove(machine, Part::Copies(slots, row));
+                Err(Exhausted)
+            }
+        }
+    }
+
+    /// Gives the thread new registers and lets it run.
+    pub(crate) fn restart(&self, machine: &Machine, registers: &Registers) {
+        let mut context = UserContext::zeroed();
+        *context.pc_mut() = registers.rip;
+        *context.sp_mut() = registers.rsp;
+        *context.flags_mut() = registers.rflags;
+        let inner = context.inner_mut();
+        (inner.rax, inner.rbx, inner.rcx, inner.rdi) = (registers.rax, registers.rbx, registers.rcx, registers.rdi);
+        context.set_tls_base(registers.fs_base);
+        let count = match registers.extent {
+            Extent::All => UserContext::COUNT_ALL,
+            // After the flags come rax, rbx and rcx.
+            Extent::Fault => UserContext::COUNT_FLAGS + 3,
         };
-        if let Err(error) = write_registers(objects.tcb(), &registers) {
-            self.complain("a restart", error);
+        if let Err(error) = self.thread.tcb_write_registers(true, count, &context) {
+            machine.complain("a restart", error);
         }
     }
 
-    /// Ends a sandbox and takes everything back.
-    pub(crate) fn destroy_sandbox(&mut self, objects: Objects) {
-        self.asids.release(objects.pool);
-        for frame in 0..u32::from(objects.code_frames) {
-            let _ = self.cspace.path(objects.slot(CODE + frame)).delete();
+    /// Returns the thread's instruction pointer.
+    pub(crate) fn position(&self) -> Option<u64> {
+        self.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.pc())
+    }
+
+    /// Ends the sandbox and takes everything back. With the address space gone, its parts need no unmapping there.
+    pub(crate) fn destroy(self, machine: &mut Machine, parts: impl Iterator<Item = Part>) {
+        delete(self.code);
+        machine.memory.free(self.block);
+        for part in parts {
+            take_back(machine, part);
         }
-        for extra in &objects.extras {
-            self.drop_extra(extra);
-        }
-        self.memory.free_block(self.cspace, objects.untyped);
-        self.memory.free_slots(objects.slots);
+        machine.asids.release(self.asid);
     }
 }
 
-/// Maps paging structures that were made in slots from `first` on.
-fn map_tables(objects: &mut Objects, tables: &Tables, first: Slot) -> Result<(), Error> {
-    let vspace = objects.vspace();
-    for (place, table) in (0..).zip(tables) {
-        let slot = first.plus(place);
-        let attributes = VmAttributes::default();
-        match *table {
-            Table::Directory(gib) => slot.cap::<cap_type::PageDirectory>().page_directory_map(
-                vspace,
-                usize::from(gib) << GIB_BITS,
-                attributes,
-            )?,
-            Table::Page(region) => slot.cap::<cap_type::PageTable>().page_table_map(
-                vspace,
-                usize::from(region) * LARGE_PAGE as usize,
-                attributes,
-            )?,
+/// Takes a part out of a sandbox that lives on.
+///
+/// All that it has mapped is unmapped first: kernels up to 7 unmap a frame only when its last capability goes, and one
+/// frame has two here.
+pub(crate) fn remove(machine: &mut Machine, part: Part) {
+    if let Part::Pages(_, row) | Part::Copies(_, row) = &part {
+        for frame in row.iter() {
+            // One that is not mapped, or a slot that is empty, is no error that matters.
+            let _ = frame.cap::<SmallPage>().frame_unmap();
         }
-        objects.tables.push(*table).map_err(|_| Error::NotEnoughMemory)?;
+    }
+    take_back(machine, part);
+}
+
+fn take_back(machine: &mut Machine, part: Part) {
+    match part {
+        Part::Tables(block) | Part::Pages(block, _) => machine.memory.free(block),
+        Part::Copies(slots, row) => {
+            delete(row);
+            machine.memory.free_slots(slots);
+        }
+    }
+}
+
+/// Deletes copies; a slot that is empty already is no error to the kernel.
+fn delete(copies: Row) {
+    for copy in copies.iter() {
+        let _ = copy.path().delete();
+    }
+}
+
+/// Makes all objects of a sandbox, and returns its address space and its thread.
+///
+/// The kernel deletes what was made last first. With the address space gone, the rest needs no unmapping.
+fn make_objects(
+    machine: &Machine,
+    client: &Client,
+    names: Names,
+    plan: &Plan<'_>,
+    asid: &Asid,
+    maker: &mut Maker,
+    code: Row,
+) -> Result<(cap::VSpace, cap::Tcb), Error> {
+    let endpoint: cap::Endpoint = maker.object()?;
+    let cnode = maker.cnode(SANDBOX_CNODE_BITS)?;
+    let thread: cap::Tcb = maker.object()?;
+    let tables = make_tables(maker, &plan.tables)?;
+    let frames = maker.objects::<SmallPage>(plan.frames())?;
+    let vspace = make_address_space(maker, asid)?;
+    let copies = maker.empty(plan.shared_frames())?;
+    map_tables(vspace, &plan.tables, tables)?;
+    map_code(client, vspace, code)?;
+    map_runs(client, vspace, plan, frames, copies)?;
+    give_capabilities(machine, client, names, endpoint, cnode)?;
+    thread.tcb_configure(
+        CPtr::from_bits(SANDBOX_FAULT_SLOT),
+        PRIORITY,
+        sel4::init_thread::slot::TCB.cap(),
+        cnode,
+        CNodeCapData::skip_high_bits(usize::from(SANDBOX_CNODE_BITS)),
+        vspace,
+        None,
+    )?;
+    Ok((vspace, thread))
+}
+
+/// Makes the address space down to its first page directory.
+fn make_address_space(maker: &mut Maker, asid: &Asid) -> Result<cap::VSpace, Error> {
+    let attributes = VmAttributes::default();
+    let directory: cap::PageDirectory = maker.object()?;
+    let pdpt: cap::PDPT = maker.object()?;
+    let vspace = maker.object()?;
+    asid.assign(vspace)?;
+    pdpt.pdpt_map(vspace, 0, attributes)?;
+    directory.page_directory_map(vspace, 0, attributes)?;
+    Ok(vspace)
+}
+
+fn make_tables(maker: &mut Maker, tables: &[Table]) -> Result<Row, Error> {
+    // All take a page, so that the row is one whatever they are.
+    let mut row = maker.empty(0)?;
+    for table in tables {
+        row = row.with(match table {
+            Table::Directory(_) => maker.objects::<PageDirectory>(1)?,
+            Table::Page(_) => maker.objects::<PageTable>(1)?,
+        });
+    }
+    Ok(row)
+}
+
+fn map_tables(vspace: cap::VSpace, tables: &[Table], row: Row) -> Result<(), Error> {
+    let attributes = VmAttributes::default();
+    for (table, slot) in tables.iter().zip(row.iter()) {
+        let address = table.address() as usize;
+        match table {
+            Table::Directory(_) => slot.cap::<PageDirectory>().page_directory_map(vspace, address, attributes)?,
+            Table::Page(_) => slot.cap::<PageTable>().page_table_map(vspace, address, attributes)?,
+        }
     }
     Ok(())
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
-fn count(tables: &Tables) -> u32 {
-    tables.len() as u32
+/// Maps copies of the client's code, to read.
+fn map_code(client: &Client, vspace: cap::VSpace, copies: Row) -> Result<(), Error> {
+    let addresses = (CODE_BASE as usize..).step_by(LARGE_PAGE as usize);
+    for ((copy, frame), address) in copies.iter().zip(client.code().iter()).zip(addresses) {
+        copy.path().copy(&frame.path(), CapRights::read_only())?;
+        copy.cap::<LargePage>().frame_map(vspace, address, CapRights::read_only(), VmAttributes::default())?;
+    }
+    Ok(())
 }
 
-/// Starts the thread at its first entry point.
-fn start(objects: &Objects, entries: EntryPoints, layout: &Layout) -> Result<(), Error> {
-    let stack = layout.stack().unwrap_or(Pages { address: 0, count: 0 });
-    write_registers(objects.tcb(), &Registers::start(entries, objects.arguments, stack))
+/// Maps new frames on both sides.
+fn map_runs(client: &Client, vspace: cap::VSpace, plan: &Plan<'_>, frames: Row, copies: Row) -> Result<(), Error> {
+    let attributes = VmAttributes::default();
+    let (mut frames, mut copies) = (frames.iter(), copies.iter());
+    for run in plan.runs() {
+        for page in 0..u32::from(run.pages.count) {
+            let address = (run.pages.address + page * PAGE) as usize;
+            let frame = frames.next().ok_or(Error::RangeError)?;
+            if let Some(access) = run.client {
+                let copy = copies.next().ok_or(Error::RangeError)?;
+                copy.path().copy(&frame.path(), CapRights::read_write())?;
+                copy.cap::<SmallPage>().frame_map(client.vspace(), address, rights(access), attributes)?;
+            }
+            frame.cap::<SmallPage>().frame_map(vspace, address, rights(run.sandbox), attributes)?;
+        }
+    }
+    Ok(())
 }
 
-/// Gives a thread registers and lets it run.
-fn write_registers(tcb: cap::Tcb, registers: &Registers) -> Result<(), Error> {
-    let mut context = UserContext::zeroed();
-    *context.pc_mut() = registers.rip;
-    *context.sp_mut() = registers.rsp;
-    *context.flags_mut() = registers.rflags;
-    let inner = context.inner_mut();
-    (inner.rax, inner.rbx, inner.rcx, inner.rdi) = (registers.rax, registers.rbx, registers.rcx, registers.rdi);
-    context.set_tls_base(registers.fs_base);
-    let count = match registers.extent {
-        Extent::All => UserContext::COUNT_ALL,
-        // What comes first in the register set.
-        Extent::Fault => 6,
-    };
-    tcb.tcb_write_registers(true, count, &context)
+/// Maps copies of the client's own frames.
+fn map_copies(client: &Client, vspace: cap::VSpace, share: &Share, copies: Row) -> Result<(), Error> {
+    let mut copies = copies.iter();
+    let rights = rights(share.access);
+    for (pages, first) in &share.pieces {
+        for page in 0..u32::from(pages.count) {
+            let (copy, frame) = (copies.next().ok_or(Error::RangeError)?, client.frames().slot(first + page));
+            copy.path().copy(&frame.path(), rights)?;
+            let address = (pages.address + page * PAGE) as usize;
+            copy.cap::<SmallPage>().frame_map(vspace, address, rights, VmAttributes::default())?;
+        }
+    }
+    Ok(())
+}
+
+/// Fills the sandbox's CSpace, and gives the client the capability to call it.
+fn give_capabilities(
+    machine: &Machine,
+    client: &Client,
+    names: Names,
+    endpoint: cap::Endpoint,
+    cnode: cap::CNode,
+) -> Result<(), Error> {
+    let inside = |slot| cnode.absolute_cptr_from_bits_with_depth(slot, SANDBOX_CNODE_BITS);
+    let badge = Badge::Sandbox(names.index).to_word();
+    inside(SANDBOX_ENDPOINT_SLOT).copy(&path_of(endpoint), CapRights::read_only())?;
+    inside(SANDBOX_FAULT_SLOT).mint(&path_of(machine.endpoint), CapRights::call(), badge)?;
+    client.slot(CLIENT_SANDBOX_SLOTS + names.index.get() as u64).copy(&path_of(endpoint), CapRights::call())
 }

@@ -4,55 +4,53 @@
 use core::fmt::Write;
 
 use sbm_abi::{
-    Fault, Message, Response,
+    Message, Response, SMALL_MESSAGE,
     limits::{MAX_CLIENTS, MAX_MESSAGE, MAX_SANDBOXES},
 };
-use sbm_server::{ClientId, Effect, KernelFault, SandboxIndex, Server, meaning};
-use sel4::{MessageInfo, Word, cap, ipc_buffer};
+use sbm_server::{ClientId, Effect, KernelFault, Server, decode_fault};
+use sel4::{MessageInfo, Word, ipc_buffer};
 
-use crate::{badge::Badge, machine::World, sandbox::Objects};
+use crate::{badge::Badge, machine::Machine};
 
 /// Words that travel in registers.
 const FAST_WORDS: usize = 4;
 type Mrs = [Word; FAST_WORDS];
 
 /// The server, for as many sandboxes as the kernel has address-space ids for.
-pub(crate) type SandboxServer = Server<Objects, MAX_SANDBOXES>;
-
-/// A message to a client in the four registers; every [`Response`] fits.
-type Reply = (MessageInfo, Mrs);
+pub(crate) type SandboxServer = Server<Machine, MAX_SANDBOXES>;
 
 /// What the loop works on.
 pub(crate) struct Service {
     pub(crate) server: &'static mut SandboxServer,
-    pub(crate) world: World,
-    pub(crate) endpoint: cap::Endpoint,
+    pub(crate) machine: Machine,
 }
 
 impl Service {
     /// Serves until the last client has ended, and says whether all ended well.
     pub(crate) fn run(&mut self) -> bool {
         let mut all_well = true;
-        let mut reply: Option<Reply> = None;
-        while self.world.clients.iter().any(Option::is_some) {
+        let mut reply: Option<Response> = None;
+        while self.server.has_clients() {
+            let endpoint = self.machine.endpoint;
             let (info, badge, mrs) = match reply.take() {
-                Some((info, mrs)) => self.endpoint.reply_recv_with_mrs(info, mrs),
-                None => self.endpoint.recv_with_mrs(),
+                Some(response) => {
+                    let (info, mrs) = message(response);
+                    endpoint.reply_recv_with_mrs(info, mrs)
+                }
+                None => endpoint.recv_with_mrs(),
             };
             match Badge::from_word(badge) {
                 Some(Badge::Client(client)) => match self.request(client, info, mrs) {
-                    Effect::Answer(response) => reply = Some(encode(response)),
-                    Effect::Exit(status) => {
-                        all_well &= status == 0;
-                        self.end(client);
-                    }
+                    Effect::Answer(response) => reply = Some(response),
+                    Effect::Ended(status) => all_well &= status == 0,
                 },
-                Some(Badge::Sandbox(index)) => self.sandbox_fault(index, info, mrs),
+                Some(Badge::Sandbox(index)) => {
+                    self.server.fault(&mut self.machine, index, kernel_fault(info, mrs));
+                }
                 Some(Badge::ClientFault(client)) => {
-                    self.report(client, meaning(kernel_fault(info, mrs)));
+                    self.report(client, kernel_fault(info, mrs));
+                    self.server.end_client(&mut self.machine, client);
                     all_well = false;
-                    self.server.end_client(&mut self.world, client);
-                    self.end(client);
                 }
                 // No such capability was given to anyone.
                 None => {}
@@ -65,43 +63,33 @@ impl Service {
         let words = info.length();
         if words <= FAST_WORDS {
             let message = Message::<{ 8 * FAST_WORDS }>::from_words(mrs.into_iter().take(words));
-            return self.server.request(&mut self.world, client, message.bytes());
+            return self.server.request(&mut self.machine, client, message.bytes());
         }
         let rest = (FAST_WORDS..words).map(|index| ipc_buffer().msg_reg(index));
         let message = Message::<MAX_MESSAGE>::from_words(mrs.into_iter().chain(rest));
-        self.server.request(&mut self.world, client, message.bytes())
-    }
-
-    fn sandbox_fault(&mut self, index: SandboxIndex, info: MessageInfo, mrs: Mrs) {
-        self.server.fault(&mut self.world, index, kernel_fault(info, mrs));
+        self.server.request(&mut self.machine, client, message.bytes())
     }
 
     /// Reports a client's own fault, in one line that the host tool completes with function and line.
-    fn report(&self, client: ClientId, fault: Fault) {
-        if let Some(client) = &self.world.clients[client.place()] {
-            let mut out = self.world.machine.console.writer();
+    fn report(&self, client: ClientId, fault: KernelFault) {
+        if let Some(client) = self.server.client(client) {
+            let fault = decode_fault(fault);
             let (what, name, ip) = (fault.what(), client.name(), fault.ip);
             let _ = writeln!(
-                out,
+                self.machine.console.writer(),
                 "client fault: {what}, {} at {:#x} program={name} ip={ip:#x}",
-                fault.access, fault.address
+                fault.access,
+                fault.address
             );
-        }
-    }
-
-    /// Takes back what a client had, after its sandboxes.
-    fn end(&mut self, client: ClientId) {
-        if let Some(client) = self.world.clients[client.place()].take() {
-            client.end(&mut self.world.machine);
         }
     }
 }
 
-fn encode(response: Response) -> Reply {
+/// Codes a response in the four registers, which hold every one; one that did not fit would be an empty message.
+fn message(response: Response) -> (MessageInfo, Mrs) {
     let mut mrs = [0; FAST_WORDS];
     let mut length = 0;
-    // Every response fits; were one not to, its client would get an empty message, which is none.
-    if let Ok(message) = Message::<{ 8 * FAST_WORDS }>::new(&response) {
+    if let Ok(message) = Message::<SMALL_MESSAGE>::new(&response) {
         for (mr, word) in mrs.iter_mut().zip(message.words()) {
             *mr = word;
             length += 1;

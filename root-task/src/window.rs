@@ -1,12 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A window in the root task's own address space, through which it fills frames before others get them.
 
-use sel4::{CapRights, Error, VmAttributes, cap_type, init_thread::slot};
+use sel4::{CapRights, Error, VmAttributes, cap, cap_type, init_thread::slot};
 
-use crate::{
-    cspace::{CSpace, Slot},
-    memory::{Memory, retype},
-};
+use crate::{cspace::Slot, memory::Memory, object::Row};
 
 /// Where the window is: above everything that a boot image occupies.
 const SMALL: usize = 0x40_0000_0000;
@@ -24,22 +21,22 @@ pub(crate) struct Window {
 
 impl Window {
     /// Makes the paging structures.
-    pub(crate) fn new(memory: &mut Memory, cspace: CSpace) -> Result<Self, Error> {
-        let (untyped, slots) = memory.block_and_slots(cspace, 4 * 4096, 4).map_err(|_| Error::NotEnoughMemory)?;
-        let at = |place| Slot(slots.first).plus(place);
+    pub(crate) fn new(memory: &mut Memory) -> Result<Self, Error> {
+        let mut maker = memory.block(4 * 4096, 4).map_err(|_| Error::NotEnoughMemory)?.maker();
+        let pdpt: cap::PDPT = maker.object()?;
+        let directory: cap::PageDirectory = maker.object()?;
+        let tables: [cap::PageTable; 2] = [maker.object()?, maker.object()?];
         let vspace = slot::VSPACE.cap();
         let attributes = VmAttributes::default();
-        retype(cspace, untyped.slot(), sel4::ObjectBlueprint::PDPT, at(0), 1)?;
-        retype(cspace, untyped.slot(), sel4::ObjectBlueprint::PAGE_DIRECTORY, at(1), 1)?;
-        retype(cspace, untyped.slot(), sel4::ObjectBlueprint::PAGE_TABLE, at(2), 2)?;
         // The kernel may have made the upper one for the boot image already.
-        match at(0).cap::<cap_type::PDPT>().pdpt_map(vspace, SMALL, attributes) {
+        match pdpt.pdpt_map(vspace, SMALL, attributes) {
             Ok(()) | Err(Error::DeleteFirst) => {}
             Err(error) => return Err(error),
         }
-        at(1).cap::<cap_type::PageDirectory>().page_directory_map(vspace, SMALL, attributes)?;
-        at(2).cap::<cap_type::PageTable>().page_table_map(vspace, SMALL, attributes)?;
-        at(3).cap::<cap_type::PageTable>().page_table_map(vspace, FIXED, attributes)?;
+        directory.page_directory_map(vspace, SMALL, attributes)?;
+        for (table, address) in tables.into_iter().zip([SMALL, FIXED]) {
+            table.page_table_map(vspace, address, attributes)?;
+        }
         Ok(Self { fixed: FIXED })
     }
 
@@ -62,10 +59,10 @@ impl Window {
     }
 
     /// Maps frames for good, one after the other, and returns where; there is room for 512 in all.
-    pub(crate) fn keep(&mut self, first: Slot, count: u32) -> Result<*mut u8, Error> {
+    pub(crate) fn keep(&mut self, frames: Row) -> Result<*mut u8, Error> {
         let start = self.fixed;
-        for place in 0..count {
-            let page = first.plus(place).cap::<cap_type::SmallPage>();
+        for frame in frames.iter() {
+            let page = frame.cap::<cap_type::SmallPage>();
             page.frame_map(slot::VSPACE.cap(), self.fixed, CapRights::read_write(), VmAttributes::default())?;
             self.fixed += SMALL_BYTES;
         }

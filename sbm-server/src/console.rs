@@ -48,10 +48,10 @@ impl Writer<'_> {
         }
     }
 
-    const fn place(self) -> usize {
+    const fn index(self) -> usize {
         match self {
             Self::RootTask => MAX_CLIENTS,
-            Self::Client(client, _) => client.place(),
+            Self::Client(client, _) => client.get(),
         }
     }
 }
@@ -119,7 +119,7 @@ impl Console {
 
     /// Completes the character that the writer has begun, as far as there are bytes, and returns the others.
     fn complete<'a>(&mut self, writer: Writer<'_>, bytes: &'a [u8], put: &mut impl FnMut(&[u8])) -> &'a [u8] {
-        let mut begun = self.begun.get(writer.place()).copied().unwrap_or(Begun::NOTHING);
+        let mut begun = self.begun.get(writer.index()).copied().unwrap_or(Begun::NOTHING);
         let mut rest = bytes;
         while begun.length > 0
             && let [first, others @ ..] = rest
@@ -141,7 +141,7 @@ impl Console {
     }
 
     fn set_begun(&mut self, writer: Writer<'_>, begun: Begun) {
-        if let Some(place) = self.begun.get_mut(writer.place()) {
+        if let Some(place) = self.begun.get_mut(writer.index()) {
             *place = begun;
         }
     }
@@ -328,7 +328,7 @@ mod tests {
                 let line = String::from_utf8(line).unwrap();
                 prop_assert!(!line.chars().any(|character| character.is_control() && character != '\t'));
                 if let Some(Owner::Client(client)) = owner {
-                    let start = std::format!("{}{MARK}", NAMES[client.place()]);
+                    let start = std::format!("{}{MARK}", NAMES[client.get()]);
                     prop_assert!(line.starts_with(&start), "{line}");
                 }
             }

@@ -46,7 +46,7 @@ const FSR_WRITE: u64 = 1 << 1;
 
 /// Says what a fault message means for the call that it ends.
 #[must_use]
-pub fn meaning(fault: KernelFault) -> Fault {
+pub fn decode_fault(fault: KernelFault) -> Fault {
     let none = Fault { kind: FaultKind::Forged, access: Access::None, vector: 0, address: 0, ip: 0 };
     match fault {
         KernelFault::Vm { ip, address, prefetch, fsr } => {
@@ -76,30 +76,30 @@ mod tests {
 
     #[test]
     fn the_write_bit_tells_a_write_from_a_read() {
-        let at = |fsr| meaning(KernelFault::Vm { ip: 1, address: 2, prefetch: false, fsr }).access;
+        let at = |fsr| decode_fault(KernelFault::Vm { ip: 1, address: 2, prefetch: false, fsr }).access;
         assert_eq!(at(0b110), Access::Write);
         assert_eq!(at(0b100), Access::Read);
     }
 
     #[test]
     fn a_fault_at_the_instruction_pointer_is_a_fetch() {
-        let fault = meaning(KernelFault::Vm { ip: 7, address: 7, prefetch: false, fsr: 4 });
+        let fault = decode_fault(KernelFault::Vm { ip: 7, address: 7, prefetch: false, fsr: 4 });
         assert_eq!(fault.access, Access::Execute);
     }
 
     #[test]
     fn an_instruction_that_writes_to_itself_is_no_fetch() {
-        let fault = meaning(KernelFault::Vm { ip: 7, address: 7, prefetch: true, fsr: 6 });
+        let fault = decode_fault(KernelFault::Vm { ip: 7, address: 7, prefetch: true, fsr: 6 });
         assert_eq!(fault.access, Access::Write);
     }
 
     #[test]
     fn a_vector_that_no_cpu_has_does_not_wrap() {
-        assert_eq!(meaning(KernelFault::Exception { ip: 0, vector: 0x10d }).vector, 255);
+        assert_eq!(decode_fault(KernelFault::Exception { ip: 0, vector: 0x10d }).vector, 255);
     }
 
     #[test]
     fn what_the_kernel_does_not_send_is_forged() {
-        assert_eq!(meaning(KernelFault::Other).kind, FaultKind::Forged);
+        assert_eq!(decode_fault(KernelFault::Other).kind, FaultKind::Forged);
     }
 }

@@ -1,34 +1,49 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server's decisions, without seL4 and without unsafe.
 //!
-//! [`Server`] holds what is true of every client and sandbox and decides what a request or a fault means; a
-//! [`Platform`] carries it out on kernel objects. Everything that a client sends is hostile until checked here:
+//! [`Server`] owns what is true of every client and every sandbox: whose it is, where its parts lie, which pages a client
+//! holds with what rights, what is charged to whom. It decides what a request or a fault means and hands a
+//! [`Platform`] a plan, in which everything is settled but how kernel objects are made of it. So whoever reads this crate
+//! knows everything that can happen.
 //!
 //! ```text
-//!   bytes --decode (sbm-abi)--> Request --quota, owner, generation--> Owned --Platform--> Response
+//!   bytes --decode (sbm-abi)--> Request --owner, limits, quota--> Plan --Platform--> objects, kept here --> Response
 //! ```
 //!
 //! Invariants, which the property tests check after every step:
 //! * a handle reaches a sandbox only if its index is occupied, by this client, in this generation;
-//! * a refused request changes nothing;
-//! * what is charged to a client is the sum over its sandboxes, spare ones included, and never above its quota;
-//! * every sandbox that was built is destroyed at the latest with its client.
+//! * a refused request changes nothing, but that spares of its client may have made room for it, and that the client may
+//!   have got page tables for its arenas, which it is charged for and keeps;
+//! * what is charged to a client is the sum over what it has, spares included, and never above its quota;
+//! * every kernel object goes back to the platform at the latest with its client.
 //!
 //! Tables have a fixed size, and no request takes time that grows with anything but its own size and the fixed limits.
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod arena;
 mod console;
+mod error;
 mod fault;
+mod plan;
 mod platform;
+mod program;
+mod quota;
 mod server;
 mod table;
 
 #[cfg(test)]
+extern crate std;
+#[cfg(test)]
 mod tests;
 
+pub use arena::Arena;
 pub use console::{Console, MARK, Writer};
-pub use fault::{KernelFault, meaning};
-pub use platform::{Exhausted, Free, MapError, Platform, Restart};
+pub use error::{ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError};
+pub use fault::{KernelFault, decode_fault};
+pub use plan::{Plan, Run, Share, Table};
+pub use platform::{Exhausted, Free, Names, Platform};
+pub use program::{Holding, Program, ProgramError, place_input};
+pub use quota::{Charge, OverQuota, Quota, Resource};
 pub use server::{Effect, Server};
-pub use table::{ClientId, Quota, SandboxIndex, State};
+pub use table::{ClientId, SandboxIndex, State};

@@ -1,45 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the server needs of the machine: few methods, each with its obligation.
 
-use sbm_abi::{BufferAccess, EntryPoints, Fault, Layout, Pages};
+use sbm_abi::Registers;
 
-use crate::{ClientId, SandboxIndex};
+use crate::{ClientId, Plan, SandboxIndex, Share, Table};
 
-/// Memory, slots, address space or address-space ids ran out. The operation left nothing behind.
+/// Memory, slots or address-space ids ran out, or addresses. The operation left nothing behind.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted;
-
-/// Why a client's own pages were not mapped into its sandbox. The operation left nothing behind.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum MapError {
-    /// Something ran out.
-    Exhausted,
-    /// A page is not one that the client holds, or holds with fewer rights than asked.
-    NotTheClients,
-    /// Something of the sandbox lies at the address already.
-    Occupied,
-}
-
-/// Where a sandbox's thread goes on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Restart {
-    /// At the entry point that clears what functions left, and waits.
-    Reset {
-        /// The entry points.
-        entries: EntryPoints,
-        /// The stack to clear and to start with.
-        stack: Pages,
-    },
-    /// At the entry point that answers the aborted call and waits.
-    Abort {
-        /// The entry points.
-        entries: EntryPoints,
-        /// The stack to start with.
-        stack: Pages,
-        /// What to answer.
-        fault: Fault,
-    },
-}
 
 /// What is free on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,63 +18,87 @@ pub struct Free {
     pub slots: u32,
 }
 
-/// Carries out what the server decided. All arguments have been checked; none is a client's bare word, except that
+/// What a new sandbox is called: by its index in messages and in its client's CSpace, by its client for nothing else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Names {
+    /// The client that it is made for.
+    pub client: ClientId,
+    /// Its index.
+    pub index: SandboxIndex,
+}
+
+/// Makes kernel objects of what the server decided, and decides nothing itself. All that it is given has been checked;
 /// entry points and contents may be nonsense, which must harm no one but that client's sandboxes.
 pub trait Platform {
-    /// The kernel objects of one sandbox. Only [`Platform::destroy`] gives them back.
+    /// The kernel objects of a client. Only [`Platform::end`] gives them back.
+    type Client;
+    /// The kernel objects of a sandbox. Only [`Platform::destroy`] gives them back.
     type Sandbox;
+    /// What was added to a sandbox. Only [`Platform::remove`] and [`Platform::destroy`] give it back.
+    type Part;
 
-    /// Finds `2^bits` bytes of the arenas, aligned to their size, that no other sandbox of any client uses.
-    ///
-    /// # Errors
-    /// [`Exhausted`] if there are none.
-    fn reserve(&mut self, bits: u8) -> Result<u32, Exhausted>;
-
-    /// Takes back what [`Platform::reserve`] gave.
-    fn release(&mut self, base: u32, bits: u8);
-
-    /// Makes a sandbox: its memory zeroed and mapped as `layout` says, on the client's side without the stack; the
-    /// client's code and nothing else of the client; a thread of the client's priority that starts at `entries.start`;
-    /// in its CSpace its own endpoint, to receive, and its fault endpoint, to send; in the client's CSpace the
-    /// capability to call it.
+    /// Makes a sandbox as the plan says: memory zeroed, mapped at these addresses with these rights and no others; the
+    /// client's code, to read; a thread of the client's priority that starts with `registers`; in its CSpace its own
+    /// endpoint, to receive, and its fault endpoint, to send; in the client's CSpace the capability to call it.
     ///
     /// # Errors
     /// [`Exhausted`]; nothing is left of the attempt.
-    fn build(
+    fn make(
         &mut self,
-        client: ClientId,
-        index: SandboxIndex,
-        layout: &Layout,
-        entries: EntryPoints,
+        client: &mut Self::Client,
+        names: Names,
+        plan: &Plan<'_>,
+        registers: &Registers,
     ) -> Result<Self::Sandbox, Exhausted>;
 
-    /// Adds the buffers of `layout`, zeroed, to both sides.
+    /// Makes paging structures of a sandbox that is there.
     ///
     /// # Errors
     /// [`Exhausted`]; nothing is left of the attempt.
-    fn grow(&mut self, client: ClientId, sandbox: &mut Self::Sandbox, layout: &Layout) -> Result<(), Exhausted>;
+    fn add_tables(&mut self, sandbox: &Self::Sandbox, tables: &[Table]) -> Result<Self::Part, Exhausted>;
 
-    /// Maps pages that the client holds itself into the sandbox, at the same address, for `access`.
+    /// Adds the pages of the plan, zeroed, to both sides; the paging structures are there.
     ///
     /// # Errors
-    /// [`MapError`]; nothing is left of the attempt.
-    fn map(
+    /// [`Exhausted`]; nothing is left of the attempt.
+    fn add_pages(
         &mut self,
-        client: ClientId,
-        sandbox: &mut Self::Sandbox,
-        pages: Pages,
-        access: BufferAccess,
-    ) -> Result<(), MapError>;
+        client: &Self::Client,
+        sandbox: &Self::Sandbox,
+        plan: &Plan<'_>,
+    ) -> Result<Self::Part, Exhausted>;
 
-    /// Gives the sandbox's thread new registers, whatever it is doing, and lets it run. Its old registers and its
-    /// memory play no part.
-    fn restart(&mut self, sandbox: &Self::Sandbox, restart: Restart);
+    /// Maps frames of the client's own into the sandbox; the paging structures are there.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; nothing is left of the attempt.
+    fn share(&mut self, client: &Self::Client, sandbox: &Self::Sandbox, share: &Share)
+    -> Result<Self::Part, Exhausted>;
 
-    /// Ends the sandbox and takes back everything, on both sides; memory is cleared before it is used again.
-    fn destroy(&mut self, client: ClientId, sandbox: Self::Sandbox);
+    /// Takes a part out of a sandbox that lives on: it is mapped nowhere afterwards, on neither side.
+    fn remove(&mut self, part: Self::Part);
+
+    /// Gives the client the page table of a region of its arena, until it ends.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; nothing is left of the attempt.
+    fn cover(&mut self, client: &mut Self::Client, region: u16) -> Result<(), Exhausted>;
+
+    /// Gives the sandbox's thread new registers, whatever it is doing, and lets it run. Its memory plays no part, nor do
+    /// old registers that `registers` replaces.
+    fn restart(&mut self, sandbox: &Self::Sandbox, registers: &Registers);
+
+    /// Returns the instruction pointer of the sandbox's thread as the kernel holds it, not as a message tells it.
+    fn position(&self, sandbox: &Self::Sandbox) -> Option<u64>;
+
+    /// Ends the sandbox with its parts and takes back everything, on both sides; memory is cleared before it is used again.
+    fn destroy(&mut self, sandbox: Self::Sandbox, parts: impl Iterator<Item = Self::Part>);
+
+    /// Ends the client, whose sandboxes are gone, and takes back everything.
+    fn end(&mut self, client: Self::Client);
 
     /// Writes a client's text to the console.
-    fn console(&mut self, client: ClientId, text: &[u8]);
+    fn console(&mut self, client: &Self::Client, text: &[u8]);
 
     /// Returns what is free.
     fn free(&self) -> Free;

@@ -3,14 +3,17 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, EntryPoints, Errno, Handle, Layout, Pages, Request, Response, Spec, decode_request,
-    limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_MAPPING_PAGES, PAGE},
+    BufferAccess, BufferSpec, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, Pages, Registers, Request,
+    Response, Spec, decode_request,
+    limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
 use crate::{
-    KernelFault, MapError, Platform, Restart, meaning,
-    platform::Exhausted,
-    table::{Client, ClientId, MAX_SPARES, Place, Quota, Sandbox, SandboxIndex, State},
+    Arena, Charge, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError, Names, NoSandbox,
+    OverQuota, Plan, Platform, Program, Quota, ShrinkError, Table, decode_fault,
+    table::{
+        Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
+    },
 };
 
 /// What becomes of a request.
@@ -18,332 +21,302 @@ use crate::{
 pub enum Effect {
     /// The client gets this answer.
     Answer(Response),
-    /// The client ended itself with this status; its sandboxes are gone already.
-    Exit(u8),
+    /// The client has ended itself with this status; nothing of it is left.
+    Ended(u8),
 }
 
 /// All clients and all sandboxes: `N` of them at most.
-#[derive(Debug)]
-pub struct Server<S, const N: usize> {
-    pub(crate) clients: [Option<Client>; MAX_CLIENTS],
-    pub(crate) places: [Place<S>; N],
+pub struct Server<P: Platform, const N: usize> {
+    pub(crate) clients: [Option<Client<P>>; MAX_CLIENTS],
+    pub(crate) arenas: [Arena; MAX_CLIENTS],
+    pub(crate) sandboxes: [Entry<P>; N],
     vacant: Vec<SandboxIndex, N>,
-    /// Places below this one have been used; the others need not be listed as vacant.
+    /// Entries below this one have been used; the others need not be listed as vacant.
     used: usize,
 }
 
-impl<S, const N: usize> Server<S, N> {
+impl<P: Platform, const N: usize> Server<P, N> {
     /// Makes a server without clients.
     #[must_use]
     pub const fn new() -> Self {
         Self {
             clients: [const { None }; MAX_CLIENTS],
-            places: [const { Place::EMPTY }; N],
+            arenas: [const { Arena::EMPTY }; MAX_CLIENTS],
+            sandboxes: [const { Entry::EMPTY }; N],
             vacant: Vec::new(),
             used: 0,
         }
     }
 
-    /// Adds a client, or begins it anew: one that was there has been ended before.
-    pub fn add_client(&mut self, client: ClientId, quota: Quota) {
-        self.clients[client.place()] = Some(Client::new(quota));
+    /// Adds a client with its kernel objects; one that was there is ended. It may have nothing before
+    /// [`Server::divide`].
+    pub fn add_client(&mut self, platform: &mut P, id: ClientId, program: Program, objects: P::Client) {
+        self.end_client(platform, id);
+        self.arenas[id.get()].open();
+        self.clients[id.get()] = Some(Client::new(objects, program));
     }
 
-    /// Answers a request of `client`, whatever its bytes are.
-    pub fn request<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId, bytes: &[u8]) -> Effect {
-        let Ok(request) = decode_request(bytes) else { return Effect::Answer(Response::Refused(Errno::BadMessage)) };
-        let result = match request {
-            Request::Register(entries) => self.register(client, entries),
-            Request::Init(spec) => self.init(platform, client, spec),
-            Request::Grow { handle, buffers } => self.grow(platform, client, handle, &buffers),
-            Request::Shrink { .. } => Err(Errno::Invalid),
-            Request::Map { handle, address, pages, access } => {
-                self.map(platform, client, handle, Pages { address, count: pages }, access)
-            }
-            Request::Reset(handle) => self.reset(platform, client, handle),
-            Request::Destroy(handle) => self.destroy(platform, client, handle),
-            Request::Console(text) => console(platform, client, text),
-            Request::Usage => self.usage(platform, client),
-            Request::Exit(status) => {
-                self.end_client(platform, client);
-                return Effect::Exit(status);
-            }
-        };
-        Effect::Answer(result.unwrap_or_else(Response::Refused))
-    }
-
-    /// Ends the call that `index` was running: its client gets the fault as an error, and the thread waits again.
-    ///
-    /// Returns whether the fault belongs to a sandbox; one that is gone cannot fault, so `false` means a lost message.
-    pub fn fault<P: Platform<Sandbox = S>>(
-        &mut self,
-        platform: &mut P,
-        index: SandboxIndex,
-        fault: KernelFault,
-    ) -> bool {
-        let Some(sandbox) = self.places.get_mut(index.place()).and_then(|place| place.sandbox.as_mut()) else {
-            return false;
-        };
-        let entries = self.clients[sandbox.owner.place()].as_ref().and_then(|client| client.entries);
-        let fault = meaning(fault);
-        match entries {
-            // Where the entry point itself faults, to go on there would go round for ever. Once it is tried all the same: a
-            // sandbox can forge such a message, and its client waits for an answer.
-            Some(entries) if fault.ip != u64::from(entries.abort) || sandbox.state == State::Ready => {
-                sandbox.state = if sandbox.state == State::Spare { State::Spare } else { State::Faulted };
-                let restart = Restart::Abort { entries, stack: sandbox.stack, fault };
-                platform.restart(&sandbox.objects, restart);
-            }
-            // Nobody could reach a spare to reset it.
-            Some(_) | None if sandbox.state == State::Spare => self.remove(platform, index),
-            Some(_) | None => sandbox.state = State::Stopped,
+    /// Divides what is free among the clients, so that what one of them takes is not another one's.
+    pub fn divide(&mut self, free: Free) {
+        let sandboxes = u16::try_from(N).unwrap_or(u16::MAX);
+        let clients = u16::try_from(self.clients.iter().flatten().count()).unwrap_or(u16::MAX);
+        for client in self.clients.iter_mut().flatten() {
+            client.quota = Quota::share(free, sandboxes, clients);
         }
-        true
     }
 
-    /// Ends a client: all its sandboxes go.
-    pub fn end_client<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) {
-        for place in 0..self.used {
-            if self.places[place].sandbox.as_ref().is_some_and(|sandbox| sandbox.owner == client)
-                && let Some(index) = SandboxIndex::new(place as u64, N)
+    /// Returns the kernel objects of a client.
+    pub fn client(&self, id: ClientId) -> Option<&P::Client> {
+        self.clients[id.get()].as_ref().map(|client| &client.objects)
+    }
+
+    /// Tells whether any client is left.
+    pub fn has_clients(&self) -> bool {
+        self.clients.iter().any(Option::is_some)
+    }
+
+    /// Ends a client, whatever the reason: its sandboxes go, and all that it had.
+    pub fn end_client(&mut self, platform: &mut P, id: ClientId) {
+        for index in 0..self.used {
+            if self.sandboxes[index].sandbox.as_ref().is_some_and(|sandbox| sandbox.owner == id)
+                && let Some(index) = SandboxIndex::new(index as u64, N)
             {
                 self.remove(platform, index);
             }
         }
-        self.clients[client.place()] = None;
-    }
-
-    fn client(&mut self, client: ClientId) -> Result<&mut Client, Errno> {
-        self.clients[client.place()].as_mut().ok_or(Errno::Perm)
-    }
-
-    /// The one way from a handle to a sandbox: occupied, this client's, this generation's.
-    fn owned(&mut self, client: ClientId, handle: Handle) -> Result<(SandboxIndex, &mut Sandbox<S>), Errno> {
-        let index = SandboxIndex::new(u64::from(handle.index()), N).ok_or(Errno::BadHandle)?;
-        let place = &mut self.places[index.place()];
-        let sandbox = place.sandbox.as_mut().ok_or(Errno::BadHandle)?;
-        if sandbox.owner != client {
-            return Err(Errno::Perm);
+        if let Some(client) = self.clients[id.get()].take() {
+            platform.end(client.objects);
         }
-        if place.generation != handle.generation() || sandbox.state == State::Spare {
-            return Err(Errno::BadHandle);
-        }
-        Ok((index, sandbox))
     }
 
-    fn register(&mut self, client: ClientId, entries: EntryPoints) -> Result<Response, Errno> {
-        self.client(client)?.entries = Some(entries);
+    /// Answers a request of a client, whatever its bytes are.
+    pub fn request(&mut self, platform: &mut P, id: ClientId, bytes: &[u8]) -> Effect {
+        let Ok(request) = decode_request(bytes) else { return refuse(Errno::BadMessage) };
+        let answer = match request {
+            Request::Register(entries) => self.register(id, entries).map_err(Errno::from),
+            Request::Init(spec) => self.init(platform, id, spec).map_err(Errno::from),
+            Request::Grow { handle, buffers } => self.grow(platform, id, handle, &buffers).map_err(Errno::from),
+            Request::Shrink { handle, base } => self.shrink(platform, id, handle, base).map_err(Errno::from),
+            Request::Map { handle, address, pages, access } => {
+                self.map(platform, id, handle, Pages { address, count: pages }, access).map_err(Errno::from)
+            }
+            Request::Reset(handle) => self.reset(platform, id, handle).map_err(Errno::from),
+            Request::Destroy(handle) => self.destroy(platform, id, handle).map_err(Errno::from),
+            Request::Console(text) => self.console(platform, id, text).map_err(Errno::from),
+            Request::Usage => self.usage(platform, id).map_err(Errno::from),
+            Request::Exit(status) => {
+                self.end_client(platform, id);
+                return Effect::Ended(status);
+            }
+        };
+        answer.map_or_else(refuse, Effect::Answer)
+    }
+
+    /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again.
+    ///
+    /// Returns whether the fault belongs to a sandbox; one that is gone cannot fault, so `false` means a lost message.
+    pub fn fault(&mut self, platform: &mut P, index: SandboxIndex, fault: KernelFault) -> bool {
+        let Some(sandbox) = self.sandboxes.get_mut(index.get()).and_then(|entry| entry.sandbox.as_mut()) else {
+            return false;
+        };
+        let fault = decode_fault(fault);
+        // Nobody could reach a spare to reset it.
+        match sandbox.state {
+            State::Spare if is_stuck(platform, sandbox, fault) => {
+                self.remove(platform, index);
+                return true;
+            }
+            State::Faulted if is_stuck(platform, sandbox, fault) => {
+                sandbox.state = State::Stopped;
+                return true;
+            }
+            State::Spare => {}
+            State::Ready | State::Faulted | State::Stopped => sandbox.state = State::Faulted,
+        }
+        platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
+        true
+    }
+
+    fn owner(&mut self, id: ClientId) -> Result<&mut Client<P>, NoSandbox> {
+        self.clients[id.get()].as_mut().ok_or(NoSandbox)
+    }
+
+    /// The one way from a handle to a sandbox: occupied, this client's, this generation's, and with it to its client.
+    fn owned(&mut self, id: ClientId, handle: Handle) -> Result<Owned<'_, P>, NoSandbox> {
+        let index = SandboxIndex::new(u64::from(handle.index()), N).ok_or(NoSandbox)?;
+        let entry = &mut self.sandboxes[index.get()];
+        let generation = entry.generation;
+        let sandbox = entry.sandbox.as_mut().ok_or(NoSandbox)?;
+        if sandbox.owner != id || generation != handle.generation() || sandbox.state == State::Spare {
+            return Err(NoSandbox);
+        }
+        let client = self.clients[id.get()].as_mut().ok_or(NoSandbox)?;
+        Ok(Owned { index, client, sandbox, additions: &mut entry.additions, arena: &mut self.arenas[id.get()] })
+    }
+
+    fn register(&mut self, id: ClientId, entries: EntryPoints) -> Result<Response, NoSandbox> {
+        self.owner(id)?.entries = Some(entries);
         Ok(Response::Done)
     }
 
-    fn init<P: Platform<Sandbox = S>>(
-        &mut self,
-        platform: &mut P,
-        client: ClientId,
-        spec: Spec,
-    ) -> Result<Response, Errno> {
-        if let Some(ready) = self.take_spare(client, &spec) {
+    pub(crate) fn init(&mut self, platform: &mut P, id: ClientId, spec: Spec) -> Result<Response, InitError> {
+        let client = self.clients[id.get()].as_ref().ok_or(InitError::NotRegistered)?;
+        let entries = client.entries.ok_or(InitError::NotRegistered)?;
+        if let Some(ready) = self.take_spare(id, &spec, entries) {
             return Ok(ready);
         }
-        let layout = Layout::of_sandbox(&spec).map_err(|_| Errno::Invalid)?;
-        let entries = self.client(client)?.entries.ok_or(Errno::Invalid)?;
-        self.make_room(platform, client, &layout, 1);
-        let charge = self.client(client)?.charge_for(&layout, 1)?;
-        let index = match self.vacant_place() {
-            None if self.drop_all_spares(platform) => self.vacant_place(),
+        let layout = Layout::of_sandbox(&spec)?;
+        let index = match self.vacant_index() {
+            None if self.drop_spare(platform, id) => self.vacant_index(),
             index => index,
-        }
-        .ok_or(Errno::TooMany)?;
-        let mut made = self.build(platform, client, index, &layout, entries);
-        while made.is_err() && self.drop_spare(platform, client) {
-            made = self.build(platform, client, index, &layout, entries);
-        }
-        let (layout, objects) = match made {
-            Ok(made) => made,
-            Err(Exhausted) => {
-                self.put_vacant(index);
-                return Err(Errno::NoMemory);
-            }
         };
-        let base = layout.base();
-        let place = &mut self.places[index.place()];
-        place.sandbox = Some(Sandbox {
-            owner: client,
+        let index = index.ok_or(InitError::AllInUse { limit: N })?;
+        let mut made = self.make(platform, id, index, layout, entries);
+        while made.as_ref().is_err_and(|error| may_pass(*error)) && self.drop_spare(platform, id) {
+            made = self.make(platform, id, index, layout, entries);
+        }
+        let made = made.inspect_err(|_| self.put_vacant(index))?;
+        let (layout, bits) = (layout.at(made.base), layout.span_bits());
+        let entry = &mut self.sandboxes[index.get()];
+        let Made { base, arguments, stack, charge, objects } = made;
+        entry.additions.tables.extend(Table::of(layout.regions()).map(|table| (table, OWN)));
+        entry.sandbox = Some(Sandbox {
+            owner: id,
             state: State::Ready,
-            base,
-            bits: layout.span_bits(),
-            stack: layout.stack().unwrap_or(Pages { address: base, count: 0 }),
+            entries,
             spec,
+            base,
+            bits,
+            arguments,
+            stack,
             charge,
-            growths: Vec::new(),
-            mappings: Vec::new(),
             objects,
         });
-        let handle = index.handle(place.generation);
-        let client = self.client(client)?;
-        client.sandboxes += 1;
-        client.pages += charge;
+        let handle = index.handle(entry.generation);
+        if let Some(client) = &mut self.clients[id.get()] {
+            client.sandboxes += 1;
+            client.charge = client.charge.plus(charge);
+        }
         Ok(Response::Ready { handle, base, used: false })
     }
 
-    fn build<P: Platform<Sandbox = S>>(
+    /// Makes a sandbox if there is room for it now.
+    fn make(
         &mut self,
         platform: &mut P,
-        client: ClientId,
+        id: ClientId,
         index: SandboxIndex,
-        layout: &Layout,
+        layout: Layout<'_>,
         entries: EntryPoints,
-    ) -> Result<(Layout, S), Exhausted> {
-        let bits = layout.span_bits();
-        let base = platform.reserve(bits)?;
-        let layout = layout.clone().at(base);
-        match platform.build(client, index, &layout, entries) {
-            Ok(objects) => Ok((layout, objects)),
-            Err(Exhausted) => {
-                platform.release(base, bits);
-                Err(Exhausted)
-            }
+    ) -> Result<Made<P>, InitError> {
+        let arena = &mut self.arenas[id.get()];
+        let client = self.clients[id.get()].as_mut().ok_or(InitError::NotRegistered)?;
+        let base = arena.reserve(layout.span_bits())?;
+        let made = make_at(platform, client, Names { client: id, index }, layout.at(base), entries);
+        if made.is_err() {
+            arena.release(base, layout.span_bits());
         }
+        made
     }
 
-    fn grow<P: Platform<Sandbox = S>>(
+    pub(crate) fn grow(
         &mut self,
         platform: &mut P,
-        client: ClientId,
+        id: ClientId,
         handle: Handle,
         buffers: &[BufferSpec],
-    ) -> Result<Response, Errno> {
-        let layout = Layout::of_growth(buffers).map_err(|_| Errno::Invalid)?;
-        if self.owned(client, handle)?.1.growths.is_full() {
-            return Err(Errno::Invalid);
+    ) -> Result<Response, GrowError> {
+        let layout = Layout::of_growth(buffers)?;
+        loop {
+            let owned = self.owned(id, handle)?;
+            if owned.additions.growths.is_full() {
+                return Err(GrowError::Full { limit: MAX_GROWTHS });
+            }
+            match owned.grow(platform, layout) {
+                Ok(base) => return Ok(Response::Grown { base }),
+                Err(GrowError::Exhausted | GrowError::Quota(_)) if self.drop_spare(platform, id) => {}
+                Err(error) => return Err(error),
+            }
         }
-        self.make_room(platform, client, &layout, 0);
-        let charge = self.client(client)?.charge_for(&layout, 0)?;
-        let bits = layout.span_bits();
-        let base = loop {
-            if let Some(base) = self.try_grow(platform, client, handle, &layout)? {
-                break base;
-            }
-            if !self.drop_spare(platform, client) {
-                return Err(Errno::NoMemory);
-            }
-        };
-        let (_, sandbox) = self.owned(client, handle)?;
-        // There is room: it was looked for above.
-        let _ = sandbox.growths.push((base, bits));
-        sandbox.charge += charge;
-        self.client(client)?.pages += charge;
-        Ok(Response::Grown { base })
     }
 
-    /// Adds buffers if there is memory for them now, and returns where.
-    fn try_grow<P: Platform<Sandbox = S>>(
+    pub(crate) fn shrink(
         &mut self,
         platform: &mut P,
-        client: ClientId,
+        id: ClientId,
         handle: Handle,
-        layout: &Layout,
-    ) -> Result<Option<u32>, Errno> {
-        let bits = layout.span_bits();
-        let Ok(base) = platform.reserve(bits) else { return Ok(None) };
-        let layout = layout.clone().at(base);
-        let (_, sandbox) = self.owned(client, handle)?;
-        if platform.grow(client, &mut sandbox.objects, &layout).is_err() {
-            platform.release(base, bits);
-            return Ok(None);
-        }
-        Ok(Some(base))
-    }
-
-    fn map<P: Platform<Sandbox = S>>(
-        &mut self,
-        platform: &mut P,
-        client: ClientId,
-        handle: Handle,
-        pages: Pages,
-        access: BufferAccess,
-    ) -> Result<Response, Errno> {
-        let within = pages.address.checked_add(u32::from(pages.count) * PAGE).is_some();
-        if !within || !pages.address.is_multiple_of(PAGE) || !(1..=MAX_MAPPING_PAGES).contains(&pages.count) {
-            return Err(Errno::Invalid);
-        }
-        let (_, sandbox) = self.owned(client, handle)?;
-        // The kernel would silently put one mapping in the place of another.
-        let overlaps = |other: &Pages| pages.address < other.end() && other.address < pages.end();
-        if sandbox.mappings.is_full() || sandbox.mappings.iter().any(overlaps) {
-            return Err(Errno::Invalid);
-        }
-        let mut mapped = platform.map(client, &mut sandbox.objects, pages, access);
-        while mapped == Err(MapError::Exhausted) && self.drop_spare(platform, client) {
-            let (_, sandbox) = self.owned(client, handle)?;
-            mapped = platform.map(client, &mut sandbox.objects, pages, access);
-        }
-        mapped.map_err(|error| match error {
-            MapError::Exhausted => Errno::NoMemory,
-            MapError::NotTheClients => Errno::Perm,
-            MapError::Occupied => Errno::Invalid,
-        })?;
-        let (_, sandbox) = self.owned(client, handle)?;
-        // There is room: it was looked for above.
-        let _ = sandbox.mappings.push(pages);
+        base: u32,
+    ) -> Result<Response, ShrinkError> {
+        let Owned { client, sandbox, additions, arena, .. } = self.owned(id, handle)?;
+        let growth = additions.growths.iter().position(|growth| growth.base == base);
+        let growth = additions.growths.swap_remove(growth.ok_or(ShrinkError::NoGrowth { base })?);
+        platform.remove(growth.part);
+        arena.release(growth.base, growth.bits);
+        sandbox.charge = sandbox.charge.minus(growth.charge);
+        client.charge = client.charge.minus(growth.charge);
+        drop_unused(platform, client, sandbox, additions);
         Ok(Response::Done)
     }
 
-    fn reset<P: Platform<Sandbox = S>>(
+    pub(crate) fn map(
         &mut self,
         platform: &mut P,
-        client: ClientId,
+        id: ClientId,
         handle: Handle,
-    ) -> Result<Response, Errno> {
-        let entries = self.client(client)?.entries.ok_or(Errno::Invalid)?;
-        let (_, sandbox) = self.owned(client, handle)?;
-        let restart = Restart::Reset { entries, stack: sandbox.stack };
-        platform.restart(&sandbox.objects, restart);
+        pages: Pages,
+        access: BufferAccess,
+    ) -> Result<Response, MapError> {
+        let Pages { address, count } = pages;
+        let within = address.checked_add(u32::from(count) * PAGE).is_some();
+        if !within || !address.is_multiple_of(PAGE) || !(1..=MAX_MAPPING_PAGES).contains(&count) {
+            return Err(MapError::Range { address, pages: count });
+        }
+        loop {
+            match self.owned(id, handle)?.map(platform, pages, access) {
+                Ok(()) => return Ok(Response::Done),
+                Err(MapError::Exhausted | MapError::Quota(_)) if self.drop_spare(platform, id) => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    fn reset(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
+        let sandbox = self.owned(id, handle)?.sandbox;
+        platform.restart(&sandbox.objects, &Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack));
         sandbox.state = State::Ready;
         Ok(Response::Done)
     }
 
-    fn destroy<P: Platform<Sandbox = S>>(
-        &mut self,
-        platform: &mut P,
-        client: ClientId,
-        handle: Handle,
-    ) -> Result<Response, Errno> {
-        let entries = self.client(client)?.entries;
-        let (index, sandbox) = self.owned(client, handle)?;
-        let keep = sandbox.is_as_made() && sandbox.state != State::Stopped;
-        let spares = usize::from(self.client(client)?.quota.spares).min(MAX_SPARES);
-        let (true, Some(entries), 1..) = (keep, entries, spares) else {
+    fn destroy(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
+        let Owned { index, client, sandbox, additions, .. } = self.owned(id, handle)?;
+        let spares = usize::from(client.quota.spares).min(MAX_SPARES);
+        if spares == 0 || !additions.is_empty() || sandbox.state == State::Stopped {
             self.remove(platform, index);
             return Ok(Response::Done);
-        };
+        }
+        platform.restart(&sandbox.objects, &Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack));
+        sandbox.state = State::Spare;
+        self.sandboxes[index.get()].end_generation();
         // What was used last is what is going to be wanted next: the oldest spare makes room.
-        if self.client(client)?.spares.len() == spares {
-            self.drop_spare_of(platform, client);
+        if self.owner(id)?.spares.len() == spares {
+            self.drop_spare(platform, id);
         }
-        let _ = self.client(client)?.spares.push(index);
-        let place = &mut self.places[index.place()];
-        place.bump();
-        if let Some(sandbox) = &mut place.sandbox {
-            sandbox.state = State::Spare;
-            let restart = Restart::Reset { entries, stack: sandbox.stack };
-            platform.restart(&sandbox.objects, restart);
-        }
+        let _ = self.owner(id)?.spares.push(index);
         Ok(Response::Done)
     }
 
     /// Hands out a spare of exactly this shape, if the client has one.
-    fn take_spare(&mut self, client: ClientId, spec: &Spec) -> Option<Response> {
-        let owner = self.clients[client.place()].as_mut()?;
-        for at in 0..owner.spares.len() {
-            let index = owner.spares[at];
-            let place = &mut self.places[index.place()];
-            let generation = place.generation;
-            if let Some(sandbox) = &mut place.sandbox
-                && (sandbox.owner, sandbox.state) == (client, State::Spare)
+    fn take_spare(&mut self, id: ClientId, spec: &Spec, entries: EntryPoints) -> Option<Response> {
+        let client = self.clients[id.get()].as_mut()?;
+        for at in 0..client.spares.len() {
+            let index = client.spares[at];
+            let entry = &mut self.sandboxes[index.get()];
+            let generation = entry.generation;
+            if let Some(sandbox) = &mut entry.sandbox
+                && (sandbox.owner, sandbox.state, sandbox.entries) == (id, State::Spare, entries)
                 && sandbox.spec == *spec
             {
-                owner.spares.remove(at);
+                client.spares.remove(at);
                 sandbox.state = State::Ready;
                 return Some(Response::Ready { handle: index.handle(generation), base: sandbox.base, used: true });
             }
@@ -351,65 +324,46 @@ impl<S, const N: usize> Server<S, N> {
         None
     }
 
-    /// Gives spares of the client's own back, as long as they are what its quota lacks.
-    fn make_room<P: Platform<Sandbox = S>>(
-        &mut self,
-        platform: &mut P,
-        client: ClientId,
-        layout: &Layout,
-        sandboxes: u16,
-    ) {
-        let lacks =
-            |server: &mut Self| server.client(client).is_ok_and(|owner| owner.charge_for(layout, sandboxes).is_err());
-        while lacks(self) && self.drop_spare_of(platform, client) {}
-    }
-
-    /// Gives one spare back, for memory: of the client's own first, then of anyone's.
-    fn drop_spare<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) -> bool {
-        self.drop_spare_of(platform, client)
-            || (0..MAX_CLIENTS as u64).filter_map(ClientId::new).any(|client| self.drop_spare_of(platform, client))
-    }
-
-    fn drop_spare_of<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, client: ClientId) -> bool {
+    /// Gives the client's oldest spare back, if it has one.
+    fn drop_spare(&mut self, platform: &mut P, id: ClientId) -> bool {
         // Taken out of the list here, so that whoever asks until there is none comes to an end.
-        let owner = self.clients[client.place()].as_mut().filter(|owner| !owner.spares.is_empty());
-        let Some(oldest) = owner.map(|owner| owner.spares.remove(0)) else { return false };
+        let client = self.clients[id.get()].as_mut().filter(|client| !client.spares.is_empty());
+        let Some(oldest) = client.map(|client| client.spares.remove(0)) else { return false };
         self.remove(platform, oldest);
         true
     }
 
-    fn drop_all_spares<P: Platform<Sandbox = S>>(&mut self, platform: &mut P) -> bool {
-        let mut dropped = false;
-        for client in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
-            while self.drop_spare_of(platform, client) {
-                dropped = true;
-            }
-        }
-        dropped
-    }
-
     /// Takes a sandbox out of the table and gives everything back.
-    fn remove<P: Platform<Sandbox = S>>(&mut self, platform: &mut P, index: SandboxIndex) {
-        let place = &mut self.places[index.place()];
-        place.bump();
-        let Some(sandbox) = place.sandbox.take() else { return };
-        platform.destroy(sandbox.owner, sandbox.objects);
-        platform.release(sandbox.base, sandbox.bits);
-        for (base, bits) in &sandbox.growths {
-            platform.release(*base, *bits);
+    fn remove(&mut self, platform: &mut P, index: SandboxIndex) {
+        let entry = &mut self.sandboxes[index.get()];
+        entry.end_generation();
+        let Some(sandbox) = entry.sandbox.take() else { return };
+        let arena = &mut self.arenas[sandbox.owner.get()];
+        arena.release(sandbox.base, sandbox.bits);
+        for growth in &entry.additions.growths {
+            arena.release(growth.base, growth.bits);
         }
-        if let Some(owner) = &mut self.clients[sandbox.owner.place()] {
-            owner.sandboxes -= 1;
-            owner.pages -= sandbox.charge;
-            if let Some(at) = owner.spares.iter().position(|spare| *spare == index) {
-                owner.spares.remove(at);
-            }
+        platform.destroy(sandbox.objects, entry.additions.take_parts());
+        if let Some(client) = &mut self.clients[sandbox.owner.get()] {
+            client.sandboxes -= 1;
+            client.charge = client.charge.minus(sandbox.charge);
+            client.spares.retain(|spare| *spare != index);
         }
         self.put_vacant(index);
     }
 
-    fn usage<P: Platform<Sandbox = S>>(&mut self, platform: &P, client: ClientId) -> Result<Response, Errno> {
-        let client = self.client(client)?;
+    fn console(&mut self, platform: &mut P, id: ClientId, text: &[u8]) -> Result<Response, ConsoleError> {
+        if text.len() > MAX_CONSOLE {
+            return Err(ConsoleError { length: text.len(), limit: MAX_CONSOLE });
+        }
+        if let Some(client) = &self.clients[id.get()] {
+            platform.console(&client.objects, text);
+        }
+        Ok(Response::Done)
+    }
+
+    fn usage(&mut self, platform: &P, id: ClientId) -> Result<Response, NoSandbox> {
+        let client = self.owner(id)?;
         #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPARES")]
         let spares = client.spares.len() as u16;
         let free = platform.free();
@@ -421,7 +375,7 @@ impl<S, const N: usize> Server<S, N> {
         })
     }
 
-    fn vacant_place(&mut self) -> Option<SandboxIndex> {
+    fn vacant_index(&mut self) -> Option<SandboxIndex> {
         self.vacant.pop().or_else(|| {
             let index = SandboxIndex::new(self.used as u64, N)?;
             self.used += 1;
@@ -430,21 +384,226 @@ impl<S, const N: usize> Server<S, N> {
     }
 
     fn put_vacant(&mut self, index: SandboxIndex) {
-        // As many entries as places: each is vacant at most once.
+        // As many entries as sandboxes: each is vacant at most once.
         let _ = self.vacant.push(index);
     }
 }
 
-impl<S, const N: usize> Default for Server<S, N> {
+impl<P: Platform, const N: usize> Default for Server<P, N> {
     fn default() -> Self {
         Self::new()
     }
 }
 
-fn console<P: Platform>(platform: &mut P, client: ClientId, text: &[u8]) -> Result<Response, Errno> {
-    if text.len() > MAX_CONSOLE {
-        return Err(Errno::Invalid);
+const fn refuse(errno: Errno) -> Effect {
+    Effect::Answer(Response::Refused(errno))
+}
+
+/// Tells whether an attempt may succeed once the client has given a spare up.
+const fn may_pass(error: InitError) -> bool {
+    matches!(error, InitError::Exhausted | InitError::Quota(_))
+}
+
+/// Tells whether a thread has faulted at the entry point where it was sent to answer a fault: to go on there would go
+/// round for ever.
+///
+/// The message may be forged, and a function may go there by itself, so that the message says as much: what counts is
+/// where the kernel holds the thread. A single step is never the entry point's own fault, whose flags the server sets.
+fn is_stuck<P: Platform>(platform: &P, sandbox: &Sandbox<P>, fault: Fault) -> bool {
+    const DEBUG: u8 = 1;
+    let abort = u64::from(sandbox.entries.abort);
+    let stepped = fault.kind == FaultKind::Exception && fault.vector == DEBUG;
+    fault.ip == abort && !stepped && platform.position(&sandbox.objects) == Some(abort)
+}
+
+/// A sandbox that was made, before it is in the table.
+struct Made<P: Platform> {
+    base: u32,
+    arguments: Pages,
+    stack: Pages,
+    charge: Charge,
+    objects: P::Sandbox,
+}
+
+/// Makes a sandbox for a client, where its layout says.
+fn make_at<P: Platform>(
+    platform: &mut P,
+    client: &mut Client<P>,
+    names: Names,
+    layout: Layout<'_>,
+    entries: EntryPoints,
+) -> Result<Made<P>, InitError> {
+    let plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
+    let charge = plan.charge_of_new();
+    cover(platform, client, layout, 1, charge)?;
+    let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
+    let registers = Registers::start(entries, arguments, stack);
+    let objects = platform.make(&mut client.objects, names, &plan, &registers)?;
+    Ok(Made { base: layout.base(), arguments, stack, charge, objects })
+}
+
+/// Why a client did not get its page tables.
+enum CoverError {
+    Quota(OverQuota),
+    Exhausted,
+}
+
+impl From<CoverError> for InitError {
+    fn from(error: CoverError) -> Self {
+        match error {
+            CoverError::Quota(over) => Self::Quota(over),
+            CoverError::Exhausted => Self::Exhausted,
+        }
     }
-    platform.console(client, text);
-    Ok(Response::Done)
+}
+
+impl From<CoverError> for GrowError {
+    fn from(error: CoverError) -> Self {
+        match error {
+            CoverError::Quota(over) => Self::Quota(over),
+            CoverError::Exhausted => Self::Exhausted,
+        }
+    }
+}
+
+/// Makes sure that the quota has room for `sandboxes` and `charge`, and gives the client the page tables that it lacks to
+/// share `layout`. It keeps them, and is charged for them.
+fn cover<P: Platform>(
+    platform: &mut P,
+    client: &mut Client<P>,
+    layout: Layout<'_>,
+    sandboxes: u16,
+    charge: Charge,
+) -> Result<(), CoverError> {
+    const TABLE: Charge = Charge { pages: 1, slots: 1 };
+    client.admits(sandboxes, charge).map_err(CoverError::Quota)?;
+    for region in layout.regions() {
+        if !client.has_table(region) {
+            client.admits(sandboxes, charge.plus(TABLE)).map_err(CoverError::Quota)?;
+            let number = u16::try_from(region).map_err(|_| CoverError::Exhausted)?;
+            platform.cover(&mut client.objects, number).map_err(|Exhausted| CoverError::Exhausted)?;
+            client.set_table(region);
+            client.charge = client.charge.plus(TABLE);
+        }
+    }
+    Ok(())
+}
+
+/// A sandbox and its client.
+struct Owned<'a, P: Platform> {
+    index: SandboxIndex,
+    client: &'a mut Client<P>,
+    sandbox: &'a mut Sandbox<P>,
+    additions: &'a mut Additions<P>,
+    arena: &'a mut Arena,
+}
+
+impl<P: Platform> Owned<'_, P> {
+    /// Adds buffers, if there is room for them now, and returns where.
+    fn grow(self, platform: &mut P, layout: Layout<'_>) -> Result<u32, GrowError> {
+        let bits = layout.span_bits();
+        let base = self.arena.reserve(bits)?;
+        let made = grow_at(platform, self.client, self.sandbox, self.additions, layout.at(base));
+        if made.is_err() {
+            self.arena.release(base, bits);
+        }
+        made.map(|()| base)
+    }
+
+    /// Maps pages of the client's own, if there is room for it now.
+    fn map(self, platform: &mut P, pages: Pages, access: BufferAccess) -> Result<(), MapError> {
+        let Self { client, sandbox, additions, .. } = self;
+        if additions.mappings.is_full() {
+            return Err(MapError::Full { limit: MAX_MAPPINGS });
+        }
+        // The kernel would silently put one mapping in the place of another.
+        let overlaps =
+            |other: &&Mapping<P::Part>| pages.address < other.pages.end() && other.pages.address < pages.end();
+        if let Some(other) = additions.mappings.iter().find(overlaps) {
+            return Err(MapError::Overlaps { other: other.pages });
+        }
+        let share = client.program.share(pages, access, |table| additions.lacks(table))?;
+        let (charge, tables) = share.charges();
+        client.admits(0, charge.plus(tables))?;
+        add_tables(platform, client, sandbox, additions, &share.tables, tables)?;
+        let part = match platform.share(&client.objects, &sandbox.objects, &share) {
+            Ok(part) => part,
+            Err(Exhausted) => {
+                drop_unused(platform, client, sandbox, additions);
+                return Err(MapError::Exhausted);
+            }
+        };
+        // There is room: it was looked for above.
+        let _ = additions.mappings.push(Mapping { pages, part });
+        sandbox.charge = sandbox.charge.plus(charge);
+        client.charge = client.charge.plus(charge);
+        Ok(())
+    }
+}
+
+fn grow_at<P: Platform>(
+    platform: &mut P,
+    client: &mut Client<P>,
+    sandbox: &mut Sandbox<P>,
+    additions: &mut Additions<P>,
+    layout: Layout<'_>,
+) -> Result<(), GrowError> {
+    let plan = Plan::new(layout, 0, |table| additions.lacks(table)).ok_or(Exhausted)?;
+    let (charge, tables) = plan.charges_of_growth();
+    cover(platform, client, layout, 0, charge.plus(tables))?;
+    add_tables(platform, client, sandbox, additions, &plan.tables, tables)?;
+    let part = match platform.add_pages(&client.objects, &sandbox.objects, &plan) {
+        Ok(part) => part,
+        Err(Exhausted) => {
+            drop_unused(platform, client, sandbox, additions);
+            return Err(GrowError::Exhausted);
+        }
+    };
+    let growth = Growth { base: layout.base(), bits: layout.span_bits(), extent: layout.extent(), charge, part };
+    // There is room: it was looked for before.
+    let _ = additions.growths.push(growth);
+    sandbox.charge = sandbox.charge.plus(charge);
+    client.charge = client.charge.plus(charge);
+    Ok(())
+}
+
+/// Adds paging structures to a sandbox, as one bundle.
+fn add_tables<P: Platform>(
+    platform: &mut P,
+    client: &mut Client<P>,
+    sandbox: &mut Sandbox<P>,
+    additions: &mut Additions<P>,
+    tables: &[Table],
+    charge: Charge,
+) -> Result<(), Exhausted> {
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let room = additions.tables.capacity() - additions.tables.len();
+    if tables.len() > room || additions.bundles.is_full() {
+        return Err(Exhausted);
+    }
+    let is_new = |name: &u8| additions.bundles.iter().all(|bundle| bundle.name != *name);
+    let name = (0..OWN).find(is_new).ok_or(Exhausted)?;
+    let part = platform.add_tables(&sandbox.objects, tables)?;
+    // There is room for all: it was looked for above.
+    let _ = additions.bundles.push(Bundle { name, charge, part });
+    additions.tables.extend(tables.iter().map(|table| (*table, name)));
+    sandbox.charge = sandbox.charge.plus(charge);
+    client.charge = client.charge.plus(charge);
+    Ok(())
+}
+
+/// Takes paging structures back that nothing in the sandbox needs.
+fn drop_unused<P: Platform>(
+    platform: &mut P,
+    client: &mut Client<P>,
+    sandbox: &mut Sandbox<P>,
+    additions: &mut Additions<P>,
+) {
+    while let Some(bundle) = additions.unused_bundle() {
+        platform.remove(bundle.part);
+        sandbox.charge = sandbox.charge.minus(bundle.charge);
+        client.charge = client.charge.minus(bundle.charge);
+    }
 }

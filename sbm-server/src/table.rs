@@ -3,42 +3,48 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    EntryPoints, Errno, Handle, Layout, Pages, Spec,
-    limits::{MAX_CLIENTS, MAX_GROWTHS, MAX_MAPPINGS},
+    EntryPoints, Handle, Pages, Spec,
+    limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
-/// A client, by its place in the table.
+use crate::{
+    Charge, OverQuota, Platform, Program, Quota, Table,
+    arena::REGIONS,
+    plan::{MAX_TABLES, regions_of},
+};
+
+/// A client, by its index in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct ClientId(u8);
 
 impl ClientId {
-    /// Names the client at `place`, if the table has it.
+    /// Names the client with this index, if the table has it.
     #[must_use]
-    pub fn new(place: u64) -> Option<Self> {
-        u8::try_from(place).ok().filter(|place| usize::from(*place) < MAX_CLIENTS).map(Self)
+    pub fn new(index: u64) -> Option<Self> {
+        u8::try_from(index).ok().filter(|index| usize::from(*index) < MAX_CLIENTS).map(Self)
     }
 
-    /// Returns the place in the table, below [`MAX_CLIENTS`].
+    /// Returns the index, below [`MAX_CLIENTS`].
     #[must_use]
-    pub const fn place(self) -> usize {
+    pub const fn get(self) -> usize {
         self.0 as usize
     }
 }
 
-/// A sandbox, by its place in the table.
+/// A sandbox, by its index in the table.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct SandboxIndex(u16);
 
 impl SandboxIndex {
-    /// Names the sandbox at `place` of a table of `length`, if it has it.
+    /// Names the sandbox with this index of a table of `length`, if it has it.
     #[must_use]
-    pub fn new(place: u64, length: usize) -> Option<Self> {
-        u16::try_from(place).ok().filter(|place| usize::from(*place) < length).map(Self)
+    pub fn new(index: u64, length: usize) -> Option<Self> {
+        u16::try_from(index).ok().filter(|index| usize::from(*index) < length).map(Self)
     }
 
-    /// Returns the place in the table.
+    /// Returns the index.
     #[must_use]
-    pub const fn place(self) -> usize {
+    pub const fn get(self) -> usize {
         self.0 as usize
     }
 
@@ -47,18 +53,7 @@ impl SandboxIndex {
     }
 }
 
-/// What a client may have at once.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Quota {
-    /// Sandboxes, spare ones included.
-    pub sandboxes: u16,
-    /// Pages of memory in sandboxes, spare ones included: buffers, stacks, page tables.
-    pub pages: u32,
-    /// Destroyed sandboxes that are kept ready for the next `sbm_init` of the same shape.
-    pub spares: u8,
-}
-
-/// What stands at a place of the sandbox table.
+/// How a sandbox stands.
 ///
 /// There is no state for a running call: calls do not pass the server, and nothing here depends on one.
 ///
@@ -66,83 +61,178 @@ pub struct Quota {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 #[repr(u8)]
 pub enum State {
-    /// A sandbox that serves calls.
+    /// It serves calls.
     Ready = 1,
-    /// A sandbox that was aborted since its last reset. Its thread waits for calls all the same: that the error sticks is
-    /// the client library's doing.
+    /// It was aborted since its last reset. Its thread waits for calls all the same: that the error sticks is the client
+    /// library's doing.
     Faulted,
-    /// A sandbox that faulted at its own entry point: it can only be reset or destroyed.
+    /// It faulted at its own entry point `abort`: it can only be reset or destroyed.
     Stopped,
-    /// A sandbox that was destroyed and is kept ready for its client.
+    /// It was destroyed and is kept ready for its client.
     Spare,
 }
 
-/// One sandbox, with the kernel objects `S`.
+/// Which part holds a paging structure of a sandbox: none where it is the sandbox's own since `sbm_init`.
+pub(crate) const OWN: u8 = u8::MAX;
+
+/// Buffers that were added to a sandbox.
 #[derive(Debug)]
-pub(crate) struct Sandbox<S> {
+pub(crate) struct Growth<T> {
+    pub(crate) base: u32,
+    pub(crate) bits: u8,
+    /// The pages that hold memory, guards between them included.
+    pub(crate) extent: Pages,
+    pub(crate) charge: Charge,
+    pub(crate) part: T,
+}
+
+/// Pages of the client's that were mapped into a sandbox.
+#[derive(Debug)]
+pub(crate) struct Mapping<T> {
+    pub(crate) pages: Pages,
+    pub(crate) part: T,
+}
+
+/// Paging structures that were added to a sandbox, all at once.
+#[derive(Debug)]
+pub(crate) struct Bundle<T> {
+    pub(crate) name: u8,
+    pub(crate) charge: Charge,
+    pub(crate) part: T,
+}
+
+/// Most bundles of one sandbox. Spans of an arena are powers of two, so those that share a region are each smaller than
+/// it: a bundle that is in use has a growth or a mapping of its own.
+pub(crate) const MAX_BUNDLES: usize = MAX_GROWTHS + MAX_MAPPINGS;
+
+/// One sandbox, with its kernel objects.
+pub(crate) struct Sandbox<P: Platform> {
     pub(crate) owner: ClientId,
     pub(crate) state: State,
+    pub(crate) entries: EntryPoints,
     pub(crate) spec: Spec,
     pub(crate) base: u32,
     pub(crate) bits: u8,
+    pub(crate) arguments: Pages,
     pub(crate) stack: Pages,
-    /// Pages charged to the owner.
-    pub(crate) charge: u32,
-    /// Spans of the arenas that were added: base and size.
-    pub(crate) growths: Vec<(u32, u8), MAX_GROWTHS>,
-    pub(crate) mappings: Vec<Pages, MAX_MAPPINGS>,
-    pub(crate) objects: S,
+    /// What is charged to the owner, additions included.
+    pub(crate) charge: Charge,
+    pub(crate) objects: P::Sandbox,
 }
 
-impl<S> Sandbox<S> {
-    /// Tells whether it is what `sbm_init` makes from its spec, so that it can stand in for a new one.
-    pub(crate) fn is_as_made(&self) -> bool {
+/// What can be added to a sandbox, and the paging structures that say what is there.
+///
+/// It stays where it is in the table: sandboxes come and go more often than anything is added to them.
+pub(crate) struct Additions<P: Platform> {
+    /// Paging structures, each with the bundle that holds it.
+    pub(crate) tables: Vec<(Table, u8), MAX_TABLES>,
+    pub(crate) bundles: Vec<Bundle<P::Part>, MAX_BUNDLES>,
+    pub(crate) growths: Vec<Growth<P::Part>, MAX_GROWTHS>,
+    pub(crate) mappings: Vec<Mapping<P::Part>, MAX_MAPPINGS>,
+}
+
+impl<P: Platform> Additions<P> {
+    const NONE: Self = Self { tables: Vec::new(), bundles: Vec::new(), growths: Vec::new(), mappings: Vec::new() };
+
+    /// Tells whether there are none, so that the sandbox is what `sbm_init` makes from its spec.
+    pub(crate) fn is_empty(&self) -> bool {
         self.growths.is_empty() && self.mappings.is_empty()
+    }
+
+    pub(crate) fn lacks(&self, table: Table) -> bool {
+        self.tables.iter().all(|(there, _)| *there != table)
+    }
+
+    /// Takes a bundle out that nothing in the sandbox needs any more.
+    pub(crate) fn unused_bundle(&mut self) -> Option<Bundle<P::Part>> {
+        let is_used = |name: u8| {
+            let parts = self.growths.iter().map(|growth| growth.extent);
+            let mut parts = parts.chain(self.mappings.iter().map(|mapping| mapping.pages));
+            let tables = self.tables.iter().filter(|(_, bundle)| *bundle == name);
+            parts.any(|pages| tables.clone().any(|(table, _)| table.covers(&regions_of(pages))))
+        };
+        let unused = self.bundles.iter().position(|bundle| !is_used(bundle.name))?;
+        let bundle = self.bundles.swap_remove(unused);
+        self.tables.retain(|(_, name)| *name != bundle.name);
+        Some(bundle)
+    }
+
+    /// Takes all parts out, one after the other, and forgets the paging structures.
+    pub(crate) fn take_parts(&mut self) -> impl Iterator<Item = P::Part> + '_ {
+        let Self { tables, bundles, growths, mappings } = self;
+        tables.clear();
+        core::iter::from_fn(move || {
+            let growth = growths.pop().map(|growth| growth.part);
+            let growth = growth.or_else(|| mappings.pop().map(|mapping| mapping.part));
+            growth.or_else(|| bundles.pop().map(|bundle| bundle.part))
+        })
     }
 }
 
-/// A place in the sandbox table. The generation counts what stood here.
-#[derive(Debug)]
-pub(crate) struct Place<S> {
+/// An entry of the sandbox table. The generation counts what stood here.
+pub(crate) struct Entry<P: Platform> {
     pub(crate) generation: u32,
-    pub(crate) sandbox: Option<Sandbox<S>>,
+    pub(crate) sandbox: Option<Sandbox<P>>,
+    pub(crate) additions: Additions<P>,
 }
 
-impl<S> Place<S> {
-    pub(crate) const EMPTY: Self = Self { generation: 0, sandbox: None };
+impl<P: Platform> Entry<P> {
+    pub(crate) const EMPTY: Self = Self { generation: 0, sandbox: None, additions: Additions::NONE };
 
-    pub(crate) fn bump(&mut self) {
+    pub(crate) fn end_generation(&mut self) {
         self.generation = (self.generation + 1) % Handle::GENERATIONS;
     }
 }
 
-/// One client.
-#[derive(Debug)]
-pub(crate) struct Client {
-    pub(crate) entries: Option<EntryPoints>,
-    pub(crate) quota: Quota,
-    pub(crate) sandboxes: u16,
-    pub(crate) pages: u32,
-    pub(crate) spares: Vec<SandboxIndex, MAX_SPARES>,
-}
-
-/// Most spare sandboxes of one client.
+/// Most spares of one client.
 pub(crate) const MAX_SPARES: usize = 8;
 
-/// Pages of a sandbox beside those of its layout: four paging structures, and one for its thread, CSpace and endpoint.
-const FIXED_PAGES: u32 = 5;
+/// One client, with its kernel objects.
+pub(crate) struct Client<P: Platform> {
+    pub(crate) objects: P::Client,
+    pub(crate) program: Program,
+    pub(crate) entries: Option<EntryPoints>,
+    pub(crate) quota: Quota,
+    /// Sandboxes, spares included.
+    pub(crate) sandboxes: u16,
+    pub(crate) charge: Charge,
+    pub(crate) spares: Vec<SandboxIndex, MAX_SPARES>,
+    /// Regions of the arena for which the client has a page table: a bit each.
+    covered: [u64; REGIONS.div_ceil(64)],
+}
 
-impl Client {
-    pub(crate) const fn new(quota: Quota) -> Self {
-        Self { entries: None, quota, sandboxes: 0, pages: 0, spares: Vec::new() }
+impl<P: Platform> Client<P> {
+    pub(crate) fn new(objects: P::Client, program: Program) -> Self {
+        Self {
+            objects,
+            program,
+            entries: None,
+            quota: Quota::NONE,
+            sandboxes: 0,
+            charge: Charge::default(),
+            spares: Vec::new(),
+            covered: [0; REGIONS.div_ceil(64)],
+        }
     }
 
-    /// Says what `layout` costs, if the quota has room for it and `sandboxes` more.
-    pub(crate) fn charge_for(&self, layout: &Layout, sandboxes: u16) -> Result<u32, Errno> {
-        #[expect(clippy::cast_possible_truncation, reason = "at most 18 regions")]
-        let tables = layout.regions().len() as u32 - 1;
-        let pages = layout.memory_pages() + tables + FIXED_PAGES;
-        let fits = self.sandboxes + sandboxes <= self.quota.sandboxes && self.pages + pages <= self.quota.pages;
-        if fits { Ok(pages) } else { Err(Errno::Quota) }
+    /// Tells whether the quota has room.
+    pub(crate) fn admits(&self, sandboxes: u16, charge: Charge) -> Result<(), OverQuota> {
+        self.quota.admits((self.sandboxes, self.charge), sandboxes, charge)
+    }
+
+    /// Returns where in `covered` a region of the arena stands, and its bit there.
+    fn bit(region: u32) -> Option<(usize, u64)> {
+        let number = region.checked_sub(ARENA_BASE / LARGE_PAGE)? as usize;
+        (number < REGIONS).then_some((number / 64, 1 << (number % 64)))
+    }
+
+    pub(crate) fn has_table(&self, region: u32) -> bool {
+        Self::bit(region).is_some_and(|(word, bit)| self.covered[word] & bit != 0)
+    }
+
+    pub(crate) fn set_table(&mut self, region: u32) {
+        if let Some((word, bit)) = Self::bit(region) {
+            self.covered[word] |= bit;
+        }
     }
 }

@@ -122,71 +122,62 @@ impl core::fmt::Display for LayoutError {
 }
 
 /// The addresses of one span: from 0, or once [`Layout::at`] has placed it, where it lies.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Layout {
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Layout<'a> {
     base: u32,
     bits: u8,
     end: u32,
-    arguments: Option<Pages>,
-    stack: Option<Pages>,
-    buffers: Vec<(Pages, BufferAccess), MAX_BUFFERS>,
+    /// Pages of the stack; a growth has neither stack nor argument page.
+    stack_pages: Option<u16>,
+    buffers: &'a [BufferSpec],
 }
 
-impl Layout {
+impl<'a> Layout<'a> {
     /// Computes the span of a new sandbox, from address 0.
     ///
     /// # Errors
     /// [`LayoutError`] if a size is zero or above its limit.
-    pub fn of_sandbox(spec: &Spec) -> Result<Self, LayoutError> {
+    pub fn of_sandbox(spec: &'a Spec) -> Result<Self, LayoutError> {
         if !STACK_PAGES.contains(&spec.stack_pages) {
             return Err(LayoutError::Stack { pages: spec.stack_pages });
         }
-        let arguments = Pages { address: PAGE, count: 1 };
-        let stack = Pages { address: arguments.end() + PAGE, count: spec.stack_pages };
-        Self::with_buffers(Some(arguments), Some(stack), stack.end(), &spec.buffers)
+        Self::new(Some(spec.stack_pages), &spec.buffers)
     }
 
     /// Computes the span of `buffers` that are added to a sandbox, from address 0.
     ///
     /// # Errors
     /// [`LayoutError`] if there is none, or if a size is zero or above its limit.
-    pub fn of_growth(buffers: &[BufferSpec]) -> Result<Self, LayoutError> {
+    pub fn of_growth(buffers: &'a [BufferSpec]) -> Result<Self, LayoutError> {
         if buffers.is_empty() {
             return Err(LayoutError::Count { buffers: 0 });
         }
-        Self::with_buffers(None, None, 0, buffers)
+        Self::new(None, buffers)
     }
 
-    fn with_buffers(
-        arguments: Option<Pages>,
-        stack: Option<Pages>,
-        mut end: u32,
-        specs: &[BufferSpec],
-    ) -> Result<Self, LayoutError> {
-        let mut buffers = Vec::new();
-        for (number, spec) in specs.iter().enumerate() {
+    fn new(stack_pages: Option<u16>, buffers: &'a [BufferSpec]) -> Result<Self, LayoutError> {
+        if buffers.len() > MAX_BUFFERS {
+            return Err(LayoutError::Count { buffers: buffers.len() });
+        }
+        for (number, spec) in buffers.iter().enumerate() {
             if spec.pages == 0 || spec.pages > MAX_BUFFER_PAGES {
                 return Err(LayoutError::Buffer { number, pages: spec.pages });
             }
-            let pages = Pages { address: end + PAGE, count: spec.pages };
-            end = pages.end();
-            buffers.push((pages, spec.access)).map_err(|_| LayoutError::Count { buffers: specs.len() })?;
         }
-        let span = (end + PAGE).next_power_of_two();
+        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers };
+        let last = layout.buffers().last().map(|(pages, _)| pages).or(layout.stack());
+        layout.end = last.map_or(0, Pages::end);
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
-        Ok(Self { base: 0, bits: span.trailing_zeros() as u8, end, arguments, stack, buffers })
+        {
+            layout.bits = (layout.end + PAGE).next_power_of_two().trailing_zeros() as u8;
+        }
+        Ok(layout)
     }
 
     /// Places a span that was computed from 0 at `base`, a multiple of its size.
     #[must_use]
-    pub fn at(mut self, base: u32) -> Self {
-        self.base += base;
-        self.end += base;
-        let parts = self.arguments.iter_mut().chain(&mut self.stack);
-        for pages in parts.chain(self.buffers.iter_mut().map(|(pages, _)| pages)) {
-            pages.address += base;
-        }
-        self
+    pub const fn at(self, base: u32) -> Self {
+        Self { base: self.base + base, end: self.end + base, ..self }
     }
 
     /// Returns the first address of the span.
@@ -203,27 +194,41 @@ impl Layout {
 
     /// Returns the argument page; a growth has none.
     #[must_use]
-    pub const fn arguments(&self) -> Option<Pages> {
-        self.arguments
+    pub fn arguments(&self) -> Option<Pages> {
+        self.stack_pages.map(|_| Pages { address: self.base + PAGE, count: 1 })
     }
 
     /// Returns the stack, which grows down from its end; a growth has none.
     #[must_use]
-    pub const fn stack(&self) -> Option<Pages> {
-        self.stack
+    pub fn stack(&self) -> Option<Pages> {
+        self.stack_pages.map(|count| Pages { address: self.base + 3 * PAGE, count })
     }
 
     /// Returns the buffers, in the order of their specs.
     #[must_use]
-    pub fn buffers(&self) -> &[(Pages, BufferAccess)] {
-        &self.buffers
+    pub fn buffers(&self) -> impl ExactSizeIterator<Item = (Pages, BufferAccess)> + use<'a> {
+        let mut end = self.stack().map_or(self.base, Pages::end);
+        self.buffers.iter().map(move |spec| {
+            let pages = Pages { address: end + PAGE, count: spec.pages };
+            end = pages.end();
+            (pages, spec.access)
+        })
+    }
+
+    /// Returns all from the first page that holds memory to the last, guards between them included.
+    #[must_use]
+    pub fn extent(&self) -> Pages {
+        let address = self.base + PAGE;
+        #[expect(clippy::cast_possible_truncation, reason = "a stack and eight buffers: below 2^14")]
+        let count = ((self.end - address) / PAGE) as u16;
+        Pages { address, count }
     }
 
     /// Returns the number of pages that hold memory: arguments, stack and buffers.
     #[must_use]
     pub fn memory_pages(&self) -> u32 {
-        let fixed = self.arguments.iter().chain(&self.stack);
-        fixed.chain(self.buffers.iter().map(|(pages, _)| pages)).map(|pages| u32::from(pages.count)).sum()
+        let buffers: u32 = self.buffers.iter().map(|spec| u32::from(spec.pages)).sum();
+        buffers + self.stack_pages.map_or(0, |pages| 1 + u32::from(pages))
     }
 
     /// Returns the numbers of the 2 MiB regions in which the span has memory: each takes one page table.
@@ -283,7 +288,7 @@ mod tests {
             prop_assert_eq!(layout.base(), ARENA_BASE);
             let end = layout.base() + (1 << layout.span_bits());
             let mut parts = std::vec![layout.arguments().unwrap(), layout.stack().unwrap()];
-            parts.extend(layout.buffers().iter().map(|(pages, _)| *pages));
+            parts.extend(layout.buffers().map(|(pages, _)| pages));
             prop_assert!(parts[0].address >= layout.base() + PAGE);
             for pair in parts.windows(2) {
                 prop_assert!(pair[1].address >= pair[0].end() + PAGE);

@@ -13,6 +13,10 @@ pub const LARGE_PAGE: u32 = 2 * 1024 * 1024;
 pub const CODE_BASE: u32 = LARGE_PAGE;
 /// First address after everything that a client's ELF file may occupy.
 pub const PROGRAM_END: u32 = 0x0f00_0000;
+/// Most bytes of a client's code and constants.
+pub const MAX_CODE_BYTES: u32 = 8 * LARGE_PAGE;
+/// Most bytes of a client's writable statics.
+pub const MAX_DATA_BYTES: u32 = LARGE_PAGE;
 /// Lowest address of a client's stack; the page below is a guard.
 pub const CLIENT_STACK_BASE: u32 = 0x0f10_0000;
 /// Bytes of a client's stack.

@@ -134,15 +134,15 @@ impl Instance {
             claimed: 0,
             isolated,
         };
-        for ((pages, access), planned) in layout.buffers().iter().zip(planned) {
-            let memory = SharedMemory::from_server(*pages);
+        for ((pages, access), planned) in layout.buffers().zip(planned) {
+            let memory = SharedMemory::from_server(pages);
             // What the client alone could write it has zeroed itself (`destroy`); the rest now, with the old thread gone.
-            if used && *access == BufferAccess::ReadWrite {
+            if used && access == BufferAccess::ReadWrite {
                 memory.zero(0, memory.len());
             }
-            let slot = Slot { memory, access: *access, live_from: 0, live_to: 0 };
+            let slot = Slot { memory, access: access, live_from: 0, live_to: 0 };
             match planned {
-                Planned::Argument(at) => instance.slots[*at][*access as usize] = Some(slot),
+                Planned::Argument(at) => instance.slots[*at][access as usize] = Some(slot),
                 Planned::Own => {
                     // As many as the spec, which has the same limit.
                     let _ = instance.own.push(slot);
@@ -193,9 +193,10 @@ impl Instance {
         let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {
             return Err(Error::Server(Errno::BadMessage));
         };
-        let layout = Layout::of_growth(&[spec]).map_err(|_| Errno::Invalid)?.at(base);
-        let (pages, _) = layout.buffers().first().ok_or(Errno::BadMessage)?;
-        Ok(Slot { memory: SharedMemory::from_server(*pages), access, live_from: 0, live_to: 0 })
+        let specs = [spec];
+        let layout = Layout::of_growth(&specs).map_err(|_| Errno::Invalid)?.at(base);
+        let (pages, _) = layout.buffers().next().ok_or(Errno::BadMessage)?;
+        Ok(Slot { memory: SharedMemory::from_server(pages), access, live_from: 0, live_to: 0 })
     }
 
     /// Has `pages` of the client mapped into the sandbox, unless they are. Constants always are, with the code.

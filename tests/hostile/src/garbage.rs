@@ -22,7 +22,7 @@ use sbm_abi::{
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
 
-use crate::observer::Observer;
+use crate::{observer::Observer, strangers::is_own};
 
 pub(crate) const TESTS: &[Test] = tests![
     bytes_of_any_length_are_answered,
@@ -59,6 +59,7 @@ fn meaning(words: &[u64]) -> Meaning {
         Err(_) => Meaning::Nothing,
         Ok(Request::Register(_) | Request::Exit(_)) => Meaning::Harmful,
         Ok(Request::Console(text)) if (1..=MAX_CONSOLE).contains(&text.len()) => Meaning::Harmful,
+        Ok(Request::Destroy(handle)) if is_own(handle) => Meaning::Harmful,
         Ok(_) => Meaning::Request,
     }
 }

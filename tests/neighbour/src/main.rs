@@ -2,15 +2,14 @@
 //! A client that works beside another one, and fails if anything of its own is not as it left it.
 //!
 //! It holds a few sandboxes for its whole life, each with a buffer that counts its calls, and makes, aborts and drops
-//! others in between. It works for some cycles, and on as long as it sees that another client has sandboxes; with an
+//! others in between. It works for some cycles, and on as long as it sees that another client does something; with an
 //! argument `cycles=N` for so many and no more, which several of its kind want.
 #![no_std]
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
-use harness::{Verdict, check, raw, registers::keep, same, server::request};
-use sbm::{Env, Errno, Error, OutputBuffer, Sbm, Tainted, copy_in, copy_inout, println, shared_out};
-use sbm_abi::{Handle, Request, Response};
+use harness::{Verdict, check, raw, registers::keep, same};
+use sbm::{Env, Error, OutputBuffer, Sbm, Tainted, copy_in, copy_inout, println, shared_out};
 
 sbm::main!(main);
 
@@ -20,7 +19,7 @@ const HELD: usize = 8;
 const CYCLES: u64 = 500;
 /// Cycles after which it looks for others, and for how many it goes on when it sees none.
 const LOOK: u64 = 16;
-const ALONE: u64 = 200;
+const ALONE: u64 = 400;
 /// What it keeps in registers.
 const WORD: u64 = 0x1e19_b0a7;
 
@@ -77,8 +76,8 @@ impl Held {
 fn main(env: &'static Env) -> u8 {
     let asked = env.arguments().iter().find_map(|argument| argument.strip_prefix("cycles="));
     match run(asked.and_then(|number| number.parse().ok())) {
-        Ok((cycles, refused)) => {
-            println!("neighbour: {cycles} cycles undisturbed, {refused} times without memory for another sandbox");
+        Ok(cycles) => {
+            println!("neighbour: {cycles} cycles undisturbed");
             0
         }
         Err(why) => {
@@ -88,43 +87,33 @@ fn main(env: &'static Env) -> u8 {
     }
 }
 
-/// Works, and returns for how many cycles, and in how many of them there was no memory for another sandbox.
-fn run(asked: Option<u64>) -> Result<(u64, u64), harness::Why> {
+/// Works, and returns for how many cycles.
+fn run(asked: Option<u64>) -> Result<u64, harness::Why> {
     let mut held = heapless::Vec::<Held, HELD>::new();
     for mark in (1..).map(|number: u64| number << 32).take(HELD) {
         check!(held.push(Held::new(mark)?).is_ok());
     }
-    let (mut cycle, mut refused, mut end) = (0, 0, asked.unwrap_or(CYCLES));
+    let (mut cycle, mut seen, mut end) = (0, 0, asked.unwrap_or(CYCLES));
     while cycle < end {
         for sandbox in &mut held {
             sandbox.work()?;
         }
         match short_lived(cycle) {
             Ok(()) => {}
-            // Someone else has it all; nothing here depends on it.
-            Err(Some(Error::Server(Errno::NoMemory | Errno::TooMany))) => refused += 1,
             Err(Some(error)) => return Err(error.into()),
             Err(None) => return Err(harness::Why::new(format_args!("a sandbox of one cycle misbehaves"))),
         }
         let found = keep(WORD);
         check!(found.is_kept(WORD) && found.has_own_bases(WORD, 0), "registers not its own: {found:x?}");
-        if asked.is_none() && cycle.is_multiple_of(LOOK) && others()? {
-            end = end.max(cycle + ALONE);
+        if asked.is_none() && cycle.is_multiple_of(LOOK) {
+            let free = sbm::usage()?.free_bytes;
+            if free != seen {
+                (seen, end) = (free, end.max(cycle + ALONE));
+            }
         }
         cycle += 1;
     }
-    Ok((cycle, refused))
-}
-
-/// Tells whether one of the first sandboxes is another client's.
-fn others() -> Result<bool, harness::Why> {
-    for index in 0..4 * HELD as u16 {
-        let asked = Request::Destroy(Handle::new(index, Handle::GENERATIONS - 1));
-        if request(&asked)? == Response::Refused(Errno::Perm) {
-            return Ok(true);
-        }
-    }
-    Ok(false)
+    Ok(cycle)
 }
 
 /// Uses a sandbox for a call, a fault and a call after it; `None` if one did not do what it should.

@@ -1,0 +1,71 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The server's platform, made of the machine: each method is one operation on kernel objects.
+
+use sbm_abi::Registers;
+use sbm_server::{Exhausted, Free, Names, Plan, Platform, Share, Table};
+
+use crate::{
+    client::Client,
+    machine::Machine,
+    sandbox::{self, Part, Sandbox},
+};
+
+impl Platform for Machine {
+    type Client = Client;
+    type Sandbox = Sandbox;
+    type Part = Part;
+
+    fn make(
+        &mut self,
+        client: &mut Client,
+        names: Names,
+        plan: &Plan<'_>,
+        registers: &Registers,
+    ) -> Result<Sandbox, Exhausted> {
+        Sandbox::make(self, client, names, plan, registers)
+    }
+
+    fn add_tables(&mut self, sandbox: &Sandbox, tables: &[Table]) -> Result<Part, Exhausted> {
+        sandbox.add_tables(self, tables)
+    }
+
+    fn add_pages(&mut self, client: &Client, sandbox: &Sandbox, plan: &Plan<'_>) -> Result<Part, Exhausted> {
+        sandbox.add_pages(self, client, plan)
+    }
+
+    fn share(&mut self, client: &Client, sandbox: &Sandbox, share: &Share) -> Result<Part, Exhausted> {
+        sandbox.share(self, client, share)
+    }
+
+    fn remove(&mut self, part: Part) {
+        sandbox::remove(self, part);
+    }
+
+    fn cover(&mut self, client: &mut Client, region: u16) -> Result<(), Exhausted> {
+        client.cover(self, region)
+    }
+
+    fn restart(&mut self, sandbox: &Sandbox, registers: &Registers) {
+        sandbox.restart(self, registers);
+    }
+
+    fn position(&self, sandbox: &Sandbox) -> Option<u64> {
+        sandbox.position()
+    }
+
+    fn destroy(&mut self, sandbox: Sandbox, parts: impl Iterator<Item = Part>) {
+        sandbox.destroy(self, parts);
+    }
+
+    fn end(&mut self, client: Client) {
+        client.end(self);
+    }
+
+    fn console(&mut self, client: &Client, text: &[u8]) {
+        self.console.write_of(client.id(), client.name(), text);
+    }
+
+    fn free(&self) -> Free {
+        Free { bytes: self.memory.free_bytes(), slots: self.memory.free_slot_count() }
+    }
+}

@@ -1,0 +1,173 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Why requests are refused: one enum for each operation, and what the wire makes of it.
+
+use sbm_abi::{Errno, LayoutError, Pages};
+
+use crate::{Exhausted, OverQuota};
+
+/// The handle is not of a sandbox of the client's: never was, or not any more.
+///
+/// Which of the two is not told: it would say what other clients have.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct NoSandbox;
+
+/// Why `sbm_init` was refused.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum InitError {
+    /// The client has registered no entry points.
+    NotRegistered,
+    /// The shape is outside its limits.
+    Layout(LayoutError),
+    /// The client's quota has no room.
+    Quota(OverQuota),
+    /// All sandboxes of the system are in use.
+    AllInUse {
+        /// How many there can be.
+        limit: usize,
+    },
+    /// Something ran out.
+    Exhausted,
+}
+
+/// Why buffers were not added.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum GrowError {
+    /// No such sandbox.
+    NoSandbox,
+    /// The shape is outside its limits.
+    Layout(LayoutError),
+    /// As many growths as there can be are there.
+    Full {
+        /// How many there can be.
+        limit: usize,
+    },
+    /// The client's quota has no room.
+    Quota(OverQuota),
+    /// Something ran out.
+    Exhausted,
+}
+
+/// Why buffers were not given back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ShrinkError {
+    /// No such sandbox.
+    NoSandbox,
+    /// No growth of the sandbox lies there.
+    NoGrowth {
+        /// Where.
+        base: u32,
+    },
+}
+
+/// Why a client's own pages were not mapped into a sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum MapError {
+    /// No such sandbox.
+    NoSandbox,
+    /// The range is not of whole pages, is empty, is too long, or wraps.
+    Range {
+        /// Address that was named.
+        address: u32,
+        /// Number of pages.
+        pages: u16,
+    },
+    /// As many mappings as there can be are there, or the range is in more pieces than one can have.
+    Full {
+        /// How many there can be.
+        limit: usize,
+    },
+    /// A part of it is mapped already.
+    Overlaps {
+        /// The mapping that is there.
+        other: Pages,
+    },
+    /// The client does not hold all of the pages, or not with these rights.
+    NotHeld {
+        /// The first address that it does not.
+        address: u32,
+    },
+    /// The client's quota has no room.
+    Quota(OverQuota),
+    /// Something ran out.
+    Exhausted,
+}
+
+/// Why text was not written to the console.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct ConsoleError {
+    /// Bytes that were sent.
+    pub length: usize,
+    /// Most bytes of one request.
+    pub limit: usize,
+}
+
+macro_rules! from {
+    ($($part:ident => $($error:ident)*),* $(,)?) => {
+        $($(impl From<$part> for $error {
+            fn from(_: $part) -> Self { Self::$part }
+        })*)*
+    };
+    ($($part:ident as $variant:ident => $($error:ident)*),* $(,)?) => {
+        $($(impl From<$part> for $error {
+            fn from(part: $part) -> Self { Self::$variant(part) }
+        })*)*
+    };
+}
+
+from! { NoSandbox => GrowError ShrinkError MapError, Exhausted => InitError GrowError MapError }
+from! { OverQuota as Quota => InitError GrowError MapError, LayoutError as Layout => InitError GrowError }
+
+impl From<NoSandbox> for Errno {
+    fn from(_: NoSandbox) -> Self {
+        Self::BadHandle
+    }
+}
+
+impl From<InitError> for Errno {
+    fn from(error: InitError) -> Self {
+        match error {
+            InitError::NotRegistered | InitError::Layout(_) => Self::Invalid,
+            InitError::Quota(_) => Self::Quota,
+            InitError::AllInUse { .. } => Self::TooMany,
+            InitError::Exhausted => Self::NoMemory,
+        }
+    }
+}
+
+impl From<GrowError> for Errno {
+    fn from(error: GrowError) -> Self {
+        match error {
+            GrowError::NoSandbox => Self::BadHandle,
+            GrowError::Layout(_) | GrowError::Full { .. } => Self::Invalid,
+            GrowError::Quota(_) => Self::Quota,
+            GrowError::Exhausted => Self::NoMemory,
+        }
+    }
+}
+
+impl From<ShrinkError> for Errno {
+    fn from(error: ShrinkError) -> Self {
+        match error {
+            ShrinkError::NoSandbox => Self::BadHandle,
+            ShrinkError::NoGrowth { .. } => Self::Invalid,
+        }
+    }
+}
+
+impl From<MapError> for Errno {
+    fn from(error: MapError) -> Self {
+        match error {
+            MapError::NoSandbox => Self::BadHandle,
+            MapError::Range { .. } | MapError::Full { .. } | MapError::Overlaps { .. } => Self::Invalid,
+            MapError::NotHeld { .. } => Self::Perm,
+            MapError::Quota(_) => Self::Quota,
+            MapError::Exhausted => Self::NoMemory,
+        }
+    }
+}
+
+impl From<ConsoleError> for Errno {
+    fn from(_: ConsoleError) -> Self {
+        Self::Invalid
+    }
+}

@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Plans: what is to be made and mapped, where, with which rights, for whom.
+
+use core::ops::Range;
+
+use heapless::Vec;
+use sbm_abi::{BufferAccess, Layout, Pages, limits::LARGE_PAGE};
+
+use crate::Charge;
+
+/// Most paging structures of one sandbox below its first page directory.
+pub(crate) const MAX_TABLES: usize = 40;
+
+/// Pages of a sandbox beside its tables and memory: PML4, PDPT and page directory, and one for endpoint, CNode and thread.
+const FIXED_PAGES: u32 = 4;
+/// Slots of a sandbox beside those of its code, tables and memory: one for each of these six objects.
+const FIXED_SLOTS: u32 = 6;
+
+const GIB_BITS: u32 = 30;
+
+/// A paging structure of a sandbox, by what it covers.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Table {
+    /// The page directory of a GiB; the first one is part of every sandbox.
+    Directory(u8),
+    /// The page table of a region of 2 MiB.
+    Page(u16),
+}
+
+impl Table {
+    /// Lists what `regions` need, page directories before their page tables.
+    #[expect(clippy::cast_possible_truncation, reason = "addresses lie below 4 GiB")]
+    pub(crate) fn of(regions: Range<u32>) -> impl Iterator<Item = Self> {
+        const PER_GIB: u32 = (1 << GIB_BITS) / LARGE_PAGE;
+        let gibs = regions.start / PER_GIB..regions.end.div_ceil(PER_GIB);
+        let directories = gibs.filter(|gib| *gib != 0).map(|gib| Self::Directory(gib as u8));
+        directories.chain(regions.map(|region| Self::Page(region as u16)))
+    }
+
+    /// Returns the first address that the structure covers.
+    #[must_use]
+    pub fn address(self) -> u32 {
+        match self {
+            Self::Directory(gib) => u32::from(gib) << GIB_BITS,
+            Self::Page(region) => u32::from(region) * LARGE_PAGE,
+        }
+    }
+
+    /// Tells whether the structure covers a part of `regions`.
+    pub(crate) fn covers(self, regions: &Range<u32>) -> bool {
+        let first = self.address() / LARGE_PAGE;
+        let end = match self {
+            Self::Directory(_) => first + (1 << GIB_BITS) / LARGE_PAGE,
+            Self::Page(_) => first + 1,
+        };
+        first < regions.end && regions.start < end
+    }
+}
+
+/// Returns the regions of 2 MiB that pages lie in.
+pub(crate) const fn regions_of(pages: Pages) -> Range<u32> {
+    pages.address / LARGE_PAGE..pages.end().div_ceil(LARGE_PAGE)
+}
+
+/// New pages, zeroed, at the same address on both sides.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Run {
+    /// Where.
+    pub pages: Pages,
+    /// What the sandbox may do with them.
+    pub sandbox: BufferAccess,
+    /// What the client may do with them, if it has them.
+    pub client: Option<BufferAccess>,
+}
+
+/// What a sandbox is made of, or what is added to one.
+#[derive(Debug, Clone)]
+pub struct Plan<'a> {
+    /// Large frames of the client's code that a new sandbox gets, to read, at the client's addresses.
+    pub code_frames: u8,
+    /// Paging structures to make, in this order.
+    pub tables: Vec<Table, MAX_TABLES>,
+    layout: Layout<'a>,
+}
+
+impl<'a> Plan<'a> {
+    /// Plans what `layout` takes in a sandbox that lacks some paging structures, unless these are more than it can have.
+    pub(crate) fn new(layout: Layout<'a>, code_frames: u8, lacks: impl Fn(Table) -> bool) -> Option<Self> {
+        let mut tables = Vec::new();
+        for table in Table::of(layout.regions()).filter(|table| lacks(*table)) {
+            tables.push(table).ok()?;
+        }
+        Some(Self { code_frames, tables, layout })
+    }
+
+    /// Returns the pages to make and map.
+    pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
+        const WHOLE: BufferAccess = BufferAccess::ReadWrite;
+        let arguments = self.layout.arguments().map(|pages| Run { pages, sandbox: WHOLE, client: Some(WHOLE) });
+        let stack = self.layout.stack().map(|pages| Run { pages, sandbox: WHOLE, client: None });
+        let buffer = |(pages, access)| Run { pages, sandbox: access, client: Some(WHOLE) };
+        arguments.into_iter().chain(stack).chain(self.layout.buffers().map(buffer))
+    }
+
+    /// Returns the number of new pages.
+    #[must_use]
+    pub fn frames(&self) -> u32 {
+        self.layout.memory_pages()
+    }
+
+    /// Returns the number of new pages that the client has as well: all but the stack.
+    #[must_use]
+    pub fn shared_frames(&self) -> u32 {
+        self.layout.memory_pages() - self.layout.stack().map_or(0, |stack| u32::from(stack.count))
+    }
+
+    /// Returns the number of paging structures to make.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
+    pub fn table_count(&self) -> u32 {
+        self.tables.len() as u32
+    }
+
+    /// Returns what a new sandbox takes: one block of memory, one row of slots.
+    #[must_use]
+    pub fn of_new(&self) -> (u32, u32) {
+        let frames = self.frames();
+        let slots = FIXED_SLOTS + u32::from(self.code_frames) + frames + self.shared_frames();
+        (FIXED_PAGES + self.table_count() + frames, slots + self.table_count())
+    }
+
+    /// Returns what the new pages of an addition take, its paging structures apart.
+    #[must_use]
+    pub fn of_pages(&self) -> (u32, u32) {
+        (self.frames(), self.frames() + self.shared_frames())
+    }
+
+    /// Returns what is charged for a new sandbox.
+    pub(crate) fn charge_of_new(&self) -> Charge {
+        let (pages, slots) = self.of_new();
+        Charge::of(pages, slots)
+    }
+
+    /// Returns what is charged for the pages of an addition, and for its paging structures.
+    pub(crate) fn charges_of_growth(&self) -> (Charge, Charge) {
+        let (pages, slots) = self.of_pages();
+        (Charge::of(pages, slots), Charge::of(self.table_count(), self.table_count()))
+    }
+}
+
+/// Pages that a client holds itself, to be mapped into a sandbox at the same address.
+#[derive(Debug, Clone)]
+pub struct Share {
+    /// Paging structures to make, in this order.
+    pub tables: Vec<Table, MAX_TABLES>,
+    /// Pieces of pages whose frames follow each other, each with the number of its first frame among the client's.
+    pub pieces: Vec<(Pages, u32), MAX_PIECES>,
+    /// What the sandbox may do with them.
+    pub access: BufferAccess,
+}
+
+/// Most pieces of one share: input files lie one after the other.
+pub(crate) const MAX_PIECES: usize = 8;
+
+impl Share {
+    /// Returns the number of pages.
+    #[must_use]
+    pub fn pages(&self) -> u32 {
+        self.pieces.iter().map(|(pages, _)| u32::from(pages.count)).sum()
+    }
+
+    /// Returns what is charged for the mappings, and for the paging structures.
+    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
+    pub(crate) fn charges(&self) -> (Charge, Charge) {
+        let tables = self.tables.len() as u32;
+        (Charge::of(0, self.pages()), Charge::of(tables, tables))
+    }
+}

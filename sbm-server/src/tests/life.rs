@@ -1,0 +1,334 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! How sandboxes and clients live and end: spares, faults, and any sequence of events.
+
+use std::{vec, vec::Vec};
+
+use proptest::prelude::*;
+use sbm_abi::{
+    Access, BufferAccess, Fault, FaultKind, Handle, Registers, Request, Response,
+    limits::{ARENA_BASE, INPUT_BASE, PAGE},
+};
+
+use super::{
+    DATA, ENTRIES, SANDBOXES, World, buffers, client,
+    fake::{Held, Mapped},
+    index, map, spec,
+};
+use crate::{Effect, KernelFault, SandboxIndex, State};
+
+const ABORT: u64 = ENTRIES.abort as u64;
+
+fn exception(ip: u64, vector: u64) -> KernelFault {
+    KernelFault::Exception { ip, vector }
+}
+
+#[test]
+fn a_sandbox_is_made_and_its_memory_comes_back() {
+    let mut world = World::new();
+    let left = world.machine.left;
+    let handle = world.init(0, 4);
+    assert_eq!(world.state(handle), Some(State::Ready));
+    let effect = world.server.request(&mut world.machine, client(0), &[9, 7]);
+    assert_eq!(effect, Effect::Ended(7));
+    assert_eq!(world.machine.left, left);
+    assert!(world.server.client(client(0)).is_none() && world.server.client(client(1)).is_some());
+    world.check();
+}
+
+#[test]
+fn a_client_that_is_added_where_one_is_ends_that_one() {
+    let mut world = World::new();
+    let handle = world.init(0, 4);
+    let program = world.server.clients[0].as_ref().unwrap().program.clone();
+    let objects = world.machine.client(5);
+    world.server.add_client(&mut world.machine, client(0), program, objects);
+    assert_eq!(world.state(handle), None);
+    assert_eq!(world.server.client(client(0)), Some(&5));
+}
+
+#[test]
+fn a_spare_serves_the_same_shape_and_only_its_client() {
+    let mut world = World::new();
+    let handle = world.init(0, 3);
+    world.fault(handle, exception(1, 6));
+    world.ask(0, &Request::Destroy(handle));
+    assert_eq!(world.state(handle), Some(State::Spare));
+    let (arguments, stack) = world.parts(handle);
+    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack));
+    assert!(matches!(world.ask(1, &Request::Init(spec(3))), Response::Ready { used: false, .. }));
+    assert!(matches!(world.ask(0, &Request::Init(spec(2))), Response::Ready { used: false, .. }));
+    let Response::Ready { handle: again, base, used: true } = world.ask(0, &Request::Init(spec(3))) else {
+        panic!("not the spare")
+    };
+    assert_eq!(base + PAGE, arguments.address);
+    assert_eq!((again.index(), again.generation()), (handle.index(), handle.generation() + 1));
+    assert_eq!(world.state(again), Some(State::Ready));
+    world.check();
+}
+
+#[test]
+fn the_oldest_spare_goes_for_a_newer_one() {
+    let mut world = World::new();
+    let handles = [1, 2, 3].map(|pages| world.init(0, pages));
+    for handle in handles {
+        world.ask(0, &Request::Destroy(handle));
+        world.check();
+    }
+    assert_eq!(handles.map(|handle| world.state(handle)), [None, Some(State::Spare), Some(State::Spare)]);
+}
+
+#[test]
+fn what_was_grown_or_mapped_into_is_not_kept_as_a_spare() {
+    let mut world = World::new();
+    for grown in [false, true] {
+        let handle = world.init(0, 1);
+        if grown {
+            world.grown(0, handle, 1);
+        } else {
+            assert_eq!(world.ask(0, &map(handle, DATA, 1)), Response::Done);
+        }
+        world.ask(0, &Request::Destroy(handle));
+        assert_eq!(world.state(handle), None);
+        world.check();
+    }
+}
+
+#[test]
+fn what_was_grown_and_shrunk_again_is_kept() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let base = world.grown(0, handle, 1);
+    world.ask(0, &Request::Shrink { handle, base });
+    world.ask(0, &Request::Destroy(handle));
+    assert_eq!(world.state(handle), Some(State::Spare));
+}
+
+#[test]
+fn a_fault_is_answered_by_the_abort_entry_and_reset_ends_it() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let other = world.init(0, 1);
+    world.fault(handle, KernelFault::Vm { ip: 0x20_1000, address: 8, prefetch: false, fsr: 6 });
+    assert_eq!(world.state(handle), Some(State::Faulted));
+    let fault = Fault { kind: FaultKind::Page, access: Access::Write, vector: 0, address: 8, ip: 0x20_1000 };
+    let (arguments, stack) = world.parts(handle);
+    assert_eq!(world.sandbox(handle).registers, Registers::abort(ENTRIES, stack, fault));
+    assert_eq!(world.state(other), Some(State::Ready));
+    assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
+    assert_eq!(world.state(handle), Some(State::Ready));
+    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack));
+}
+
+#[test]
+fn a_thread_that_faults_where_it_answers_faults_is_stopped_the_second_time() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.machine.position = Some(ABORT);
+    world.fault(handle, exception(ABORT, 6));
+    assert_eq!((world.state(handle), world.machine.restarts.len()), (Some(State::Faulted), 1));
+    world.fault(handle, exception(ABORT, 6));
+    assert_eq!((world.state(handle), world.machine.restarts.len()), (Some(State::Stopped), 1));
+    world.ask(0, &Request::Destroy(handle));
+    assert_eq!(world.state(handle), None);
+}
+
+#[test]
+fn a_stopped_sandbox_can_be_reset() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.machine.position = Some(ABORT);
+    world.fault(handle, exception(ABORT, 6));
+    world.fault(handle, exception(ABORT, 6));
+    assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
+    assert_eq!(world.state(handle), Some(State::Ready));
+}
+
+/// A message that says so is not enough: its sender waits elsewhere, and its caller for an answer.
+#[test]
+fn a_forged_fault_at_the_abort_entry_is_answered_however_often() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    for (position, fault) in [
+        (Some(0x20_5555), exception(ABORT, 6)),
+        (Some(ABORT), exception(ABORT, 1)),
+        (Some(ABORT), exception(0x20_5555, 6)),
+        (None, exception(ABORT, 6)),
+    ] {
+        for _ in 0..3 {
+            let restarts = world.machine.restarts.len();
+            world.machine.position = position;
+            world.fault(handle, fault);
+            assert_eq!((world.state(handle), world.machine.restarts.len()), (Some(State::Faulted), restarts + 1));
+        }
+    }
+}
+
+#[test]
+fn a_spare_that_faults_stays_and_one_that_cannot_answer_goes() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.ask(0, &Request::Destroy(handle));
+    world.fault(handle, exception(5, 6));
+    assert_eq!(world.state(handle), Some(State::Spare));
+    world.machine.position = Some(ABORT);
+    world.fault(handle, exception(ABORT, 6));
+    assert_eq!(world.state(handle), None);
+    world.check();
+    let spare = Handle::new(handle.index(), handle.generation() + 1);
+    assert!(matches!(world.ask(0, &Request::Reset(spare)), Response::Refused(_)));
+}
+
+#[test]
+fn a_fault_of_no_sandbox_is_told_apart() {
+    let mut world = World::new();
+    let none = SandboxIndex::new(3, SANDBOXES).unwrap();
+    assert!(!world.server.fault(&mut world.machine, none, KernelFault::Other));
+    assert_eq!(SandboxIndex::new(SANDBOXES as u64, SANDBOXES), None);
+    assert_eq!(SandboxIndex::new(1 << 16, 1 << 17), None);
+}
+
+#[test]
+fn generations_wrap_and_start_again() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.server.sandboxes[index(handle).get()].generation = Handle::GENERATIONS - 1;
+    let last = Handle::new(handle.index(), Handle::GENERATIONS - 1);
+    assert_eq!(world.ask(0, &Request::Destroy(last)), Response::Done);
+    assert_eq!(world.init(0, 1), Handle::new(handle.index(), 0));
+}
+
+/// A step of a random life; handles are chosen among those ever seen, so that stale ones are common.
+#[derive(Debug, Clone)]
+enum Step {
+    Register(u64, bool),
+    Init(u64, u16),
+    Destroy(u64, usize),
+    Reset(u64, usize),
+    Grow(u64, usize, Vec<u16>),
+    Shrink(u64, usize, usize),
+    Map(u64, usize, u32, u16, bool),
+    Fault(u64, u64, Option<u64>),
+    Bytes(u64, Vec<u8>),
+    Fail(u32),
+    End(u64),
+}
+
+fn steps() -> impl Strategy<Value = Vec<Step>> {
+    let who = || 0u64..2;
+    let at = || 0usize..64;
+    let page = |first: u32, count: u32| (0..count).prop_map(move |page| first + page * PAGE);
+    let address = prop_oneof![page(DATA, 5), page(INPUT_BASE, 4), page(ARENA_BASE, 40), any::<u32>()];
+    let ip = || prop_oneof![Just(ABORT), any::<u64>()];
+    let step = prop_oneof![
+        1 => (who(), any::<bool>()).prop_map(|(who, other)| Step::Register(who, other)),
+        8 => (who(), prop_oneof![1u16..4, 1u16..150]).prop_map(|(who, pages)| Step::Init(who, pages)),
+        4 => (who(), at()).prop_map(|(who, at)| Step::Destroy(who, at)),
+        2 => (who(), at()).prop_map(|(who, at)| Step::Reset(who, at)),
+        6 => (who(), at(), proptest::collection::vec(prop_oneof![1u16..3, 0u16..700], 1..3))
+            .prop_map(|(who, at, pages)| Step::Grow(who, at, pages)),
+        4 => (who(), at(), at()).prop_map(|(who, at, base)| Step::Shrink(who, at, base)),
+        4 => (who(), at(), address, 0u16..4, any::<bool>())
+            .prop_map(|(who, at, to, n, write)| Step::Map(who, at, to, n, write)),
+        2 => (0u64..20, ip(), proptest::option::of(ip())).prop_map(|(at, ip, position)| Step::Fault(at, ip, position)),
+        2 => (who(), proptest::collection::vec(any::<u8>(), 0..100)).prop_map(|(who, bytes)| Step::Bytes(who, bytes)),
+        2 => (0u32..4).prop_map(Step::Fail),
+        1 => who().prop_map(Step::End),
+    ];
+    proptest::collection::vec(step, 1..120)
+}
+
+/// What a refused request must leave as it was: everything but the client's spares, its page tables and the books of both.
+#[derive(PartialEq)]
+struct Lasting {
+    /// Index, generation, state and objects of sandboxes.
+    sandboxes: Vec<(usize, u32, State, Held)>,
+    /// What other clients have mapped.
+    others: Vec<Mapped>,
+}
+
+fn lasting(world: &World, from: u64) -> Lasting {
+    let mut sandboxes = Vec::new();
+    for (at, entry) in world.server.sandboxes.iter().enumerate() {
+        if let Some(sandbox) = &entry.sandbox
+            && (sandbox.owner.get() as u64 != from || sandbox.state != State::Spare)
+        {
+            sandboxes.push((at, entry.generation, sandbox.state, world.machine.boxes[&sandbox.objects].clone()));
+        }
+    }
+    let others = world.machine.owners.iter().filter(|(name, _)| u64::from(**name) != from);
+    Lasting { sandboxes, others: others.map(|(_, owner)| owner.mapped.clone()).collect() }
+}
+
+/// Asks, and checks that a refusal changed nothing but what the documentation says.
+fn ask(world: &mut World, from: u64, request: &Request<'_>) -> Response {
+    let before = lasting(world, from);
+    let restarts = world.machine.restarts.len();
+    let answer = world.ask(from, request);
+    if matches!(answer, Response::Refused(_)) {
+        assert!(lasting(world, from) == before, "a refused {request:?} changed something");
+        assert_eq!(world.machine.restarts.len(), restarts);
+    }
+    answer
+}
+
+proptest! {
+    #[test]
+    fn no_sequence_of_events_loses_anything(steps in steps()) {
+        let mut world = World::new();
+        let whole = (1000, 4000);
+        let mut handles = vec![Handle::new(3, 3)];
+        let mut bases = vec![ARENA_BASE];
+        for step in steps {
+            let pick = |at: usize| handles[at % handles.len()];
+            match step {
+                Step::Register(who, other) => {
+                    let entries = if other { super::OTHER_ENTRIES } else { ENTRIES };
+                    ask(&mut world, who, &Request::Register(entries));
+                }
+                Step::Init(who, pages) => {
+                    if let Response::Ready { handle, .. } = ask(&mut world, who, &Request::Init(spec(pages))) {
+                        handles.push(handle);
+                    }
+                }
+                Step::Destroy(who, at) => { ask(&mut world, who, &Request::Destroy(pick(at))); }
+                Step::Reset(who, at) => { ask(&mut world, who, &Request::Reset(pick(at))); }
+                Step::Grow(who, at, pages) => {
+                    let request = Request::Grow { handle: pick(at), buffers: buffers(&pages) };
+                    if let Response::Grown { base } = ask(&mut world, who, &request) {
+                        bases.push(base);
+                    }
+                }
+                Step::Shrink(who, at, base) => {
+                    let base = bases[base % bases.len()];
+                    ask(&mut world, who, &Request::Shrink { handle: pick(at), base });
+                }
+                Step::Map(who, at, address, pages, write) => {
+                    let access = if write { BufferAccess::ReadWrite } else { BufferAccess::ReadOnly };
+                    ask(&mut world, who, &Request::Map { handle: pick(at), address, pages, access });
+                }
+                Step::Fault(at, ip, position) => if let Some(index) = SandboxIndex::new(at, SANDBOXES) {
+                    world.machine.position = position;
+                    world.server.fault(&mut world.machine, index, exception(ip, 13));
+                },
+                Step::Bytes(who, bytes) => {
+                    let effect = world.server.request(&mut world.machine, client(who), &bytes);
+                    if matches!(effect, Effect::Ended(_)) {
+                        world.start(u32::try_from(who).unwrap());
+                    }
+                }
+                Step::Fail(steps) => world.machine.fails_in = Some(steps),
+                Step::End(who) => {
+                    world.server.end_client(&mut world.machine, client(who));
+                    world.start(u32::try_from(who).unwrap());
+                }
+            }
+            world.check();
+        }
+        for who in 0..2 {
+            world.server.end_client(&mut world.machine, client(who));
+        }
+        world.check();
+        prop_assert!(world.machine.boxes.is_empty() && world.machine.owners.is_empty());
+        prop_assert_eq!(world.machine.left, whole);
+    }
+}

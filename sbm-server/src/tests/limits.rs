@@ -1,0 +1,320 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Where requests end: limits, quotas, memory; and that a refusal leaves nothing behind.
+
+use sbm_abi::{
+    BufferAccess, Errno, LayoutError, Request, Response,
+    limits::{LARGE_PAGE, MAX_BUFFER_PAGES, MAX_GROWTHS, MAX_MAPPINGS, PAGE},
+};
+
+use super::{DATA, QUOTA, World, buffers, client, grow, map, spec};
+use crate::{Charge, GrowError, InitError, MapError, OverQuota, Quota, Resource, Server};
+
+fn refused(errno: Errno) -> Response {
+    Response::Refused(errno)
+}
+
+#[test]
+fn shapes_outside_their_limits_are_told_with_the_size() {
+    let mut world = World::new();
+    let too_large = MAX_BUFFER_PAGES + 1;
+    let mut wanted = spec(too_large);
+    let refused = world.server.init(&mut world.machine, client(0), wanted.clone());
+    assert_eq!(refused, Err(InitError::Layout(LayoutError::Buffer { number: 0, pages: too_large })));
+    wanted.stack_pages = 0;
+    let refused = world.server.init(&mut world.machine, client(0), wanted);
+    assert_eq!(refused, Err(InitError::Layout(LayoutError::Stack { pages: 0 })));
+    let handle = world.init(0, 1);
+    let refused = world.server.grow(&mut world.machine, client(0), handle, &buffers(&[1, 0]));
+    assert_eq!(refused, Err(GrowError::Layout(LayoutError::Buffer { number: 1, pages: 0 })));
+    let refused = world.server.grow(&mut world.machine, client(0), handle, &[]);
+    assert_eq!(refused, Err(GrowError::Layout(LayoutError::Count { buffers: 0 })));
+    world.check();
+}
+
+#[test]
+fn each_operation_has_the_error_number_that_the_protocol_says() {
+    let over = OverQuota { resource: Resource::Pages, requested: 1, used: 1, limit: 1 };
+    let layout = LayoutError::Stack { pages: 0 };
+    for (errno, expected) in [
+        (InitError::NotRegistered.into(), Errno::Invalid),
+        (InitError::Layout(layout).into(), Errno::Invalid),
+        (InitError::Quota(over).into(), Errno::Quota),
+        (InitError::AllInUse { limit: 1 }.into(), Errno::TooMany),
+        (InitError::Exhausted.into(), Errno::NoMemory),
+        (GrowError::NoSandbox.into(), Errno::BadHandle),
+        (GrowError::Layout(layout).into(), Errno::Invalid),
+        (GrowError::Full { limit: 1 }.into(), Errno::Invalid),
+        (GrowError::Quota(over).into(), Errno::Quota),
+        (GrowError::Exhausted.into(), Errno::NoMemory),
+        (MapError::NoSandbox.into(), Errno::BadHandle),
+        (MapError::Full { limit: 1 }.into(), Errno::Invalid),
+        (MapError::NotHeld { address: 0 }.into(), Errno::Perm),
+        (MapError::Quota(over).into(), Errno::Quota),
+        (MapError::Exhausted.into(), Errno::NoMemory),
+    ] {
+        let errno: Errno = errno;
+        assert_eq!(errno, expected);
+    }
+}
+
+#[test]
+fn growths_end_at_their_number_and_go_on_after_one_is_given_back() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let bases: std::vec::Vec<_> = (0..MAX_GROWTHS).map(|_| world.grown(0, handle, 1)).collect();
+    let full = world.server.grow(&mut world.machine, client(0), handle, &buffers(&[1]));
+    assert_eq!(full, Err(GrowError::Full { limit: MAX_GROWTHS }));
+    // There is no limit to how often.
+    for _ in 0..100 {
+        for base in &bases {
+            assert_eq!(world.ask(0, &Request::Shrink { handle, base: *base }), Response::Done);
+            assert_eq!(world.grown(0, handle, 1), *base);
+        }
+        world.check();
+    }
+}
+
+#[test]
+fn growths_of_all_sizes_in_any_order_leave_no_tables_behind() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let tables = world.sandbox(handle).tables.clone();
+    let mut bases = std::vec::Vec::new();
+    for round in 0..200_u16 {
+        if bases.len() > 3 {
+            let at = usize::from(round * 7) % bases.len();
+            let base = bases.swap_remove(at);
+            assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Done);
+        }
+        if let Response::Grown { base } = world.ask(0, &grow(handle, 1 << (round * 5 % 8))) {
+            bases.push(base);
+        }
+        world.check();
+    }
+    for base in bases {
+        assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Done);
+    }
+    assert_eq!(world.sandbox(handle).tables, tables);
+}
+
+#[test]
+fn a_page_table_stays_as_long_as_a_growth_or_a_mapping_lies_in_its_region() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { limit: Charge { pages: 1000, slots: 4000 }, ..QUOTA });
+    // Takes the first region whole, so that what is added lies in others.
+    let handle = world.init(0, 400);
+    let first = world.grown(0, handle, 1);
+    let region = u16::try_from(first / LARGE_PAGE).unwrap();
+    let second = world.grown(0, handle, 1);
+    assert_eq!(second / LARGE_PAGE, first / LARGE_PAGE);
+    assert_eq!(world.ask(0, &Request::Shrink { handle, base: first }), Response::Done);
+    let has = |world: &World| world.sandbox(handle).tables.contains(&crate::Table::Page(region));
+    assert!(has(&world), "the second growth lies in it");
+    assert_eq!(world.ask(0, &Request::Shrink { handle, base: second }), Response::Done);
+    assert!(!has(&world));
+    world.check();
+}
+
+#[test]
+fn mappings_end_at_their_number() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    for page in 0..MAX_MAPPINGS {
+        assert_eq!(world.ask(0, &map(handle, DATA + u32::try_from(page).unwrap() * PAGE, 1)), Response::Done);
+    }
+    let stack = sbm_abi::limits::CLIENT_STACK_BASE;
+    let full = world.server.map(
+        &mut world.machine,
+        client(0),
+        handle,
+        sbm_abi::Pages { address: stack, count: 1 },
+        BufferAccess::ReadOnly,
+    );
+    assert_eq!(full, Err(MapError::Full { limit: MAX_MAPPINGS }));
+}
+
+#[test]
+fn each_quota_stops_its_client_and_not_the_neighbour() {
+    let large = Charge { pages: 400, slots: 1000 };
+    for (quota, resource) in [
+        (Quota { sandboxes: 1, limit: large, spares: 0 }, Resource::Sandboxes),
+        (Quota { sandboxes: 8, limit: Charge { pages: 30, ..large }, spares: 0 }, Resource::Pages),
+        (Quota { sandboxes: 8, limit: Charge { slots: 40, ..large }, spares: 0 }, Resource::Slots),
+    ] {
+        let mut world = World::new();
+        world.set_quota(0, quota);
+        world.init(0, 4);
+        let refused = world.server.init(&mut world.machine, client(0), spec(4));
+        assert!(matches!(refused, Err(InitError::Quota(over)) if over.resource == resource), "{refused:?}");
+        world.init(1, 4);
+        world.check();
+    }
+}
+
+#[test]
+fn growth_and_mappings_are_charged_and_stop_at_the_quota() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let used = world.charge(0);
+    world.set_quota(0, Quota { limit: Charge { pages: used.pages + 4, slots: used.slots + 8 + 4 }, ..QUOTA });
+    assert_eq!(world.ask(0, &grow(handle, 5)), refused(Errno::Quota));
+    let base = world.grown(0, handle, 4);
+    assert_eq!(world.charge(0), used.plus(Charge { pages: 4, slots: 8 }));
+    assert_eq!(world.ask(0, &grow(handle, 1)), refused(Errno::Quota));
+    assert_eq!(world.ask(0, &map(handle, DATA, 4)), refused(Errno::Quota));
+    assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Done);
+    assert_eq!(world.ask(0, &map(handle, DATA, 4)), Response::Done);
+    // Four copies, a page table and its slot.
+    assert_eq!(world.charge(0), used.plus(Charge { pages: 1, slots: 5 }));
+    world.check();
+}
+
+#[test]
+fn all_sandboxes_in_use_is_an_error_of_its_own() {
+    let mut world = World::new();
+    let quota = Quota { sandboxes: u16::MAX, limit: Charge { pages: 1000, slots: 4000 }, spares: 2 };
+    world.set_quota(0, quota);
+    for _ in 0..super::SANDBOXES {
+        world.init(0, 1);
+    }
+    let refused = world.server.init(&mut world.machine, client(0), spec(1));
+    assert_eq!(refused, Err(InitError::AllInUse { limit: super::SANDBOXES }));
+}
+
+#[test]
+fn a_spare_gives_its_index_for_another_shape() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { sandboxes: u16::MAX, limit: Charge { pages: 1000, slots: 4000 }, spares: 2 });
+    let handles: std::vec::Vec<_> = (0..super::SANDBOXES).map(|_| world.init(0, 1)).collect();
+    world.ask(0, &Request::Destroy(handles[3]));
+    assert!(matches!(world.ask(0, &Request::Init(spec(2))), Response::Ready { used: false, .. }));
+    world.check();
+}
+
+#[test]
+fn without_memory_the_answer_is_enomem_wherever_it_ends() {
+    // A shape that needs page tables on both sides, so that each step of the platform is one that can fail.
+    for fails_in in 0.. {
+        let mut world = World::new();
+        world.set_quota(0, Quota { limit: Charge { pages: 1000, slots: 4000 }, ..QUOTA });
+        let handle = world.init(0, 400);
+        let (before, left, charge) = (world.sandbox(handle).clone(), world.machine.left, world.charge(0));
+        world.machine.fails_in = Some(fails_in);
+        let answer = world.ask(0, &grow(handle, 2));
+        let failed = world.machine.fails_in.take().is_none();
+        world.check();
+        if !failed {
+            assert!(matches!(answer, Response::Grown { .. }) && fails_in == 3, "{fails_in} {answer:?}");
+            break;
+        }
+        assert_eq!(answer, refused(Errno::NoMemory));
+        assert_eq!(*world.sandbox(handle), before);
+        // The client keeps a page table that it got first.
+        let covers = u32::from(fails_in > 0);
+        assert_eq!(left.0 - world.machine.left.0, covers);
+        assert_eq!(world.charge(0), charge.plus(Charge { pages: covers, slots: covers }));
+    }
+    for fails_in in 0..3 {
+        let mut world = World::new();
+        let handle = world.init(0, 1);
+        let (before, left) = (world.sandbox(handle).clone(), world.machine.left);
+        world.machine.fails_in = Some(fails_in);
+        let answer = world.ask(0, &map(handle, DATA, 2));
+        assert_eq!(answer, if fails_in < 2 { refused(Errno::NoMemory) } else { Response::Done });
+        world.machine.fails_in = None;
+        if fails_in < 2 {
+            assert_eq!((world.sandbox(handle), world.machine.left), (&before, left));
+        }
+        world.check();
+    }
+    for fails_in in 0..3 {
+        let mut world = World::new();
+        world.machine.fails_in = Some(fails_in);
+        let answer = world.ask(0, &Request::Init(spec(2)));
+        assert_eq!(answer == refused(Errno::NoMemory), fails_in < 2, "{fails_in}");
+        world.check();
+    }
+}
+
+#[test]
+fn a_grown_and_mapped_sandbox_gives_everything_back() {
+    let mut world = World::new();
+    let left = world.machine.left;
+    let handle = world.init(0, 1);
+    world.grown(0, handle, 3);
+    assert_eq!(world.ask(0, &map(handle, DATA, 2)), Response::Done);
+    world.check();
+    assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
+    assert_eq!(world.state(handle), None);
+    world.check();
+    assert_eq!(left.0 - world.machine.left.0, 1, "the client keeps one page table for its arena");
+    world.ask(0, &Request::Exit(0));
+    assert_eq!(world.machine.left, left);
+}
+
+#[test]
+fn spares_make_room_for_their_own_client_and_for_no_other() {
+    let mut world = World::new();
+    let spare = world.init(0, 100);
+    world.ask(0, &Request::Destroy(spare));
+    world.machine.left.0 = 100;
+    assert_eq!(world.ask(1, &Request::Init(spec(100))), refused(Errno::NoMemory));
+    assert!(world.state(spare).is_some(), "another client's spare went");
+    assert!(matches!(world.ask(0, &Request::Init(spec(101))), Response::Ready { used: false, .. }));
+    world.check();
+}
+
+#[test]
+fn spares_make_room_for_growth_and_for_mappings() {
+    for request in [grow, |handle, _| map(handle, DATA, 4)] {
+        let mut world = World::new();
+        let (spare, handle) = (world.init(0, 10), world.init(0, 1));
+        world.ask(0, &Request::Destroy(spare));
+        let used = world.charge(0);
+        world.set_quota(0, Quota { limit: used, ..QUOTA });
+        assert!(!matches!(world.ask(0, &request(handle, 8)), Response::Refused(_)));
+        assert!(world.state(spare).is_none());
+        world.check();
+    }
+}
+
+#[test]
+fn what_is_free_is_divided_among_the_clients() {
+    let mut world = World::new();
+    world.machine.left = (101, 51);
+    world.server.divide(crate::Platform::free(&world.machine));
+    for index in 0..2 {
+        let quota = world.server.clients[index].as_ref().unwrap().quota;
+        assert_eq!((quota.sandboxes, quota.limit), (6, Charge { pages: 50, slots: 25 }));
+    }
+}
+
+#[test]
+fn a_client_has_no_quota_before_memory_is_divided() {
+    let mut world = World::new();
+    let program = world.server.clients[0].as_ref().unwrap().program.clone();
+    let objects = world.machine.client(2);
+    world.server.add_client(&mut world.machine, client(2), program, objects);
+    world.ask(2, &Request::Register(super::ENTRIES));
+    assert_eq!(world.ask(2, &Request::Init(spec(1))), refused(Errno::Quota));
+}
+
+#[test]
+fn usage_tells_what_is_free_and_what_the_client_has() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.init(0, 2);
+    world.init(1, 1);
+    world.ask(0, &Request::Destroy(handle));
+    let (pages, slots) = world.machine.left;
+    let free_bytes = u64::from(pages) * u64::from(PAGE);
+    let told = Response::Usage { free_bytes, free_slots: slots, sandboxes: 1, spares: 1 };
+    assert_eq!(world.ask(0, &Request::Usage), told);
+}
+
+#[test]
+fn an_empty_server_has_no_clients() {
+    let server = Server::<super::Fake, 4>::default();
+    assert!(!server.has_clients());
+    assert!(World::new().server.has_clients());
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The server on a fake machine that keeps books: single requests, and arbitrary sequences of them.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
+
+mod fake;
+mod life;
+mod limits;
+mod rights;
+
+use std::{boxed::Box, num::NonZeroU32, vec::Vec};
+
+use fake::Fake;
+use sbm_abi::{
+    BufferAccess, BufferSpec, EntryPoints, Handle, Message, Pages, Request, Response, Spec,
+    limits::{CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
+};
+
+use crate::{Charge, ClientId, Effect, KernelFault, Program, Quota, SandboxIndex, Server, State};
+
+/// Sandboxes of the table.
+const SANDBOXES: usize = 12;
+
+const ENTRIES: EntryPoints =
+    EntryPoints { start: NonZeroU32::new(0x20_0000).unwrap(), abort: 0x20_0010, reset: 0x20_0020 };
+const OTHER_ENTRIES: EntryPoints =
+    EntryPoints { start: NonZeroU32::new(0x20_1000).unwrap(), abort: 0x20_1010, reset: 0x20_1020 };
+
+/// Where the clients' writable data lies: four pages.
+const DATA: u32 = 0x80_0000;
+
+/// An input file of three pages follows [`INPUT_BASE`].
+const INPUT_PAGES: u16 = 3;
+
+const QUOTA: Quota = Quota { sandboxes: 8, limit: Charge { pages: 400, slots: 1000 }, spares: 2 };
+
+struct World {
+    /// Too large for a test's stack.
+    server: Box<Server<Fake, SANDBOXES>>,
+    machine: Fake,
+}
+
+fn client(index: u64) -> ClientId {
+    ClientId::new(index).unwrap()
+}
+
+fn index(handle: Handle) -> SandboxIndex {
+    SandboxIndex::new(u64::from(handle.index()), SANDBOXES).unwrap()
+}
+
+fn spec(buffer_pages: u16) -> Spec {
+    let buffer = BufferSpec::new(buffer_pages, BufferAccess::ReadWrite);
+    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap() }
+}
+
+fn buffers(pages: &[u16]) -> heapless::Vec<BufferSpec, 8> {
+    pages.iter().map(|pages| BufferSpec::new(*pages, BufferAccess::ReadOnly)).collect()
+}
+
+fn grow(handle: Handle, pages: u16) -> Request<'static> {
+    Request::Grow { handle, buffers: buffers(&[pages]) }
+}
+
+fn map(handle: Handle, address: u32, pages: u16) -> Request<'static> {
+    Request::Map { handle, address, pages, access: BufferAccess::ReadOnly }
+}
+
+impl World {
+    /// Two clients, registered, with room for their quotas.
+    fn new() -> Self {
+        let mut world = Self { server: Box::default(), machine: Fake::of(1000, 4000) };
+        for index in 0..2 {
+            world.start(index);
+        }
+        world
+    }
+
+    fn start(&mut self, index: u32) {
+        let inputs = [Pages { address: INPUT_BASE, count: INPUT_PAGES }];
+        let (code, data) = (u64::from(CODE_BASE), u64::from(DATA));
+        let program = Program::new(&(code..code + 0x1000), &(data..data + 0x4000), &inputs).unwrap();
+        let objects = self.machine.client(index);
+        let index = u64::from(index);
+        self.server.add_client(&mut self.machine, client(index), program, objects);
+        self.set_quota(index, QUOTA);
+        assert_eq!(self.ask(index, &Request::Register(ENTRIES)), Response::Done);
+    }
+
+    fn set_quota(&mut self, from: u64, quota: Quota) {
+        self.server.clients[client(from).get()].as_mut().unwrap().quota = quota;
+    }
+
+    fn ask(&mut self, from: u64, request: &Request<'_>) -> Response {
+        let message = Message::<MAX_MESSAGE>::new(request).unwrap();
+        match self.server.request(&mut self.machine, client(from), message.bytes()) {
+            Effect::Answer(response) => response,
+            Effect::Ended(_) => Response::Done,
+        }
+    }
+
+    fn init(&mut self, from: u64, buffer_pages: u16) -> Handle {
+        match self.ask(from, &Request::Init(spec(buffer_pages))) {
+            Response::Ready { handle, .. } => handle,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn grown(&mut self, from: u64, handle: Handle, pages: u16) -> u32 {
+        match self.ask(from, &grow(handle, pages)) {
+            Response::Grown { base } => base,
+            other => panic!("{other:?}"),
+        }
+    }
+
+    fn fault(&mut self, handle: Handle, fault: KernelFault) {
+        assert!(self.server.fault(&mut self.machine, index(handle), fault));
+    }
+
+    fn state(&self, handle: Handle) -> Option<State> {
+        self.server.sandboxes[index(handle).get()].sandbox.as_ref().map(|sandbox| sandbox.state)
+    }
+
+    /// Returns where the argument page and the stack of two pages are.
+    fn parts(&self, handle: Handle) -> (Pages, Pages) {
+        let base = self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().base;
+        (Pages { address: base + PAGE, count: 1 }, Pages { address: base + 3 * PAGE, count: 2 })
+    }
+
+    fn charge(&self, from: u64) -> Charge {
+        self.server.clients[client(from).get()].as_ref().unwrap().charge
+    }
+
+    /// Returns the machine's sandbox behind a handle.
+    fn sandbox(&self, handle: Handle) -> &fake::Held {
+        &self.machine.boxes[&self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().objects]
+    }
+
+    /// Checks the server's books against the machine's.
+    fn check(&self) {
+        let living: Vec<_> = self.server.sandboxes.iter().flat_map(|entry| &entry.sandbox).collect();
+        assert_eq!(living.len(), self.machine.boxes.len(), "kernel objects were lost");
+        let mut parts = 0;
+        for entry in &self.server.sandboxes {
+            let additions = &entry.additions;
+            parts += additions.growths.len() + additions.mappings.len() + additions.bundles.len();
+            assert!(entry.sandbox.is_some() || (additions.is_empty() && additions.tables.is_empty()));
+            if let Some(sandbox) = &entry.sandbox {
+                let made = &self.machine.boxes[&sandbox.objects];
+                let mut tables: Vec<_> = additions.tables.iter().map(|(table, _)| *table).collect();
+                for table in &made.tables {
+                    tables.swap_remove(tables.iter().position(|there| there == table).expect("a table is not listed"));
+                }
+                assert!(tables.is_empty(), "a table is listed that is not there");
+            }
+        }
+        assert_eq!(parts, self.machine.parts.len(), "parts were lost");
+        for (at, client) in self.server.clients.iter().enumerate() {
+            let of = |sandbox: &&&crate::table::Sandbox<Fake>| sandbox.owner.get() == at;
+            let Some(client) = client else {
+                assert_eq!(living.iter().filter(of).count(), 0, "an ended client has sandboxes");
+                assert_eq!(self.server.arenas[at].used(), 0, "addresses were lost");
+                continue;
+            };
+            assert_eq!(usize::from(client.sandboxes), living.iter().filter(of).count());
+            let owner = &self.machine.owners[&client.objects];
+            assert_eq!((client.charge.pages, client.charge.slots), owner.taken, "the charge is wrong");
+            let regions = u32::try_from(owner.regions.len()).unwrap();
+            let sum = living.iter().filter(of).fold((regions, regions), |(pages, slots), sandbox| {
+                (pages + sandbox.charge.pages, slots + sandbox.charge.slots)
+            });
+            assert_eq!(sum, owner.taken, "the sandboxes' charges do not add up");
+            let limit = client.quota.limit;
+            assert!(client.sandboxes <= client.quota.sandboxes && client.charge.pages <= limit.pages);
+            assert!(client.charge.slots <= limit.slots, "over the quota");
+            assert!(client.spares.len() <= usize::from(client.quota.spares));
+            for (number, spare) in client.spares.iter().enumerate() {
+                assert!(!client.spares[..number].contains(spare), "a spare is listed twice");
+                let sandbox = self.server.sandboxes[spare.get()].sandbox.as_ref().unwrap();
+                assert_eq!((sandbox.owner.get(), sandbox.state), (at, State::Spare));
+            }
+            let spares = living.iter().filter(of).filter(|it| it.state == State::Spare).count();
+            assert_eq!(spares, client.spares.len(), "a spare is not listed");
+        }
+    }
+}
+
+/// The pages from `address` on, as addresses.
+fn pages(address: u32, count: u16) -> impl Iterator<Item = u32> {
+    (0..u32::from(count)).map(move |page| address + page * PAGE)
+}
