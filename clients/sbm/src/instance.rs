@@ -140,7 +140,7 @@ impl Instance {
             if used && access == BufferAccess::ReadWrite {
                 memory.zero(0, memory.len());
             }
-            let slot = Slot { memory, access: access, live_from: 0, live_to: 0 };
+            let slot = Slot { memory, access, live_from: 0, live_to: 0 };
             match planned {
                 Planned::Argument(at) => instance.slots[*at][access as usize] = Some(slot),
                 Planned::Own => {
