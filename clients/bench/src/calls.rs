@@ -77,7 +77,7 @@ fn mapped(runs: &mut Runs, size: usize, name: &str) -> Result<(), Error> {
     let input = builder.input(size);
     let output = builder.output(size);
     let mut sbm = builder.build()?;
-    sbm.input(input).fill(1);
+    sbm.input(input)?.fill(1);
     row(runs, "sbm_call_map_", name, RUNS, || sbm.call(touch, (shared(input, size), shared_out(output))).map(drop))?;
     let first: Option<Tainted<u8>> = sbm.output(output)?.get(0);
     black_box(first);

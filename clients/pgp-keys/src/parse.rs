@@ -6,7 +6,7 @@
 
 use core::fmt;
 
-use sbm::{Errno, Error, OutputBuffer, Sbm, Tainted, copy_in, copy_out, shared_out};
+use sbm::{Error, OutputBuffer, Sbm, Tainted, Unfit, copy_in, copy_out, shared_out};
 use sbm_abi::limits;
 use sbm_pgp::{Corrupt, Options, ParseError, Records, parse_keyring, records::capacity_bound, scratch_bound};
 
@@ -148,8 +148,7 @@ impl Parser {
         let too_large = Refusal::TooLarge { bytes: keyring.bytes.len() };
         let Some(input) = keyring.mapped() else { return Err(too_large) };
         match self.sbm.call(parse_keys, (input, scratch, copy_out(records).at_end())) {
-            // What the server says to more pages than it maps at once.
-            Err(Error::Server(Errno::Invalid)) => Err(too_large),
+            Err(Error::Argument { why: Unfit::Mapping { .. }, .. }) => Err(too_large),
             answer => Ok(answer?),
         }
     }

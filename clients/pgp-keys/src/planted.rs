@@ -56,10 +56,10 @@ pub(crate) fn show(records: &mut [u8]) -> Result<(), Unexpected> {
     let mut parser = Parser::new(Keyring::DEMO.bytes.len(), records.len())?;
     match parser.call_planted_bug(&Keyring::CRAFTED, records) {
         Ok(()) => return Err(Unexpected::NoFault),
-        Err(error @ Error::Server(_)) => return Err(Unexpected::Sandbox(error)),
         Err(error @ (Error::Fault { .. } | Error::Panic(_) | Error::Garbled)) => {
             println!("demonstration: only the sandbox was stopped, nothing came out of it: {error}");
         }
+        Err(error) => return Err(Unexpected::Sandbox(error)),
     }
     parser.reset()?;
     let found = parser.parse(&Keyring::DEMO, records)?;

@@ -6,6 +6,8 @@ use core::fmt;
 use heapless::String;
 use sbm_abi::{Errno, Fault, Region};
 
+use crate::tainted::Refused;
+
 /// Most bytes kept of the text of a panic.
 const PANIC_TEXT: usize = 104;
 
@@ -28,6 +30,62 @@ pub enum Error {
     Garbled,
     /// The server refused to set something up.
     Server(Errno),
+    /// The library refused an argument, or a buffer, and asked the server for nothing.
+    Argument {
+        /// Its number in the call, from 1; of a buffer of the client's own, the numbers after those of arguments.
+        number: usize,
+        /// What does not fit.
+        why: Unfit,
+    },
+    /// The library refused the size of a stack.
+    Stack {
+        /// Bytes that were asked for.
+        bytes: usize,
+        /// Most that there can be; the least is a page.
+        limit: usize,
+    },
+    /// A value from the sandbox did not pass its check. No call ends so: it is there for `?`.
+    Refused(Refused),
+}
+
+/// Why a call cannot take an argument, or a sandbox a buffer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Unfit {
+    /// It takes more bytes than a buffer holds.
+    Buffer {
+        /// Bytes that it takes.
+        bytes: usize,
+        /// Most that a buffer holds.
+        limit: usize,
+    },
+    /// More buffers were asked for than a sandbox is set up with.
+    Buffers {
+        /// Most that there can be.
+        limit: usize,
+    },
+    /// It takes more bytes than are mapped at once.
+    Mapping {
+        /// Bytes that it takes, in whole pages.
+        bytes: usize,
+        /// Most that are mapped at once.
+        limit: usize,
+    },
+    /// As many ranges of pages are mapped into the sandbox as can be.
+    Mappings {
+        /// Most that there can be.
+        limit: usize,
+    },
+    /// Some of its pages are mapped already, by another range or for another access.
+    Overlap,
+    /// It names a buffer of another sandbox.
+    Foreign,
+    /// An earlier argument of the same call may write the same.
+    Twice,
+    /// No function has an argument of that number.
+    Number {
+        /// The highest.
+        limit: usize,
+    },
 }
 
 impl Error {
@@ -37,6 +95,8 @@ impl Error {
         match self {
             Self::Fault { .. } | Self::Panic(_) | Self::Garbled => Errno::Fault,
             Self::Server(errno) => *errno,
+            Self::Argument { .. } | Self::Stack { .. } => Errno::Invalid,
+            Self::Refused(_) => Errno::BadMessage,
         }
     }
 }
@@ -44,6 +104,12 @@ impl Error {
 impl From<Errno> for Error {
     fn from(errno: Errno) -> Self {
         Self::Server(errno)
+    }
+}
+
+impl From<Refused> for Error {
+    fn from(refused: Refused) -> Self {
+        Self::Refused(refused)
     }
 }
 
@@ -60,15 +126,51 @@ impl fmt::Display for Error {
             Self::Panic(text) => write!(f, "panic: {text}"),
             Self::Garbled => f.write_str("the sandbox forged its answer"),
             Self::Server(errno) => f.write_str(match errno {
-                Errno::Perm => "not this client's sandbox (EPERM)",
+                Errno::Perm => "not this client's sandbox, or not its pages (EPERM)",
                 Errno::BadHandle => "the sandbox is gone (EBADF)",
                 Errno::NoMemory => "out of memory, slots or address space (ENOMEM)",
                 Errno::Fault => "aborted (EFAULT)",
-                Errno::Invalid => "an argument is outside its limits (EINVAL)",
+                Errno::Invalid => "the server found a request outside its limits (EINVAL)",
                 Errno::TooMany => "all sandboxes of the system are in use (ENFILE)",
                 Errno::BadMessage => "the server did not understand the request (EBADMSG)",
                 Errno::Quota => "this client's quota is used up (EDQUOT)",
             }),
+            Self::Argument { number, why } => write!(f, "argument {number} {why}"),
+            Self::Stack { bytes, limit } => {
+                write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
+            }
+            Self::Refused(refused) => write!(f, "{refused}"),
+        }
+    }
+}
+
+impl fmt::Display for Unfit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Buffer { bytes, limit } => {
+                write!(f, "takes {} bytes; a buffer holds at most {}", Grouped(*bytes), Grouped(*limit))
+            }
+            Self::Buffers { limit } => write!(f, "needs a buffer; a sandbox is set up with at most {limit}"),
+            Self::Mapping { bytes, limit } => {
+                write!(f, "takes {} bytes; at most {} are mapped at once", Grouped(*bytes), Grouped(*limit))
+            }
+            Self::Mappings { limit } => write!(f, "needs a mapping; a sandbox has at most {limit}"),
+            Self::Overlap => f.write_str("has pages that are mapped already, by another range or for another access"),
+            Self::Foreign => f.write_str("names a buffer of another sandbox"),
+            Self::Twice => f.write_str("names what an earlier argument may write"),
+            Self::Number { limit } => write!(f, "is none; a function has at most {limit}"),
+        }
+    }
+}
+
+/// A number with its digits in groups of three.
+struct Grouped(usize);
+
+impl fmt::Display for Grouped {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            below @ ..1000 => write!(f, "{below}"),
+            number => write!(f, "{},{:03}", Self(number / 1000), number % 1000),
         }
     }
 }

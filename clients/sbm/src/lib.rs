@@ -30,35 +30,33 @@
 use sel4_runtime as _;
 
 mod argument;
-mod arguments;
-mod buffer;
-mod console;
-mod entry;
+mod client;
 mod error;
-mod instance;
-mod memory;
-mod page;
-mod rt;
-mod sandbox;
-mod server;
+mod inside;
+mod panic;
 mod tainted;
 mod value;
 
-pub use argument::{Argument, CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out};
-pub use arguments::{Arguments, Function};
-pub use buffer::{InputBuffer, OutputBuffer, OutputView, Shared, SharedOut, shared, shared_out};
+pub use argument::{
+    Argument, Arguments,
+    copied::{CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out},
+    mapped::{Mapped, Page, SharedPage, map_readonly, map_writable},
+    shared::{InputBuffer, OutputBuffer, OutputView, Shared, SharedOut, shared, shared_out},
+};
 pub use bytemuck::{self, AnyBitPattern, NoUninit, Pod, Zeroable};
-pub use console::print;
-pub use error::{Error, PanicText};
-pub use page::{Mapped, Page, SharedPage, map_readonly, map_writable};
-pub use rt::{Env, InputFile};
-pub use sandbox::{Builder, Isolation, Sbm};
+pub use client::{
+    console::print,
+    env::{Env, InputFile},
+    sandbox::{Builder, Isolation, Sbm},
+    server::{Usage, usage},
+};
+pub use error::{Error, PanicText, Unfit};
+pub use inside::function::Function;
 pub use sbm_abi::{Access, Errno, Fault, FaultKind, Region};
-pub use server::{Usage, usage};
 pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};
 
 #[doc(hidden)]
-pub use rt::{__exit, __start};
+pub use client::start::{__exit, __start};
 #[doc(hidden)]
 pub use sel4 as __sel4;

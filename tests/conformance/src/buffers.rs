@@ -3,11 +3,11 @@
 
 use harness::{
     Test, Verdict, check,
-    expect::{aborted, page, works},
+    expect::{aborted, page, refused, works},
     raw, same, tests,
 };
-use sbm::{Access, Builder, Errno, Error, InputBuffer, Region, Sbm, shared, shared_out};
-use sbm_abi::limits::{MAX_BUFFERS, PAGE};
+use sbm::{Access, Builder, Region, Sbm, Tainted, Unfit, shared, shared_out};
+use sbm_abi::limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE};
 
 pub(crate) const TESTS: &[Test] = tests![
     what_is_written_to_an_input_is_seen_without_a_copy,
@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 const PAGE_BYTES: usize = PAGE as usize;
+const MAX_BUFFER_BYTES: usize = MAX_BUFFER_PAGES as usize * PAGE_BYTES;
 
 // Functions that run in sandboxes.
 
@@ -82,7 +83,7 @@ fn what_is_written_to_an_input_is_seen_without_a_copy() -> Verdict {
     let (input, output) = (builder.input(PAGE_BYTES), builder.output(PAGE_BYTES));
     let mut sbm = builder.build()?;
     for byte in 0..3 {
-        sbm.input(input).fill(byte);
+        sbm.input(input)?.fill(byte);
         sbm.call(invert, (shared(input, PAGE_BYTES), shared_out(output)))?.assume_checked();
         let mut bytes = [0; PAGE_BYTES];
         check!(sbm.output(output)?.read(0, &mut bytes).is_some());
@@ -100,9 +101,9 @@ fn what_is_written_to_an_output_is_seen_through_its_view() -> Verdict {
     let view = sbm.output(output)?;
     same!(view.len(), 3 * PAGE_BYTES);
     check!(!view.is_empty());
-    let found = view.get::<u32>(2 * PAGE_BYTES).map(sbm::Tainted::assume_checked);
+    let found = view.get::<u32>(2 * PAGE_BYTES).map(Tainted::assume_checked);
     same!(found, Some(0x4242_4242));
-    let across = view.get::<u64>(2 * PAGE_BYTES - 4).map(sbm::Tainted::assume_checked);
+    let across = view.get::<u64>(2 * PAGE_BYTES - 4).map(Tainted::assume_checked);
     same!(across, Some(0x4242_4242_0000_0000));
     Ok(())
 }
@@ -123,9 +124,9 @@ fn buffers_begin_as_zeros() -> Verdict {
         let mut builder = quiet();
         let (input, output) = (builder.input(2 * PAGE_BYTES), builder.output(2 * PAGE_BYTES));
         let mut sbm = builder.build()?;
-        check!(sbm.input(input).iter().all(|byte| *byte == 0), "the client's side is not zero");
+        check!(sbm.input(input)?.iter().all(|byte| *byte == 0), "the client's side is not zero");
         check!(sbm.call(all_zero, (shared(input, usize::MAX), shared_out(output)))?.assume_checked());
-        sbm.input(input).fill(1);
+        sbm.input(input)?.fill(1);
         sbm.call(|output: &mut [u8]| output.fill(2), (shared_out(output),))?.assume_checked();
     }
     Ok(())
@@ -135,7 +136,7 @@ fn pointers_in_a_buffer_mean_the_same_on_both_sides() -> Verdict {
     let mut builder = quiet();
     let input = builder.input(PAGE_BYTES);
     let mut sbm = builder.build()?;
-    let bytes = sbm.input(input);
+    let bytes = sbm.input(input)?;
     let base = bytes.as_ptr() as u64;
     for (place, next) in [(0, 2048), (2048, 8), (8, 4000)] {
         bytes[place..place + 8].copy_from_slice(&(base + next).to_le_bytes());
@@ -148,12 +149,12 @@ fn a_write_to_an_input_is_efault() -> Verdict {
     let mut builder = quiet();
     let input = builder.input(PAGE_BYTES);
     let mut sbm = builder.build()?;
-    sbm.input(input).fill(7);
-    let address = sbm.input(input).as_ptr() as usize;
+    sbm.input(input)?.fill(7);
+    let address = sbm.input(input)?.as_ptr() as usize;
     let result = sbm.call(write_input, (shared(input, PAGE_BYTES), 100_usize));
     let ip = raw::write as *const () as usize as u64;
     aborted(&mut sbm, result, page(Access::Write, address as u64 + 100, ip, Region::Argument(7)))?;
-    check!(sbm.input(input).iter().all(|byte| *byte == 7), "the input has changed");
+    check!(sbm.input(input)?.iter().all(|byte| *byte == 7), "the input has changed");
     Ok(())
 }
 
@@ -202,7 +203,7 @@ fn as_many_buffers_as_the_limit_can_be_set_up() -> Verdict {
     }
     let mut sbm = builder.build()?;
     for (byte, input) in (1..).zip(inputs.into_iter().flatten()) {
-        sbm.input(input).fill(byte);
+        sbm.input(input)?.fill(byte);
     }
     for (byte, input) in (1..).zip(inputs.into_iter().flatten()) {
         let sum =
@@ -217,45 +218,42 @@ fn a_buffer_over_the_limit_is_refused() -> Verdict {
     for _ in 0..=MAX_BUFFERS {
         builder.input(1);
     }
-    let refused = builder.build().map(drop);
-    check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
+    refused(builder.build(), 15, Unfit::Buffers { limit: MAX_BUFFERS })?;
     let mut builder = quiet();
-    builder.output(4 * 1024 * 1024 + 1);
-    let refused = builder.build().map(drop);
-    check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
-    Ok(())
+    builder.output(MAX_BUFFER_BYTES + 1);
+    refused(builder.build(), 7, Unfit::Buffer { bytes: MAX_BUFFER_BYTES + 1, limit: MAX_BUFFER_BYTES })
 }
 
-fn two_inputs() -> Result<(Sbm, InputBuffer), Error> {
-    let mut builder = quiet();
-    builder.input(1);
-    let second = builder.input(1);
-    Ok((builder.build()?, second))
-}
-
+/// Two sandboxes of the same shape: where a buffer of one stands, the other has one of its own.
 fn a_buffer_of_another_sandbox_is_refused() -> Verdict {
-    let (_other, second) = two_inputs()?;
-    let mut builder = quiet();
-    let mut lone = Sbm::builder().report(false);
-    let output = lone.output(1);
-    let first = builder.input(1);
-    let mut sbm = builder.build()?;
-    // It has one input, so the number of another's second means nothing.
-    let result = sbm.call(length, (shared(second, 1),));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
-    check!(sbm.input(second).is_empty());
-    // The number of another's output is that of its input, which is not to be written.
-    let result = sbm.call(count_up, (shared_out(output),));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
-    check!(sbm.input(first).iter().all(|byte| *byte == 0), "the input has changed");
-    works(&mut sbm)
+    let make = || {
+        let mut builder = quiet();
+        let buffers = (builder.input(1), builder.output(1));
+        builder.build().map(|sbm| (sbm, buffers))
+    };
+    let (mut sbm, (input, output)) = make()?;
+    let (mut other, (its_input, its_output)) = make()?;
+    check!(input != its_input && output != its_output, "two buffers have the same name");
+    sbm.input(input)?.fill(1);
+    other.input(its_input)?.fill(2);
+    refused(sbm.input(its_input), 7, Unfit::Foreign)?;
+    refused(sbm.output(its_output), 8, Unfit::Foreign)?;
+    refused(sbm.call(length, (shared(its_input, 1),)), 1, Unfit::Foreign)?;
+    refused(sbm.call(|_: u8, output: &mut [u8]| output.fill(1), (0_u8, shared_out(its_output))), 2, Unfit::Foreign)?;
+    check!(sbm.input(input)?.iter().all(|byte| *byte == 1), "an input has changed");
+    for (sbm, output) in [(&mut sbm, output), (&mut other, its_output)] {
+        same!(sbm.output(output)?.get::<u8>(0).map(Tainted::assume_checked), Some(0), "an output has changed");
+        works(sbm)?;
+    }
+    drop(other);
+    refused(sbm.input(its_input), 7, Unfit::Foreign)
 }
 
 fn an_input_can_be_named_twice() -> Verdict {
     let mut builder = quiet();
     let input = builder.input(1);
     let mut sbm = builder.build()?;
-    sbm.input(input)[..2].copy_from_slice(b"ab");
+    sbm.input(input)?[..2].copy_from_slice(b"ab");
     let same = sbm.call(|one: &[u8], two: &[u8]| one == &two[..1], (shared(input, 1), shared(input, 2)))?;
     check!(same.assume_checked(), "it is not the same twice");
     Ok(())
@@ -266,7 +264,7 @@ fn an_output_named_twice_is_refused() -> Verdict {
     let (first, second) = (builder.output(1), builder.output(1));
     let mut sbm = builder.build()?;
     let result = sbm.call(|_: &mut [u8], _: &mut [u8]| (), (shared_out(first), shared_out(first)));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    refused(result, 2, Unfit::Twice)?;
     sbm.call(|_: &mut [u8], _: &mut [u8]| (), (shared_out(second), shared_out(first)))?.assume_checked();
     works(&mut sbm)
 }

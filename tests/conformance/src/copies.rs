@@ -2,11 +2,11 @@
 //! Bytes and typed data: in, out, and both; at either end of a page; in buffers that grow.
 
 use harness::{
-    Random, Sentinels, Test, Verdict, check,
-    expect::{aborted, page, works},
+    Random, Sentinels, Test, Verdict, Why, check,
+    expect::{aborted, page, refused, works},
     raw, same, tests,
 };
-use sbm::{Access, Errno, Error, Pod, Region, Sbm, Tainted, Zeroable, copy_in, copy_inout, copy_out};
+use sbm::{Access, Error, Pod, Region, Sbm, Tainted, Unfit, Zeroable, copy_in, copy_inout, copy_out};
 use sbm_abi::limits::{MAX_BUFFER_PAGES, PAGE};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -25,6 +25,9 @@ pub(crate) const TESTS: &[Test] = tests![
     the_largest_room_is_granted,
     room_over_the_limit_is_refused,
     room_for_an_argument_that_no_call_has_is_refused,
+    a_size_over_the_limit_is_told_with_number_size_and_limit,
+    arguments_of_any_sequence_of_sizes_are_taken_for_ever,
+    outgrown_buffers_go_back,
     memory_functions_work_inside,
 ];
 
@@ -272,7 +275,6 @@ fn buffers_grow_with_their_arguments() -> Verdict {
         let wanted = sbm.call(fill_with, (copy_out(&mut output[..length]), 6_u64))?.assume_checked();
         same!(sum(&output[..length]), wanted);
     }
-    // What was there before is still where it was, and guarded.
     works(&mut sbm)
 }
 
@@ -314,25 +316,88 @@ fn the_largest_room_is_granted() -> Verdict {
 }
 
 fn room_over_the_limit_is_refused() -> Verdict {
-    for builder in [
-        Sbm::builder().room_in(1, MOST + 1),
-        Sbm::builder().room_out(1, usize::MAX),
-        Sbm::builder().stack(0),
-        Sbm::builder().stack(1024 * 1024 + 1),
-        Sbm::builder().stack(usize::MAX),
-    ] {
-        let refused = builder.build().map(drop);
-        check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
+    let over = |bytes| Unfit::Buffer { bytes, limit: MOST };
+    refused(Sbm::builder().room_in(1, MOST + 1).build(), 1, over(MOST + 1))?;
+    refused(Sbm::builder().room_out(6, usize::MAX).build(), 6, over(usize::MAX))?;
+    for bytes in [0, 1024 * 1024 + 1, usize::MAX] {
+        let refused = Sbm::builder().stack(bytes).build().map(drop);
+        same!(refused, Err(Error::Stack { bytes, limit: 1024 * 1024 }));
     }
     Ok(())
 }
 
 fn room_for_an_argument_that_no_call_has_is_refused() -> Verdict {
     for number in [0, 7, usize::MAX] {
-        let refused = Sbm::builder().room_in(number, 1).build().map(drop);
-        check!(matches!(refused, Err(Error::Server(Errno::Invalid))), "not refused: {refused:?}");
+        refused(Sbm::builder().room_in(number, 1).build(), number, Unfit::Number { limit: 6 })?;
     }
     Ok(())
+}
+
+fn a_size_over_the_limit_is_told_with_number_size_and_limit() -> Verdict {
+    let Err(error) = Sbm::builder().room_in(3, 7_680_000).build() else {
+        return Err(Why::new(format_args!("granted")));
+    };
+    let wanted = "argument 3 takes 7,680,000 bytes; a buffer holds at most 4,194,304";
+    same!(Why::new(format_args!("{error}")), Why::new(format_args!("{wanted}")));
+    Ok(())
+}
+
+/// Sizes that go up and down, in all arguments, each of which is read in one call and written in the next.
+fn arguments_of_any_sequence_of_sizes_are_taken_for_ever() -> Verdict {
+    let mut random = Random::new(0x970);
+    let input = [0x77; LONGEST];
+    let mut outputs = [[0; LONGEST]; 3];
+    let mut sbm = Sbm::builder().room_in(1, 1).room_out(2, PAGE_BYTES).report(false).build()?;
+    for round in 0..200 {
+        let reads = [(); 3].map(|()| &input[..random.index(LONGEST + 1)]);
+        let [one, two, three] = &mut outputs;
+        let writes = [one, two, three].map(|output| &mut output[..random.index(LONGEST + 1)]);
+        let lengths = [writes[0].len(), writes[1].len(), writes[2].len()];
+        let ([a, b, c], [x, y, z]) = (reads.map(copy_in), writes.map(copy_out));
+        let read = if round % 2 == 0 {
+            sbm.call(read_and_fill, (a, x, b, y, c, z))
+        } else {
+            sbm.call(
+                |x: &mut [u8], a: &[u8], y: &mut [u8], b: &[u8], z: &mut [u8], c: &[u8]| {
+                    read_and_fill(a, x, b, y, c, z)
+                },
+                (x, a, y, b, z, c),
+            )
+        };
+        let read = read.map(Tainted::assume_checked);
+        check!(read == Ok(reads.iter().map(|bytes| bytes.len()).sum()), "round {round}: {read:?}");
+        for (output, length) in outputs.iter().zip(lengths) {
+            check!(output[..length].iter().all(|byte| *byte == 1), "round {round}: other bytes arrive");
+        }
+    }
+    works(&mut sbm)
+}
+
+fn read_and_fill(a: &[u8], x: &mut [u8], b: &[u8], y: &mut [u8], c: &[u8], z: &mut [u8]) -> usize {
+    for output in [x, y, z] {
+        output.fill(1);
+    }
+    let right = [a, b, c].into_iter().flatten().all(|byte| *byte == 0x77);
+    if right { a.len() + b.len() + c.len() } else { usize::MAX }
+}
+
+/// Grows each argument in turn through all sizes, in sandbox after sandbox, and gives nothing away.
+fn outgrown_buffers_go_back() -> Verdict {
+    let bytes = [0x11; LONGEST];
+    let mut sbm = quiet()?;
+    // One page, four, sixteen.
+    sbm.call(sum, (copy_in(&bytes[..]),))?.assume_checked();
+    let full = sbm::usage()?.free_bytes;
+    let mut sbm = quiet()?;
+    for length in [1, PAGE_BYTES + 1, LONGEST] {
+        same!(sbm.call(sum, (copy_in(&bytes[..length]),))?.assume_checked(), sum(&bytes[..length]));
+    }
+    let grown = full - sbm::usage()?.free_bytes;
+    drop(sbm);
+    let mut sbm = quiet()?;
+    sbm.call(sum, (copy_in(&bytes[..]),))?.assume_checked();
+    same!(full - sbm::usage()?.free_bytes, grown, "bytes of a sandbox that grew in steps, and of one that did not");
+    works(&mut sbm)
 }
 
 /// The compiler calls these by name; they must not need what a sandbox has not.

@@ -21,7 +21,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_sandbox_panics_again_after_a_reset,
     an_error_of_the_function_does_not_stick,
     an_error_of_the_call_sticks_until_a_reset,
-    a_reset_without_an_error_changes_nothing,
+    a_reset_without_an_error_starts_clean_as_well,
+    a_value_that_is_refused_is_an_error_for_the_question_mark,
     an_answer_with_an_odd_label_is_efault,
     an_answer_that_is_no_value_of_the_type_is_efault,
     an_answer_that_is_a_value_of_the_type_is_the_value,
@@ -257,18 +258,34 @@ fn an_error_of_the_call_sticks_until_a_reset() -> Verdict {
     works(&mut sbm)
 }
 
-fn a_reset_without_an_error_changes_nothing() -> Verdict {
+fn a_reset_without_an_error_starts_clean_as_well() -> Verdict {
     let mut builder = Sbm::builder().report(false);
-    let output = builder.output(16);
+    let (input, output) = (builder.input(16), builder.output(16));
     let mut sbm = builder.build()?;
     for _ in 0..3 {
         sbm.reset()?;
         works(&mut sbm)?;
     }
+    sbm.input(input)?.fill(4);
     sbm.call(|output: &mut [u8]| output.fill(5), (sbm::shared_out(output),))?.assume_checked();
-    sbm.reset()?;
     same!(sbm.output(output)?.get::<u16>(0).map(Tainted::assume_checked), Some(0x0505));
+    sbm.reset()?;
+    same!(sbm.output(output)?.get::<u16>(0).map(Tainted::assume_checked), Some(0));
+    same!(sbm.input(input)?[..2], [4, 4], "what the client wrote");
     works(&mut sbm)
+}
+
+fn a_value_that_is_refused_is_an_error_for_the_question_mark() -> Verdict {
+    let mut sbm = quiet()?;
+    let at_most = |limit| -> Result<u32, Error> { Ok(sbm.call(|| 7_u32, ())?.at_most(limit)?) };
+    let (within, over): (Result<u32, Error>, Result<u32, Error>) = both(at_most);
+    same!(within, Ok(7));
+    same!(over.map_err(|error| error.errno()), Err(Errno::BadMessage));
+    Ok(())
+}
+
+fn both(mut ask: impl FnMut(u32) -> Result<u32, Error>) -> (Result<u32, Error>, Result<u32, Error>) {
+    (ask(7), ask(6))
 }
 
 /// Checks that a forged answer is an error, and that the sandbox serves again after a reset.

@@ -13,6 +13,7 @@
 //! | `values` | arguments by value, results, options, enums |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
+//! | `safe` | what safe code alone can try without isolation |
 #![no_std]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 #![no_main]
@@ -25,6 +26,7 @@ mod mappings;
 mod plain;
 mod regions;
 mod registers;
+mod safe;
 mod seventeen;
 mod values;
 mod warm;
@@ -49,6 +51,7 @@ fn main(env: &'static Env) -> u8 {
             values::TESTS,
             errors::TESTS,
             plain::TESTS,
+            safe::TESTS,
         ],
     )
 }

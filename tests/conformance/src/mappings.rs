@@ -6,10 +6,10 @@ use core::cell::UnsafeCell;
 
 use harness::{
     Test, Verdict, check,
-    expect::{aborted, page, works},
+    expect::{aborted, page, refused, works},
     raw, same, server, tests,
 };
-use sbm::{Access, Errno, Error, Page, Region, Sbm, SharedPage, map_readonly, map_writable};
+use sbm::{Access, Errno, Error, Page, Region, Sbm, SharedPage, Unfit, map_readonly, map_writable};
 use sbm_abi::{
     BufferAccess, Handle, Request, Response, Spec,
     limits::{
@@ -209,7 +209,7 @@ fn a_range_over_the_limit_is_refused() -> Verdict {
         sbm.call(fill, (map_writable(&OTHERS[index..=index]), 1_u8))?.assume_checked();
     }
     let result = sbm.call(fill, (map_writable(&OTHERS[MAX_MAPPINGS..=MAX_MAPPINGS]), 1_u8));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    refused(result, 1, Unfit::Mappings { limit: MAX_MAPPINGS })?;
     // The call did not run: no error sticks.
     works(&mut sbm)
 }
@@ -220,7 +220,7 @@ fn pages_that_overlap_mapped_ones_are_refused() -> Verdict {
     sbm.call(length, (map_readonly(&pages[1..3]),))?.assume_checked();
     let before = sbm::usage()?;
     let result = sbm.call(length, (map_readonly(&pages[2..4]),));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    refused(result, 1, Unfit::Overlap)?;
     same!(sbm::usage()?, before);
     // What was mapped still is, what was not is not.
     same!(sbm.call(read, (pages[2].0.as_ptr() as usize,))?.assume_checked(), 0);
@@ -233,9 +233,9 @@ fn pages_named_twice_to_be_written_are_refused() -> Verdict {
     let mut sbm = quiet()?;
     let both = |_: &mut [u8], _: &mut [u8]| ();
     let result = sbm.call(both, (map_writable(&OTHERS[..1]), map_writable(&OTHERS[..1])));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    refused(result, 2, Unfit::Twice)?;
     let result = sbm.call(both, (map_writable(&OTHERS[..1]), map_writable(&OTHERS[..2])));
-    check!(matches!(result, Err(Error::Server(Errno::Invalid))), "not refused: {result:?}");
+    refused(result, 2, Unfit::Overlap)?;
     sbm.call(both, (map_writable(&OTHERS[..1]), map_writable(&OTHERS[1..2])))?.assume_checked();
     works(&mut sbm)
 }

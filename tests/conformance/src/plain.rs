@@ -76,7 +76,7 @@ fn without_isolation_buffers_and_views_are_the_same() -> Verdict {
         let mut builder = builder(isolation);
         let (input, output) = (builder.input(8), builder.output(8));
         let mut sbm = builder.build()?;
-        sbm.input(input)[..3].copy_from_slice(b"abc");
+        sbm.input(input)?[..3].copy_from_slice(b"abc");
         let mut sum = 0_u64;
         let arguments = (shared(input, 3), shared_out(output), copy_inout(&mut sum), 1_u8);
         same!(sbm.call(shift, arguments)?.assume_checked(), Ok(3));

@@ -261,23 +261,23 @@ fn a_write_to_memory_that_was_not_passed_is_efault() -> Verdict {
     let mut builder = Sbm::builder();
     let mut buffer = builder.input(PAGE_BYTES);
     let mut other = builder.build()?;
-    let bytes = other.input(buffer);
+    let bytes = other.input(buffer)?;
     bytes.fill(0x33);
     let address = bytes.as_ptr() as usize;
     write_elsewhere_is_refused(address + 5, Region::Guard)?;
-    check!(other.input(buffer).iter().all(|byte| *byte == 0x33), "the buffer has changed");
+    check!(other.input(buffer)?.iter().all(|byte| *byte == 0x33), "the buffer has changed");
     works(&mut other)?;
     // The same sandbox's own input, which it can read.
     let mut builder = Sbm::builder().report(false);
     buffer = builder.input(PAGE_BYTES);
     let mut sbm = builder.build()?;
-    sbm.input(buffer).fill(0x33);
-    let address = sbm.input(buffer).as_ptr() as usize;
+    sbm.input(buffer)?.fill(0x33);
+    let address = sbm.input(buffer)?.as_ptr() as usize;
     let mut caller = Sentinels::<SIZE>::new();
     let result = sbm.call(write_to, (copy_out(&mut caller.buffer[..]), address));
     aborted(&mut sbm, result, page_fault(Access::Write, address, Region::Argument(7)))?;
     caller.unchanged()?;
-    check!(sbm.input(buffer).iter().all(|byte| *byte == 0x33), "the input has changed");
+    check!(sbm.input(buffer)?.iter().all(|byte| *byte == 0x33), "the input has changed");
     Ok(())
 }
 
@@ -346,7 +346,7 @@ fn a_read_of_memory_that_was_not_passed_is_efault() -> Verdict {
     let mut builder = Sbm::builder();
     let buffer = builder.input(PAGE_BYTES);
     let mut other = builder.build()?;
-    let shared = other.input(buffer).as_ptr() as usize;
+    let shared = other.input(buffer)?.as_ptr() as usize;
     for (address, region) in [
         (shared, Region::Guard),
         ((&raw const local) as usize, Region::ClientStack),

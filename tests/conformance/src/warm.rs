@@ -7,7 +7,7 @@
 #![expect(clippy::panic, reason = "in sandboxes, on purpose")]
 
 use harness::{Test, Verdict, Why, check, expect::works, raw, same, tests};
-use sbm::{Error, Sbm, Tainted, copy_in, copy_inout, copy_out};
+use sbm::{Error, Sbm, Tainted, copy_in, copy_inout, copy_out, shared_out};
 use sbm_abi::limits::{PAGE, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_stack_after_a_reset_is_zero,
     the_buffers_of_a_warm_sandbox_are_zero_around_its_arguments,
     the_buffers_of_a_warm_sandbox_are_zero_where_no_argument_is,
+    the_buffers_of_an_aborted_call_are_zero_after_a_reset,
     the_arguments_of_an_earlier_sandbox_are_gone,
     the_panic_of_an_earlier_sandbox_is_gone,
     the_registers_of_an_earlier_sandbox_are_gone,
@@ -282,6 +283,35 @@ fn the_buffers_of_a_warm_sandbox_are_zero_where_no_argument_is() -> Verdict {
             Ok(())
         },
     )
+}
+
+/// The next call has no argument, but the buffers of the aborted one are still mapped: one that it read, one that it
+/// wrote, and one of the client's own, all filled as far as can be.
+fn the_buffers_of_an_aborted_call_are_zero_after_a_reset() -> Verdict {
+    let mut builder = Sbm::builder().room_in(1, PAGE_BYTES).report(false);
+    let own = builder.output(PAGE_BYTES);
+    let mut sbm = builder.build()?;
+    let (mut output, mut pages) = ([0; 8], [0; 3]);
+    let arguments = (copy_in(&[0; 1][..]), copy_out(&mut output[..]), shared_out(own), copy_out(&mut pages[..]));
+    sbm.call(addresses, arguments)?.assume_checked();
+    let input = [SECRET_BYTE; PAGE_BYTES];
+    let arguments = (copy_in(&input[..]), copy_out(&mut output[..]), shared_out(own), 0_u8);
+    check!(sbm.call(dirty_and_fault, arguments).is_err());
+    sbm.reset()?;
+    for page in pages {
+        same!(sbm.call(leftovers_in_page, (page,))?.assume_checked(), 0, "bytes at {page:#x}");
+    }
+    works(&mut sbm)
+}
+
+fn addresses(input: &[u8], output: &mut [u8], own: &mut [u8], pages: &mut [usize]) {
+    pages.copy_from_slice(&[address_of(input), output.as_ptr() as usize, own.as_ptr() as usize]);
+}
+
+fn dirty_and_fault(_: &[u8], output: &mut [u8], own: &mut [u8], _: u8) {
+    dirty_pages(output);
+    own.fill(SECRET_BYTE);
+    raw::undefined();
 }
 
 fn the_arguments_of_an_earlier_sandbox_are_gone() -> Verdict {

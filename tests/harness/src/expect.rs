@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What must hold of a call that was aborted.
 
-use sbm::{Access, Errno, Error, Fault, FaultKind, Region, Sbm};
+use sbm::{Access, Errno, Error, Fault, FaultKind, Region, Sbm, Unfit};
 
 use crate::{Verdict, Why, check, same};
 
@@ -75,6 +75,19 @@ pub fn stuck(sbm: &mut Sbm, error: &Error) -> Verdict {
     }
     sbm.reset()?;
     works(sbm)
+}
+
+/// Checks that the library refused an argument, by its number, or a buffer.
+///
+/// # Errors
+/// The test's failure.
+pub fn refused<T>(result: Result<T, Error>, number: usize, why: Unfit) -> Verdict {
+    let Err(error) = result else {
+        return Err(Why::new(format_args!("not refused, with argument {number} that {why}")));
+    };
+    same!(error, Error::Argument { number, why });
+    same!(error.errno(), Errno::Invalid);
+    Ok(())
 }
 
 /// Checks that a sandbox serves calls.

@@ -5,21 +5,21 @@
 //! them through the [`Sbm`](crate::Sbm), between calls only: the views borrow it.
 #![expect(unsafe_code, reason = "arguments name shared memory")]
 
-use sbm_abi::BufferAccess;
-
+use super::{Argument, copied::Payload};
 use crate::{
-    Argument, Error, Payload,
-    instance::{Instance, Slot},
-    memory::SharedMemory,
+    client::{buffer::BufferName, instance::Instance, memory::SharedMemory},
+    error::Error,
+    tainted::Tainted,
 };
 
-/// A buffer that the client writes and the sandbox reads. It belongs to the [`Sbm`](crate::Sbm) built with it.
+/// A buffer that the client writes and the sandbox reads. It belongs to the [`Sbm`](crate::Sbm) built with it; any other
+/// refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct InputBuffer(pub(crate) usize);
+pub struct InputBuffer(pub(crate) BufferName);
 
-/// A buffer that the sandbox writes. It belongs to the [`Sbm`](crate::Sbm) built with it.
+/// A buffer that the sandbox writes. It belongs to the [`Sbm`](crate::Sbm) built with it; any other refuses it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OutputBuffer(pub(crate) usize);
+pub struct OutputBuffer(pub(crate) BufferName);
 
 /// What the client sees of an [`OutputBuffer`]: bytes to copy, which a sandbox that misbehaves may still be changing.
 #[derive(Debug)]
@@ -56,22 +56,10 @@ impl OutputView<'_> {
 
     /// Copies the value at `offset`, which needs no alignment; `None` if it is not all inside.
     #[must_use]
-    pub fn get<T: bytemuck::Pod>(&self, offset: usize) -> Option<crate::Tainted<T>> {
+    pub fn get<T: bytemuck::Pod>(&self, offset: usize) -> Option<Tainted<T>> {
         let mut value = T::zeroed();
         self.read(offset, bytemuck::bytes_of_mut(&mut value))?;
-        Some(crate::Tainted::new(value))
-    }
-}
-
-/// Returns the bytes of an input buffer; of an output buffer, which may be changing, none.
-pub(crate) fn bytes(slot: &mut Slot) -> &mut [u8] {
-    match slot.access() {
-        BufferAccess::ReadOnly => {
-            slot.set_live();
-            // SAFETY: the sandbox holds the pages read-only, and the slot is borrowed as long as the slice.
-            unsafe { slot.memory().slice_mut() }
-        }
-        BufferAccess::ReadWrite => &mut [],
+        Some(Tainted::new(value))
     }
 }
 
@@ -103,9 +91,9 @@ unsafe impl Argument for Shared {
     type Inside<'x> = &'x [u8];
 
     #[inline]
-    fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-        let slot = instance.own(self.buffer.0, BufferAccess::ReadOnly)?;
-        Ok([slot.address(0), self.length.min(slot.len()) as u64])
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        let buffer = instance.own_read(at, self.buffer.0)?;
+        Ok([buffer.address(0), self.length.min(buffer.len()) as u64])
     }
 
     #[inline]
@@ -118,14 +106,15 @@ unsafe impl Argument for Shared {
     }
 }
 
-// SAFETY: the buffer is mapped in the sandbox, for writing, and named by no other argument: `own` refuses all else.
+// SAFETY: the buffer is mapped in the sandbox, for writing, as an `OutputBuffer` is by its name, and `own_write` refuses
+// one that another argument of the call names.
 unsafe impl Argument for SharedOut {
     type Inside<'x> = &'x mut [u8];
 
     #[inline]
-    fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-        let slot = instance.own(self.0.0, BufferAccess::ReadWrite)?;
-        Ok([slot.address(0), slot.len() as u64])
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        let buffer = instance.own_write(at, self.0.0)?;
+        Ok([buffer.address(0), buffer.len() as u64])
     }
 
     #[inline]

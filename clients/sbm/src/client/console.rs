@@ -5,7 +5,7 @@ use core::fmt::{self, Write};
 
 use sbm_abi::limits::MAX_CONSOLE;
 
-use crate::server;
+use super::server;
 
 /// Gathers text and sends it in messages as long as they may be.
 struct Console {

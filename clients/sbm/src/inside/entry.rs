@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The two ends of a call: the client's system call, and the code that a sandbox's thread runs around its functions.
+//! The code that a sandbox's thread runs around its functions: its life.
 //!
-//! The thread's life, in the client's own code, which the sandbox can read and nobody can write:
+//! It lies in the client's own code, which the sandbox can read and nobody can write:
 //!
 //! ```text
 //!   start: Recv ──► call function ──► ReplyRecv ──► call function ──► ReplyRecv ..
@@ -11,28 +11,27 @@
 //!
 //! The thread has no IPC buffer: four message registers carry all there is. `rsp` is the top of the stack wherever the
 //! thread waits; the kernel does not keep it across a system call, so it stands in `rbx`.
-#![expect(unsafe_code, reason = "entry code and the calls across it")]
+#![expect(unsafe_code, reason = "entry code")]
 
-use core::{
-    arch::{asm, naked_asm},
-    num::NonZeroU32,
-};
+use core::{arch::naked_asm, num::NonZeroU32};
 
 use sbm_abi::{
-    EntryPoints, Handle, Label, Outcome,
-    limits::{
-        ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SANDBOX_ENDPOINT_SLOT,
-        SELF_OFFSET, STACK_TOP_OFFSET,
-    },
+    EntryPoints, Label,
+    limits::{SANDBOX_ENDPOINT_SLOT, STACK_TOP_OFFSET},
     register,
 };
-use sel4::{MessageInfo, cap::Endpoint};
-
-use crate::arguments::Thunk;
+use sel4::MessageInfo;
 
 const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
 const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
+
+/// Two words, returned in `rax` and `rdx`.
+#[repr(C)]
+pub(crate) struct Words(pub(crate) u64, pub(crate) u64);
+
+/// What the thread calls for a function: fetches the arguments from the argument page, runs it, returns its value.
+pub(crate) type Thunk = unsafe extern "C" fn(*const [u64; 2]) -> Words;
 
 /// Returns where sandboxes of this program start.
 pub(crate) fn points() -> EntryPoints {
@@ -136,7 +135,7 @@ unsafe extern "C" fn serve() -> ! {
 /// Answers the call with a panic whose text, `length` bytes, stands in the argument page, and goes back to waiting with
 /// an empty stack.
 #[unsafe(naked)]
-unsafe extern "C" fn answer_panic(length: usize) -> ! {
+pub(super) unsafe extern "C" fn answer_panic(length: usize) -> ! {
     naked_asm!(
         "mov r10, rdi",
         "mov rsp, fs:[{stack_top}]",
@@ -148,44 +147,4 @@ unsafe extern "C" fn answer_panic(length: usize) -> ! {
         reply_recv = const sel4::syscall::REPLY_RECV,
         serve = sym serve,
     )
-}
-
-/// Tells whether this code runs in a sandbox, by where its stack is.
-pub(crate) fn in_sandbox() -> bool {
-    let stack: u64;
-    // SAFETY: reads a register.
-    unsafe { asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
-    (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&stack)
-}
-
-/// Ends the running call with a panic: `write` puts its text where it is told to and returns its length.
-///
-/// Only for code that runs in a sandbox.
-pub(crate) fn panic_in_sandbox(write: impl FnOnce(&mut [u8]) -> usize) -> ! {
-    let page: usize;
-    // SAFETY: in a sandbox the thread's FS base is the argument page, which holds its own address at this offset. If
-    // the function has changed either, the read or the writes below fault, which ends the call as well.
-    unsafe { asm!("mov {}, fs:[{offset}]", out(reg) page, offset = const SELF_OFFSET, options(readonly, nostack)) };
-    // SAFETY: as above; nothing else in the sandbox refers to this part of the page.
-    let text = unsafe {
-        core::slice::from_raw_parts_mut((page + PANIC_TEXT_OFFSET as usize) as *mut u8, PANIC_TEXT_BYTES as usize)
-    };
-    let length = write(text);
-    // SAFETY: in a sandbox; it does not return, and nothing of this stack is used again.
-    unsafe { answer_panic(length) }
-}
-
-/// Calls the sandbox: one `seL4_Call`, answered by its thread itself.
-#[inline]
-pub(crate) fn call(handle: Handle, thunk: Thunk, block: usize) -> Outcome {
-    const CALL: MessageInfo = MessageInfo::new(0, 0, 0, 2);
-    let endpoint = Endpoint::from_bits(CLIENT_SANDBOX_SLOTS + u64::from(handle.index()));
-    let (info, [first, second, third, _]) = endpoint.call_with_mrs(CALL, [thunk as usize as u64, block as u64, 0, 0]);
-    Outcome::decode(info.label(), [first, second, third])
-}
-
-/// Runs the function here, without a sandbox.
-pub(crate) fn call_here(thunk: Thunk, block: usize) -> Outcome {
-    // SAFETY: `block` is this instance's argument page, which was staged for this thunk's arguments by the same call.
-    Outcome::Returned(unsafe { thunk(block as *const [u64; 2]) }.into_array())
 }

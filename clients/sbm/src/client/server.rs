@@ -7,7 +7,7 @@ use sbm_abi::{
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
 
-use crate::Error;
+use crate::error::Error;
 
 /// Sends a request and returns the answer, unless it is a refusal.
 pub(crate) fn request(request: &Request<'_>) -> Result<Response, Error> {

@@ -1,20 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! All arguments of a call, and the function that fits them.
+//! A function that fits its arguments, and the thunk that brings them together in the sandbox.
 #![expect(unsafe_code, reason = "the thunk calls a function whose type is all there is of it")]
 
-use crate::{Argument, Error, Value, instance::Instance};
-
-/// The arguments of a call: a tuple of up to six.
-pub trait Arguments {
-    /// Brings all arguments in place and writes their words to the argument page.
-    ///
-    /// # Errors
-    /// [`Error::Server`] if memory had to be asked for and was refused.
-    fn stage(&mut self, instance: &mut Instance) -> Result<(), Error>;
-
-    /// Fetches what the function wrote.
-    fn finish(&mut self, instance: &Instance);
-}
+use super::entry::{Thunk, Words};
+use crate::{argument::Argument, value::Value};
 
 /// A function that can be called in a sandbox with arguments `A`: any `fn` that takes what they are inside, and any
 /// closure that captures nothing.
@@ -31,24 +20,6 @@ pub trait Function<A>: Copy {
 
 macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
-        impl<$($name: Argument),*> Arguments for ($($name,)*) {
-            #[inline]
-            #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
-            fn stage(&mut self, instance: &mut Instance) -> Result<(), Error> {
-                $(
-                    let words = self.$index.stage(instance, $index)?;
-                    instance.set_argument($index, words);
-                )*
-                Ok(())
-            }
-
-            #[inline]
-            #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
-            fn finish(&mut self, instance: &Instance) {
-                $(self.$index.finish(instance, $index);)*
-            }
-        }
-
         impl<F, R, $($name: Argument),*> Function<($($name,)*)> for F
         where
             F: Copy + for<'x> Fn($($name::Inside<'x>),*) -> R,
@@ -74,13 +45,6 @@ tuple!(A 0, B 1, C 2, D 3);
 tuple!(A 0, B 1, C 2, D 3, E 4);
 tuple!(A 0, B 1, C 2, D 3, E 4, G 5);
 
-/// Two words, returned in `rax` and `rdx`.
-#[repr(C)]
-pub(crate) struct Words(u64, u64);
-
-/// What the sandbox's thread calls: fetches the arguments, runs `F`, returns its value.
-pub(crate) type Thunk = unsafe extern "C" fn(*const [u64; 2]) -> Words;
-
 /// Returns the thunk of a function: its address stands for the function, as it has no data.
 pub(crate) fn thunk<A, F: Function<A>>(_: F) -> Thunk {
     const { assert!(size_of::<F>() == 0, "a sandboxed function captures nothing: pass a `fn` by its name") };
@@ -93,10 +57,4 @@ unsafe extern "C" fn run<A, F: Function<A>>(block: *const [u64; 2]) -> Words {
     // SAFETY: the caller passes the argument page that was staged for `A` (`Sbm::call`).
     let [value, tag] = unsafe { function.run(block) }.to_words();
     Words(value, tag)
-}
-
-impl Words {
-    pub(crate) const fn into_array(self) -> [u64; 2] {
-        [self.0, self.1]
-    }
 }

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The client's own pages, mapped into a sandbox at their own addresses.
+//! Arguments that are pages of the client's own, mapped into the sandbox at their own addresses.
 //!
 //! Mappings are whole pages: what shares a page is mapped with it. So the types here are whole pages, and what is mapped
 //! lives as long as the program: a sandbox may go on reading it until it is destroyed.
@@ -9,7 +9,11 @@ use core::cell::UnsafeCell;
 
 use sbm_abi::{BufferAccess, Pages, limits::PAGE};
 
-use crate::memory::SharedMemory;
+use super::{Argument, copied::Payload};
+use crate::{
+    client::{env::InputFile, instance::Instance, memory::SharedMemory},
+    error::Error,
+};
 
 /// One page of memory that a sandbox may be given to read.
 #[derive(Clone, Copy)]
@@ -72,6 +76,9 @@ pub fn map_readonly(pages: &'static [Page]) -> Mapped<false> {
 }
 
 /// Lets the sandbox read and write `pages`, at their own address: `SBM_MAP_WRITABLE`. The function gets a `&mut [u8]`.
+///
+/// Without isolation it gets a copy, at another address, which comes back when it ends: in the client there are other
+/// ways to the pages, and an exclusive reference to them would be a lie.
 #[must_use]
 pub fn map_writable(pages: &'static [SharedPage]) -> Mapped<true> {
     Mapped { pages: run(pages.as_ptr() as usize, pages.len()), length: size_of_val(pages) }
@@ -85,15 +92,71 @@ impl Mapped<false> {
     }
 }
 
-impl<const WRITABLE: bool> Mapped<WRITABLE> {
-    pub(crate) const ACCESS: BufferAccess = if WRITABLE { BufferAccess::ReadWrite } else { BufferAccess::ReadOnly };
+impl InputFile {
+    /// Lets a sandbox read the file where it lies, without a copy.
+    #[must_use]
+    pub fn map(&self) -> Mapped<false> {
+        let pages = run(self.bytes.as_ptr() as usize, self.bytes.len().div_ceil(PAGE as usize));
+        Mapped { pages, length: self.bytes.len() }
+    }
+}
 
-    pub(crate) const fn pages(&self) -> Pages {
-        self.pages
+impl Mapped<true> {
+    fn memory(&self) -> SharedMemory {
+        // SAFETY: `map_writable`, the only way here, was given cells of this program that live for ever.
+        unsafe { SharedMemory::new(self.pages) }
+    }
+}
+
+// SAFETY: the pages are mapped in the sandbox at their own address, read-only, once `map` has returned.
+unsafe impl Argument for Mapped<false> {
+    type Inside<'x> = &'x [u8];
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        instance.map(at, self.pages, BufferAccess::ReadOnly)?;
+        Ok([u64::from(self.pages.address), self.length as u64])
     }
 
-    pub(crate) const fn length(&self) -> usize {
-        self.length
+    #[inline]
+    fn finish(&mut self, _: &Instance, _: usize) {}
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x [u8] {
+        // SAFETY: the words are those of `stage`.
+        unsafe { <[u8]>::refer(address as usize, bytes as usize) }
+    }
+}
+
+// SAFETY: as above, for writing; `map` refuses what another argument of the call may write. Where the function runs in
+// the client, the words name a buffer of the argument's own.
+unsafe impl Argument for Mapped<true> {
+    type Inside<'x> = &'x mut [u8];
+
+    #[inline]
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
+        instance.map(at, self.pages, BufferAccess::ReadWrite)?;
+        if instance.is_isolated() {
+            return Ok([u64::from(self.pages.address), self.length as u64]);
+        }
+        let buffer = instance.buffer(at, self.length, BufferAccess::ReadWrite)?;
+        buffer.fill_from(self.memory());
+        Ok([buffer.address(0), self.length as u64])
+    }
+
+    #[inline]
+    fn finish(&mut self, instance: &Instance, at: usize) {
+        if !instance.is_isolated()
+            && let Some(buffer) = instance.written(at)
+        {
+            buffer.memory().copy_to(self.memory());
+        }
+    }
+
+    #[inline]
+    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut [u8] {
+        // SAFETY: the words are those of `stage`.
+        unsafe { <[u8]>::refer_mut(address as usize, bytes as usize) }
     }
 }
 

@@ -64,6 +64,13 @@ impl SharedMemory {
         }
     }
 
+    /// Copies all of it to the start of `target`; what does not fit is not copied, which a caller's sizes rule out.
+    pub(crate) fn copy_to(self, target: Self) {
+        let length = self.len().min(target.len());
+        // SAFETY: both are mapped, and the target is writable (`new`).
+        unsafe { copy(target.address(), self.address(), length) }
+    }
+
     /// Sets `length` bytes at `offset` to zero.
     #[inline]
     pub(crate) fn zero(self, offset: usize, length: usize) {

@@ -5,35 +5,8 @@
 use bytemuck::Pod;
 use sbm_abi::{BufferAccess, limits::PAGE};
 
-use crate::{Error, Tainted, Word, instance::Instance, page::Mapped};
-
-/// One argument of a call.
-///
-/// On the client's side [`Argument::stage`] brings it in place and [`Argument::finish`] fetches what came of it; in the
-/// sandbox [`Argument::inside`] makes of its words what the function takes.
-///
-/// # Safety
-/// `inside` is sound in the sandbox for the words that `stage` returned: the memory they name is mapped there, for
-/// writing if `inside` makes an exclusive reference, and aligned for its type.
-pub unsafe trait Argument {
-    /// What the function takes.
-    type Inside<'x>;
-
-    /// Brings the argument, number `at` of the call, in place and returns the two words that name it.
-    ///
-    /// # Errors
-    /// [`Error::Server`] if memory for it had to be asked for and was refused.
-    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error>;
-
-    /// Fetches what the function wrote, after a call that ran to its end.
-    fn finish(&mut self, instance: &Instance, at: usize);
-
-    /// Makes the function's argument of the words, in the sandbox.
-    ///
-    /// # Safety
-    /// `words` come from `stage` of a call that is running, and nothing made from them before is in use.
-    unsafe fn inside<'x>(words: [u64; 2]) -> Self::Inside<'x>;
-}
+use super::Argument;
+use crate::{client::instance::Instance, error::Error, tainted::Tainted, value::Word};
 
 /// What can be copied as an argument: plain data, and slices of it.
 ///
@@ -154,8 +127,8 @@ impl Place {
 #[inline]
 fn fetch<P: Payload + ?Sized>(payload: &mut P, place: Place, instance: &Instance, at: usize) {
     let bytes = payload.bytes_mut();
-    if let Some(slot) = instance.staged(at) {
-        slot.read(place.offset(slot.len(), bytes.len(), P::ALIGN), bytes);
+    if let Some(buffer) = instance.written(at) {
+        buffer.read(place.offset(buffer.len(), bytes.len(), P::ALIGN), bytes);
     }
 }
 
@@ -221,10 +194,10 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyIn<'_, P> {
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
         const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let bytes = self.payload.bytes();
-        let slot = instance.slot(at, bytes.len(), BufferAccess::ReadOnly)?;
-        let offset = self.place.offset(slot.len(), bytes.len(), P::ALIGN);
-        slot.fill(offset, bytes);
-        Ok([slot.address(offset), bytes.len() as u64])
+        let buffer = instance.buffer(at, bytes.len(), BufferAccess::ReadOnly)?;
+        let offset = self.place.offset(buffer.len(), bytes.len(), P::ALIGN);
+        buffer.fill(offset, bytes);
+        Ok([buffer.address(offset), bytes.len() as u64])
     }
 
     #[inline]
@@ -245,10 +218,10 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyOut<'_, P> {
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
         const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let length = self.payload.bytes().len();
-        let slot = instance.slot(at, length, BufferAccess::ReadWrite)?;
-        let offset = self.place.offset(slot.len(), length, P::ALIGN);
-        slot.clear(offset, length);
-        Ok([slot.address(offset), length as u64])
+        let buffer = instance.buffer(at, length, BufferAccess::ReadWrite)?;
+        let offset = self.place.offset(buffer.len(), length, P::ALIGN);
+        buffer.clear(offset, length);
+        Ok([buffer.address(offset), length as u64])
     }
 
     #[inline]
@@ -271,10 +244,10 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
         const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let bytes = self.payload.bytes();
-        let slot = instance.slot(at, bytes.len(), BufferAccess::ReadWrite)?;
-        let offset = self.place.offset(slot.len(), bytes.len(), P::ALIGN);
-        slot.fill(offset, bytes);
-        Ok([slot.address(offset), bytes.len() as u64])
+        let buffer = instance.buffer(at, bytes.len(), BufferAccess::ReadWrite)?;
+        let offset = self.place.offset(buffer.len(), bytes.len(), P::ALIGN);
+        buffer.fill(offset, bytes);
+        Ok([buffer.address(offset), bytes.len() as u64])
     }
 
     #[inline]
@@ -286,73 +259,5 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
     unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut P {
         // SAFETY: the words are those of `stage`, which says where the bytes are.
         unsafe { P::refer_mut(address as usize, bytes as usize) }
-    }
-}
-
-macro_rules! by_value {
-    ($($integer:ty)*) => {
-        $(
-            // SAFETY: the words name no memory.
-            unsafe impl Argument for $integer {
-                type Inside<'x> = Self;
-
-                #[inline]
-                fn stage(&mut self, _: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-                    Ok([self.to_word(), 0])
-                }
-
-                #[inline]
-                fn finish(&mut self, _: &Instance, _: usize) {}
-
-                #[inline]
-                #[expect(clippy::allow_attributes, reason = "not every integer is cut")]
-                #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the bits of `stage`")]
-                unsafe fn inside<'x>([word, _]: [u64; 2]) -> Self::Inside<'x> {
-                    word as Self
-                }
-            }
-        )*
-    };
-}
-
-by_value!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);
-
-// SAFETY: the pages are mapped in the sandbox at their own address, read-only, once `map` has returned.
-unsafe impl Argument for Mapped<false> {
-    type Inside<'x> = &'x [u8];
-
-    #[inline]
-    fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-        instance.map(self.pages(), Self::ACCESS)?;
-        Ok([u64::from(self.pages().address), self.length() as u64])
-    }
-
-    #[inline]
-    fn finish(&mut self, _: &Instance, _: usize) {}
-
-    #[inline]
-    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x [u8] {
-        // SAFETY: the words are those of `stage`.
-        unsafe { <[u8]>::refer(address as usize, bytes as usize) }
-    }
-}
-
-// SAFETY: as above, for writing; `map` refuses what another argument of the call may write.
-unsafe impl Argument for Mapped<true> {
-    type Inside<'x> = &'x mut [u8];
-
-    #[inline]
-    fn stage(&mut self, instance: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
-        instance.map(self.pages(), Self::ACCESS)?;
-        Ok([u64::from(self.pages().address), self.length() as u64])
-    }
-
-    #[inline]
-    fn finish(&mut self, _: &Instance, _: usize) {}
-
-    #[inline]
-    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut [u8] {
-        // SAFETY: the words are those of `stage`.
-        unsafe { <[u8]>::refer_mut(address as usize, bytes as usize) }
     }
 }

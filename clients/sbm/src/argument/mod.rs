@@ -1,0 +1,109 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Arguments of a call: how each is brought in place, and what a function gets.
+//!
+//! The words of an argument join the two sides, so what makes them and what takes them stand beside each other here.
+#![expect(unsafe_code, reason = "the sandbox's side makes references of the words that the client's side sent")]
+
+pub(crate) mod copied;
+pub(crate) mod mapped;
+pub(crate) mod shared;
+
+use crate::{client::instance::Instance, error::Error, value::Word};
+
+/// One argument of a call.
+///
+/// On the client's side [`Argument::stage`] brings it in place and [`Argument::finish`] fetches what came of it; in the
+/// sandbox [`Argument::inside`] makes of its words what the function takes.
+///
+/// # Safety
+/// `inside` is sound in the sandbox for the words that `stage` returned: the memory they name is mapped there, for
+/// writing if `inside` makes an exclusive reference, and aligned for its type.
+pub unsafe trait Argument {
+    /// What the function takes.
+    type Inside<'x>;
+
+    /// Brings the argument, number `at` of the call, in place and returns the two words that name it.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if a call cannot take it; [`Error::Server`] if memory for it had to be asked for and was refused.
+    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error>;
+
+    /// Fetches what the function wrote, after a call that ran to its end.
+    fn finish(&mut self, instance: &Instance, at: usize);
+
+    /// Makes the function's argument of the words, in the sandbox.
+    ///
+    /// # Safety
+    /// `words` come from `stage` of a call that is running, and nothing made from them before is in use.
+    unsafe fn inside<'x>(words: [u64; 2]) -> Self::Inside<'x>;
+}
+
+/// The arguments of a call: a tuple of up to six.
+pub trait Arguments {
+    /// Brings all arguments in place and writes their words to the argument page.
+    ///
+    /// # Errors
+    /// [`Error::Argument`] if the call cannot take one; [`Error::Server`] if memory had to be asked for and was refused.
+    fn stage(&mut self, instance: &mut Instance) -> Result<(), Error>;
+
+    /// Fetches what the function wrote.
+    fn finish(&mut self, instance: &Instance);
+}
+
+macro_rules! tuple {
+    ($($name:ident $index:tt),*) => {
+        impl<$($name: Argument),*> Arguments for ($($name,)*) {
+            #[inline]
+            #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
+            fn stage(&mut self, instance: &mut Instance) -> Result<(), Error> {
+                $(
+                    let words = self.$index.stage(instance, $index)?;
+                    instance.set_argument($index, words);
+                )*
+                Ok(())
+            }
+
+            #[inline]
+            #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
+            fn finish(&mut self, instance: &Instance) {
+                $(self.$index.finish(instance, $index);)*
+            }
+        }
+    };
+}
+
+tuple!();
+tuple!(A 0);
+tuple!(A 0, B 1);
+tuple!(A 0, B 1, C 2);
+tuple!(A 0, B 1, C 2, D 3);
+tuple!(A 0, B 1, C 2, D 3, E 4);
+tuple!(A 0, B 1, C 2, D 3, E 4, G 5);
+
+macro_rules! by_value {
+    ($($integer:ty)*) => {
+        $(
+            // SAFETY: the words name no memory.
+            unsafe impl Argument for $integer {
+                type Inside<'x> = Self;
+
+                #[inline]
+                fn stage(&mut self, _: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
+                    Ok([self.to_word(), 0])
+                }
+
+                #[inline]
+                fn finish(&mut self, _: &Instance, _: usize) {}
+
+                #[inline]
+                #[expect(clippy::allow_attributes, reason = "not every integer is cut")]
+                #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the bits of `stage`")]
+                unsafe fn inside<'x>([word, _]: [u64; 2]) -> Self::Inside<'x> {
+                    word as Self
+                }
+            }
+        )*
+    };
+}
+
+by_value!(u8 u16 u32 u64 usize i8 i16 i32 i64 isize);

@@ -1,0 +1,80 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a client finds at its start: name, arguments, input files.
+#![expect(unsafe_code, reason = "what the root task left in memory")]
+
+use core::cell::OnceCell;
+
+use sbm_abi::{
+    ClientMap, StartInfo,
+    limits::{CLIENT_START_INFO, PAGE},
+};
+
+/// What a client was started with.
+#[derive(Debug)]
+pub struct Env(StartInfo<'static>);
+
+/// An input file, mapped read-only from a page boundary, zeros up to the end of its last page.
+#[derive(Debug, Clone, Copy)]
+pub struct InputFile {
+    /// Name, as the host gave it.
+    pub name: &'static str,
+    /// Contents.
+    pub bytes: &'static [u8],
+}
+
+impl Env {
+    /// Returns the program's name.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        self.0.name
+    }
+
+    /// Returns the arguments.
+    #[must_use]
+    pub fn arguments(&self) -> &[&'static str] {
+        &self.0.arguments
+    }
+
+    /// Returns the input files.
+    pub fn inputs(&self) -> impl ExactSizeIterator<Item = InputFile> + '_ {
+        self.0.inputs.iter().map(|input| {
+            // SAFETY: the server maps each input file, read-only, for the client's whole life.
+            let bytes = unsafe { core::slice::from_raw_parts(input.address as *const u8, input.length as usize) };
+            InputFile { name: input.name, bytes }
+        })
+    }
+
+    /// Returns what the time-stamp counter showed when the root task started.
+    #[must_use]
+    pub const fn boot_ticks(&self) -> u64 {
+        self.0.boot_ticks
+    }
+
+    pub(crate) const fn map(&self) -> ClientMap {
+        self.0.map
+    }
+}
+
+struct Global(OnceCell<Env>);
+
+// SAFETY: a client has one thread; sandboxes do not have this page.
+unsafe impl Sync for Global {}
+
+static ENV: Global = Global(OnceCell::new());
+
+const NO_MAP: ClientMap = ClientMap { code_end: 0, data: 0, data_end: 0 };
+
+pub(crate) fn env() -> &'static Env {
+    ENV.0.get_or_init(|| {
+        // SAFETY: the root task maps the page, read-only, for the client's whole life.
+        let page = unsafe { core::slice::from_raw_parts(CLIENT_START_INFO as usize as *const u8, PAGE as usize) };
+        let nothing = StartInfo {
+            name: "?",
+            map: NO_MAP,
+            boot_ticks: 0,
+            arguments: heapless::Vec::new(),
+            inputs: heapless::Vec::new(),
+        };
+        Env(StartInfo::decode(page).unwrap_or(nothing))
+    })
+}

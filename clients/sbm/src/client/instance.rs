@@ -1,0 +1,342 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The client's side of one sandbox: its buffers, its argument page and its endpoint.
+
+use core::num::NonZeroU32;
+
+use heapless::Vec;
+use sbm_abi::{
+    BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
+    limits::{
+        ARENA_BASE, ARENA_END, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE,
+        PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
+    },
+};
+
+use super::{
+    buffer::{Buffer, BufferName},
+    call,
+    env::env,
+    memory::SharedMemory,
+    server,
+};
+use crate::{
+    error::{Error, Unfit, panic_text},
+    inside::entry::Thunk,
+};
+
+/// Most parameters of a function, as in SBM.
+pub(crate) const MAX_PARAMETERS: usize = 6;
+
+/// Most bytes of a buffer.
+pub(crate) const MAX_BUFFER_BYTES: usize = MAX_BUFFER_PAGES as usize * PAGE as usize;
+
+const MAX_MAPPING_BYTES: usize = MAX_MAPPING_PAGES as usize * PAGE as usize;
+
+/// The client's side of one sandbox.
+#[derive(Debug)]
+pub struct Instance {
+    handle: Handle,
+    /// Address of the argument page.
+    arguments: u32,
+    stack: Pages,
+    /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
+    buffers: [[Option<Buffer>; 2]; MAX_PARAMETERS],
+    /// Buffers of the set-up: first those that the client asked for by itself, then those that arguments have outgrown.
+    others: Vec<Buffer, MAX_BUFFERS>,
+    /// How many of them are the client's own.
+    own: usize,
+    /// What the names of its own buffers carry.
+    serial: u64,
+    mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
+    /// What arguments of the call that is being staged may write: own buffers from bit 0, mappings from bit 16.
+    claimed: u32,
+    isolated: bool,
+}
+
+/// A buffer to be set up with the sandbox.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Planned {
+    /// For the argument at that place of the call.
+    Argument(u8),
+    /// For the client's own use.
+    Own,
+}
+
+/// Says that the argument at a place of the call cannot be staged.
+#[cold]
+const fn unfit(at: usize, why: Unfit) -> Error {
+    Error::Argument { number: at + 1, why }
+}
+
+impl Instance {
+    /// `sbm_init`: has the server make the sandbox.
+    pub(crate) fn new(spec: &Spec, planned: &[Planned], serial: u64, isolated: bool) -> Result<Self, Error> {
+        let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
+            return Err(Error::Server(Errno::BadMessage));
+        };
+        // The server has laid out the same.
+        let layout = Layout::of_sandbox(spec).map_err(|_| Errno::BadMessage)?.at(base);
+        let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else {
+            return Err(Error::Server(Errno::BadMessage));
+        };
+        let mut instance = Self {
+            handle,
+            arguments: arguments.address,
+            stack,
+            buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],
+            others: Vec::new(),
+            own: 0,
+            serial,
+            mapped: Vec::new(),
+            claimed: 0,
+            isolated,
+        };
+        for ((pages, access), planned) in layout.buffers().zip(planned) {
+            let mut buffer = Buffer::new(pages, access, None);
+            // What the client alone could write it has zeroed itself (`destroy`); the rest now, with the old thread gone.
+            if used && access == BufferAccess::ReadWrite {
+                buffer.wipe();
+            }
+            match planned {
+                Planned::Argument(at) => instance.buffers[usize::from(*at)][access as usize] = Some(buffer),
+                // As many as the spec, which has the same limit.
+                Planned::Own => drop(instance.others.push(buffer)),
+            }
+        }
+        instance.own = instance.others.len();
+        if used {
+            instance.clear_arguments();
+        }
+        instance.write_anchors();
+        Ok(instance)
+    }
+
+    #[inline]
+    const fn arguments(&self) -> SharedMemory {
+        SharedMemory::from_server(Pages { address: self.arguments, count: 1 })
+    }
+
+    fn clear_arguments(&self) {
+        self.arguments().zero(0, PAGE as usize);
+    }
+
+    /// Writes what the way out of a panic needs; the sandbox could have overwritten it.
+    fn write_anchors(&self) {
+        self.arguments().set_word(SELF_OFFSET as usize / 8, u64::from(self.arguments));
+        self.arguments().set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
+    }
+
+    /// Returns the buffer of argument `at`, in place of a smaller one if that does not hold `bytes`.
+    #[inline]
+    pub(crate) fn buffer(&mut self, at: usize, bytes: usize, access: BufferAccess) -> Result<&mut Buffer, Error> {
+        let fits = matches!(&self.buffers[at][access as usize], Some(buffer) if buffer.len() >= bytes);
+        if !fits {
+            self.replace(at, bytes, access)?;
+        }
+        self.buffers[at][access as usize].as_mut().ok_or(Error::Server(Errno::Invalid))
+    }
+
+    /// Returns the buffer that the sandbox wrote argument `at` to, if the call has one.
+    #[inline]
+    pub(crate) fn written(&self, at: usize) -> Option<&Buffer> {
+        self.buffers[at][BufferAccess::ReadWrite as usize].as_ref()
+    }
+
+    /// Gives argument `at` a buffer that holds `bytes`, after its old one went back to where it came from.
+    #[cold]
+    fn replace(&mut self, at: usize, bytes: usize, access: BufferAccess) -> Result<(), Error> {
+        if bytes > MAX_BUFFER_BYTES {
+            return Err(unfit(at, Unfit::Buffer { bytes, limit: MAX_BUFFER_BYTES }));
+        }
+        if let Some(old) = self.buffers[at][access as usize].take() {
+            match old.growth() {
+                // Were it refused, it would go with the sandbox.
+                Some(base) => drop(server::request(&Request::Shrink { handle: self.handle, base: base.get() })),
+                // There is room for all buffers of the set-up.
+                None => drop(self.others.push(old)),
+            }
+        }
+        let fits = |buffer: &Buffer| buffer.access() == access && buffer.len() >= bytes;
+        let buffer = match self.others[self.own..].iter().position(fits) {
+            Some(outgrown) => self.others.swap_remove(self.own + outgrown),
+            None => self.grow(bytes, access)?,
+        };
+        self.buffers[at][access as usize] = Some(buffer);
+        Ok(())
+    }
+
+    fn grow(&mut self, bytes: usize, access: BufferAccess) -> Result<Buffer, Error> {
+        // In powers of four, so that a client whose input grows does not ask each time.
+        let power = bytes.div_ceil(PAGE as usize).max(1).next_power_of_two();
+        let pages = if power.trailing_zeros().is_multiple_of(2) { power } else { power * 2 };
+        let pages = u16::try_from(pages).unwrap_or(u16::MAX).min(MAX_BUFFER_PAGES);
+        let spec = BufferSpec::new(pages, access);
+        let buffers = Vec::from_slice(&[spec]).map_err(|_| Errno::Invalid)?;
+        let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {
+            return Err(Error::Server(Errno::BadMessage));
+        };
+        let specs = [spec];
+        let layout = Layout::of_growth(&specs).map_err(|_| Errno::BadMessage)?.at(base);
+        let (pages, _) = layout.buffers().next().ok_or(Errno::BadMessage)?;
+        Ok(Buffer::new(pages, access, NonZeroU32::new(base)))
+    }
+
+    /// Has `pages` of the client mapped into the sandbox, unless they are. Constants always are, with the code.
+    #[inline]
+    pub(crate) fn map(&mut self, at: usize, pages: Pages, access: BufferAccess) -> Result<(), Error> {
+        let constant = || pages.address >= CODE_BASE && pages.end() <= env().map().code_end;
+        if pages.count == 0 || (access == BufferAccess::ReadOnly && constant()) {
+            return Ok(());
+        }
+        let index = match self.mapped.iter().position(|mapped| *mapped == (pages, access)) {
+            Some(index) => index,
+            None => self.map_anew(at, pages, access)?,
+        };
+        if access == BufferAccess::ReadWrite { self.claim(at, 16 + index) } else { Ok(()) }
+    }
+
+    #[cold]
+    fn map_anew(&mut self, at: usize, pages: Pages, access: BufferAccess) -> Result<usize, Error> {
+        let why = if pages.count > MAX_MAPPING_PAGES {
+            Some(Unfit::Mapping { bytes: pages.bytes() as usize, limit: MAX_MAPPING_BYTES })
+        } else if self.mapped.iter().any(|(mapped, _)| pages.address < mapped.end() && mapped.address < pages.end()) {
+            Some(Unfit::Overlap)
+        } else if self.mapped.is_full() {
+            Some(Unfit::Mappings { limit: MAX_MAPPINGS })
+        } else {
+            None
+        };
+        if let Some(why) = why {
+            return Err(unfit(at, why));
+        }
+        let Pages { address, count } = pages;
+        server::request(&Request::Map { handle: self.handle, address, pages: count, access })?;
+        // There is room: it was looked for above.
+        let _ = self.mapped.push((pages, access));
+        Ok(self.mapped.len() - 1)
+    }
+
+    /// Returns a buffer of the client's own.
+    #[inline]
+    pub(crate) fn own(&mut self, name: BufferName) -> Option<&mut Buffer> {
+        if name.serial == self.serial { self.others.get_mut(name.index) } else { None }
+    }
+
+    /// Returns a buffer of the client's own for argument `at`, which reads it.
+    #[inline]
+    pub(crate) fn own_read(&mut self, at: usize, name: BufferName) -> Result<&Buffer, Error> {
+        self.own(name).map(|buffer| &*buffer).ok_or_else(|| unfit(at, Unfit::Foreign))
+    }
+
+    /// Returns a buffer of the client's own for argument `at`, which alone may write it in this call.
+    #[inline]
+    pub(crate) fn own_write(&mut self, at: usize, name: BufferName) -> Result<&Buffer, Error> {
+        self.claim(at, name.index)?;
+        self.own_read(at, name)
+    }
+
+    /// Takes note that argument `at` may write something, unless an earlier one of the same call may.
+    #[inline]
+    fn claim(&mut self, at: usize, bit: usize) -> Result<(), Error> {
+        let bit = 1 << bit;
+        if self.claimed & bit != 0 {
+            return Err(unfit(at, Unfit::Twice));
+        }
+        self.claimed |= bit;
+        Ok(())
+    }
+
+    /// Tells whether functions run in the sandbox, and not in the client.
+    pub(crate) const fn is_isolated(&self) -> bool {
+        self.isolated
+    }
+
+    /// Begins a call.
+    #[inline]
+    pub(crate) const fn begin(&mut self) {
+        self.claimed = 0;
+    }
+
+    #[inline]
+    pub(crate) fn set_argument(&self, at: usize, [first, second]: [u64; 2]) {
+        self.arguments().set_word(2 * at, first);
+        self.arguments().set_word(2 * at + 1, second);
+    }
+
+    /// Runs the staged call.
+    #[inline]
+    pub(crate) fn run(&self, thunk: Thunk) -> Outcome {
+        let block = self.arguments as usize;
+        if self.isolated { call::call(self.handle, thunk, block) } else { call::call_here(thunk, block) }
+    }
+
+    /// Makes an error of a call that did not run to its end.
+    #[cold]
+    pub(crate) fn error_of(&self, outcome: Outcome) -> Error {
+        match outcome {
+            Outcome::Aborted(fault) => Error::Fault { fault, region: self.region_of(fault.address) },
+            Outcome::Panicked(length) => {
+                let mut bytes = [0; 256];
+                let length = length.min(PANIC_TEXT_BYTES) as usize;
+                let bytes = &mut bytes[..length.min(256)];
+                self.arguments().read(PANIC_TEXT_OFFSET as usize, bytes);
+                Error::Panic(panic_text(bytes))
+            }
+            Outcome::Returned(_) | Outcome::Garbled => Error::Garbled,
+        }
+    }
+
+    fn region_of(&self, address: u64) -> Region {
+        // Whoever waits for the error waits for this as well, and most addresses are elsewhere.
+        if !(u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&address) {
+            return env().map().region_of(address);
+        }
+        let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + MAX_BUFFERS }>::new();
+        // There is room for all of them.
+        for (number, pair) in (1u8..).zip(&self.buffers) {
+            for buffer in pair.iter().flatten() {
+                let _ = buffers.push((number, buffer.memory().pages()));
+            }
+        }
+        // Buffers of the client's own are told by numbers after those of arguments.
+        for (number, buffer) in (1 + MAX_PARAMETERS as u8..).zip(&self.others[..self.own]) {
+            let _ = buffers.push((number, buffer.memory().pages()));
+        }
+        let map = SandboxMap {
+            arguments: self.arguments().pages(),
+            stack: self.stack,
+            buffers: &buffers,
+            client: env().map(),
+        };
+        map.region_of(address)
+    }
+
+    pub(crate) fn endpoint_slot(&self) -> u64 {
+        call::endpoint_slot(self.handle)
+    }
+
+    /// `sbm_destroy`.
+    pub(crate) fn destroy(&mut self) {
+        // The sandbox could still be writing the rest, which is zeroed when it is used again.
+        let all = self.buffers.iter().flatten().flatten().chain(&self.others);
+        all.filter(|buffer| buffer.access() == BufferAccess::ReadOnly).for_each(Buffer::zero_live);
+        // It can only be refused when the sandbox is gone, and then nothing is left to do.
+        let _ = server::request(&Request::Destroy(self.handle));
+    }
+
+    /// Makes the sandbox what it was at first, but for mappings and for what the client wrote to input buffers.
+    pub(crate) fn reset(&mut self) -> Result<(), Error> {
+        server::request(&Request::Reset(self.handle))?;
+        // No function runs in it any more.
+        self.clear_arguments();
+        self.write_anchors();
+        self.buffers.iter_mut().flatten().flatten().for_each(Buffer::wipe);
+        for (index, buffer) in self.others.iter_mut().enumerate() {
+            // What the client has written for its functions to read stays.
+            if index >= self.own || buffer.access() == BufferAccess::ReadWrite {
+                buffer.wipe();
+            }
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,12 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What runs in the client: it sets sandboxes up, brings arguments in place, calls, and looks at the answers.
+
+pub(crate) mod buffer;
+mod call;
+pub(crate) mod console;
+pub(crate) mod env;
+pub(crate) mod instance;
+pub(crate) mod memory;
+pub(crate) mod sandbox;
+pub(crate) mod server;
+pub(crate) mod start;

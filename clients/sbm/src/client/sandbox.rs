@@ -1,0 +1,287 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! `Sbm`: one sandbox, to call functions in.
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use heapless::Vec;
+use sbm_abi::{
+    BufferAccess, BufferSpec, Fault, Outcome, Spec,
+    limits::{MAX_BUFFERS, PAGE, STACK_PAGES},
+};
+
+use super::{
+    buffer::BufferName,
+    env::env,
+    instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned},
+};
+use crate::{
+    argument::{
+        Arguments,
+        shared::{InputBuffer, OutputBuffer, OutputView},
+    },
+    error::{Error, Unfit},
+    inside::function::{Function, thunk},
+    tainted::Tainted,
+    value::Value,
+};
+
+/// How a function is kept apart.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Isolation {
+    /// In its own address space and thread.
+    #[default]
+    Strong,
+    /// Not at all: it runs in the client, on the same buffers. A fault in it ends the client. For trying things out.
+    None,
+}
+
+/// A sandbox: `struct sbm`. Dropping it is `sbm_destroy`.
+#[derive(Debug)]
+pub struct Sbm {
+    instance: Instance,
+    error: Option<Error>,
+    report: bool,
+}
+
+impl Sbm {
+    /// Sets up a sandbox with a stack of 8 KiB and no buffers: they are added at the first call that needs them.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub fn new() -> Result<Self, Error> {
+        Self::builder().build()
+    }
+
+    /// Begins a sandbox that is set up with all that its calls will need.
+    pub fn builder() -> Builder {
+        let stack = usize::from(Spec::default().stack_pages) * PAGE as usize;
+        Builder {
+            stack,
+            buffers: Vec::new(),
+            planned: Vec::new(),
+            serial: 0,
+            unfit: None,
+            isolation: Isolation::Strong,
+            report: true,
+        }
+    }
+
+    /// Calls `function` in the sandbox: `sbm_call`.
+    ///
+    /// Nothing is copied out of a call that is aborted, and the error sticks: until [`Sbm::reset`] all further calls
+    /// return it without running.
+    ///
+    /// Between two calls that ended well nothing is cleared but what arguments replace. A function can find what earlier
+    /// ones left on the stack, in registers (those of floating-point arithmetic and its rounding mode among them), in the
+    /// argument page, around its own arguments in buffers that they could write, and in buffers and mapped pages that its
+    /// own call does not name. A call that must find none of it is one after a [`reset`](Sbm::reset).
+    ///
+    /// # Errors
+    /// [`Error`] if the function did not run to its end, if it cannot take an argument, or if memory for one was refused.
+    /// What the function itself returns, error or not, is in the value.
+    #[inline]
+    pub fn call<F, A>(&mut self, function: F, mut arguments: A) -> Result<Tainted<F::Output>, Error>
+    where
+        A: Arguments,
+        F: Function<A>,
+    {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        self.instance.begin();
+        arguments.stage(&mut self.instance)?;
+        let outcome = self.instance.run(thunk::<A, F>(function));
+        if let Outcome::Returned(words) = outcome
+            && let Some(value) = F::Output::from_words(words)
+        {
+            arguments.finish(&self.instance);
+            return Ok(Tainted::new(value));
+        }
+        Err(self.abort(outcome))
+    }
+
+    #[cold]
+    fn abort(&mut self, outcome: Outcome) -> Error {
+        let error = self.instance.error_of(outcome);
+        if self.report {
+            report(&error);
+        }
+        self.error = Some(error.clone());
+        error
+    }
+
+    /// Returns why the last call was aborted, if it was: `sbm_error`. `None` if the function ran to its end, whatever
+    /// it returned.
+    #[must_use]
+    pub const fn error(&self) -> Option<&Error> {
+        self.error.as_ref()
+    }
+
+    /// Puts the sandbox back to its first state, whatever it is doing, after an error and at any other time.
+    ///
+    /// It is then as good as a new one: its registers are set anew, its stack is zero, and so are the argument page, the
+    /// buffers of arguments and those of [`Builder::output`]. What remains is the client's: what it wrote to buffers of
+    /// [`Builder::input`], the pages that were mapped and what is in them, and the sizes that buffers have grown to.
+    ///
+    /// # Errors
+    /// [`Error::Server`].
+    pub fn reset(&mut self) -> Result<(), Error> {
+        self.instance.reset()?;
+        self.error = None;
+        Ok(())
+    }
+
+    /// Returns the slot, in this client's CSpace, of the capability to call the sandbox: for measurements and tests of
+    /// the system itself.
+    #[must_use]
+    pub fn endpoint_slot(&self) -> u64 {
+        self.instance.endpoint_slot()
+    }
+
+    /// Returns the bytes of an input buffer, to be filled between calls.
+    ///
+    /// # Errors
+    /// [`Unfit::Foreign`] if the buffer is another sandbox's.
+    pub fn input(&mut self, buffer: InputBuffer) -> Result<&mut [u8], Error> {
+        let own = self.instance.own(buffer.0).ok_or(foreign(buffer.0))?;
+        Ok(own.bytes_mut())
+    }
+
+    /// Returns a view of an output buffer, to be read between calls.
+    ///
+    /// # Errors
+    /// [`Unfit::Foreign`] if the buffer is another sandbox's.
+    pub fn output(&mut self, buffer: OutputBuffer) -> Result<OutputView<'_>, Error> {
+        let own = self.instance.own(buffer.0).ok_or(foreign(buffer.0))?;
+        Ok(OutputView::new(own.memory()))
+    }
+}
+
+const fn foreign(name: BufferName) -> Error {
+    Error::Argument { number: MAX_PARAMETERS + 1 + name.index, why: Unfit::Foreign }
+}
+
+/// Reports a call that was aborted, in one line that the host tool completes with function and line.
+fn report(error: &Error) {
+    let name = env().name();
+    match error {
+        Error::Fault { fault: Fault { ip, .. }, .. } => {
+            crate::println!("sandbox fault: {error} program={name} ip={ip:#x}");
+        }
+        _ => crate::println!("sandbox of {name}: {error}"),
+    }
+}
+
+impl Drop for Sbm {
+    fn drop(&mut self) {
+        self.instance.destroy();
+    }
+}
+
+/// A sandbox that is going to be set up.
+#[derive(Debug)]
+#[must_use = "nothing is set up before `build`"]
+pub struct Builder {
+    stack: usize,
+    buffers: Vec<BufferSpec, MAX_BUFFERS>,
+    planned: Vec<Planned, MAX_BUFFERS>,
+    /// What the names of its own buffers carry; 0 while there is none.
+    serial: u64,
+    /// The first thing that does not fit, and the number of its argument.
+    unfit: Option<(usize, Unfit)>,
+    isolation: Isolation,
+    report: bool,
+}
+
+impl Builder {
+    /// Sets the size of the stack, in bytes; whole pages.
+    pub const fn stack(mut self, bytes: usize) -> Self {
+        self.stack = bytes;
+        self
+    }
+
+    /// Sets up room for `bytes` of [`copy_in`](crate::copy_in) in argument `number`, counted from 1.
+    pub fn room_in(mut self, number: usize, bytes: usize) -> Self {
+        self.room(number, bytes, BufferAccess::ReadOnly);
+        self
+    }
+
+    /// Sets up room for `bytes` of [`copy_out`](crate::copy_out) or [`copy_inout`](crate::copy_inout) in argument
+    /// `number`, counted from 1.
+    pub fn room_out(mut self, number: usize, bytes: usize) -> Self {
+        self.room(number, bytes, BufferAccess::ReadWrite);
+        self
+    }
+
+    /// Sets up an input buffer of at least `bytes`.
+    pub fn input(&mut self, bytes: usize) -> InputBuffer {
+        InputBuffer(self.own(bytes, BufferAccess::ReadOnly))
+    }
+
+    /// Sets up an output buffer of at least `bytes`.
+    pub fn output(&mut self, bytes: usize) -> OutputBuffer {
+        OutputBuffer(self.own(bytes, BufferAccess::ReadWrite))
+    }
+
+    /// Chooses how functions are kept apart.
+    pub const fn isolation(mut self, isolation: Isolation) -> Self {
+        self.isolation = isolation;
+        self
+    }
+
+    /// Chooses whether aborted calls are reported on the console; they are, unless told otherwise.
+    pub const fn report(mut self, report: bool) -> Self {
+        self.report = report;
+        self
+    }
+
+    /// Sets up the sandbox: `sbm_init`.
+    ///
+    /// # Errors
+    /// [`Error::Argument`], [`Error::Stack`]: out of limits. [`Error::Server`]: over the quota, or out of memory.
+    pub fn build(self) -> Result<Sbm, Error> {
+        if let Some((number, why)) = self.unfit {
+            return Err(Error::Argument { number, why });
+        }
+        let pages = u16::try_from(self.stack.div_ceil(PAGE as usize)).ok().filter(|pages| STACK_PAGES.contains(pages));
+        let Some(stack_pages) = pages else {
+            let limit = usize::from(*STACK_PAGES.end()) * PAGE as usize;
+            return Err(Error::Stack { bytes: self.stack, limit });
+        };
+        let spec = Spec { stack_pages, buffers: self.buffers };
+        let instance = Instance::new(&spec, &self.planned, self.serial, self.isolation == Isolation::Strong)?;
+        Ok(Sbm { instance, error: None, report: self.report })
+    }
+
+    fn room(&mut self, number: usize, bytes: usize, access: BufferAccess) {
+        match u8::try_from(number.wrapping_sub(1)) {
+            Ok(at) if number <= MAX_PARAMETERS => self.plan(Planned::Argument(at), number, bytes, access),
+            Ok(_) | Err(_) => self.unfit = Some((number, Unfit::Number { limit: MAX_PARAMETERS })),
+        }
+    }
+
+    fn own(&mut self, bytes: usize, access: BufferAccess) -> BufferName {
+        // Not used up in the life of a client.
+        static SERIAL: AtomicU64 = AtomicU64::new(1);
+        if self.serial == 0 {
+            self.serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        }
+        let index = self.planned.iter().filter(|planned| matches!(planned, Planned::Own)).count();
+        self.plan(Planned::Own, MAX_PARAMETERS + 1 + index, bytes, access);
+        BufferName { index, serial: self.serial }
+    }
+
+    fn plan(&mut self, planned: Planned, number: usize, bytes: usize, access: BufferAccess) {
+        if bytes > MAX_BUFFER_BYTES {
+            self.unfit = Some((number, Unfit::Buffer { bytes, limit: MAX_BUFFER_BYTES }));
+            return;
+        }
+        #[expect(clippy::cast_possible_truncation, reason = "it was compared with the most there are")]
+        let pages = bytes.div_ceil(PAGE as usize).max(1) as u16;
+        // One is planned for each.
+        let pushed = self.buffers.push(BufferSpec::new(pages, access)).is_ok() && self.planned.push(planned).is_ok();
+        if !pushed {
+            self.unfit = Some((number, Unfit::Buffers { limit: MAX_BUFFERS }));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The way out of a panic: its text into the argument page, its length to the client.
+#![expect(unsafe_code, reason = "the argument page, which the thread's FS base names")]
+
+use core::{arch::asm, fmt::Write, panic::PanicInfo};
+
+use sbm_abi::limits::{ARENA_BASE, ARENA_END, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET};
+
+use super::entry::answer_panic;
+
+/// Returns where the panic was.
+pub(crate) fn place<'a>(info: &'a PanicInfo<'_>) -> (&'a str, u32) {
+    info.location().map_or(("?", 0), |location| (location.file(), location.line()))
+}
+
+/// Tells whether this code runs in a sandbox, by where its stack is.
+pub(crate) fn in_sandbox() -> bool {
+    let stack: u64;
+    // SAFETY: reads a register.
+    unsafe { asm!("mov {}, rsp", out(reg) stack, options(nomem, nostack, preserves_flags)) };
+    (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&stack)
+}
+
+/// Ends the running call with a panic. Only for code that runs in a sandbox.
+pub(crate) fn end_call(info: &PanicInfo<'_>) -> ! {
+    let page: usize;
+    // SAFETY: in a sandbox the thread's FS base is the argument page, which holds its own address at this offset. If
+    // the function has changed either, the read or the writes below fault, which ends the call as well.
+    unsafe { asm!("mov {}, fs:[{offset}]", out(reg) page, offset = const SELF_OFFSET, options(readonly, nostack)) };
+    // SAFETY: as above; nothing else in the sandbox refers to this part of the page.
+    let text = unsafe {
+        core::slice::from_raw_parts_mut((page + PANIC_TEXT_OFFSET as usize) as *mut u8, PANIC_TEXT_BYTES as usize)
+    };
+    let mut text = Cut { bytes: text, length: 0 };
+    let (file, line) = place(info);
+    // What does not fit is dropped, which is no failure.
+    let _ = write!(text, "{file}:{line}: {}", info.message());
+    // SAFETY: in a sandbox; it does not return, and nothing of this stack is used again.
+    unsafe { answer_panic(text.length) }
+}
+
+/// Writes text into bytes, and drops what does not fit.
+struct Cut<'a> {
+    bytes: &'a mut [u8],
+    length: usize,
+}
+
+impl Write for Cut<'_> {
+    fn write_str(&mut self, text: &str) -> core::fmt::Result {
+        let room = &mut self.bytes[self.length..];
+        let count = text.len().min(room.len());
+        room[..count].copy_from_slice(&text.as_bytes()[..count]);
+        self.length += count;
+        Ok(())
+    }
+}

@@ -1,0 +1,19 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a panic ends: in a sandbox the call, in the client the program.
+
+use core::panic::PanicInfo;
+
+use crate::{
+    client::{env::env, start::__exit},
+    inside::panic::{end_call, in_sandbox, place},
+};
+
+#[panic_handler]
+fn panic(info: &PanicInfo<'_>) -> ! {
+    if in_sandbox() {
+        end_call(info);
+    }
+    let (file, line) = place(info);
+    crate::println!("client panic: {} at {file}:{line} program={}", info.message(), env().name());
+    __exit(101)
+}
