@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The newcomer's guide against the checkout: its code is code that is built, its paths and clients are there.
+//! The newcomer's guide against the checkout: its code is code that is built, its paths and clients are there. So is the
+//! code of the README and of the library's front page.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::fs;
@@ -40,14 +41,23 @@ fn quoted(text: &str) -> impl Iterator<Item = &str> {
     running.flat_map(|part| part.split('`').skip(1).step_by(2))
 }
 
+/// Returns the text at the head of a source file.
+fn front_page(source: &str) -> String {
+    let lines = source.lines().filter_map(|line| line.strip_prefix("//!"));
+    lines.map(|line| line.strip_prefix(' ').unwrap_or(line).to_owned() + "\n").collect()
+}
+
 #[test]
 fn code_is_an_excerpt_of_a_file_that_is_built() {
-    let excerpts = excerpts(&guide());
-    assert!(excerpts.len() > 5);
-    for Excerpt { file, code } in excerpts {
-        let file = file.unwrap_or_else(|| panic!("no comment names the file of this block:\n{code}"));
-        let source = fs::read_to_string(root().join(&file)).unwrap_or_else(|error| panic!("{file}: {error}"));
-        assert!(source.contains(&format!("{code}\n")), "{file} does not contain this block:\n{code}");
+    let read = |path: &str| fs::read_to_string(root().join(path)).unwrap_or_else(|error| panic!("{path}: {error}"));
+    let library = front_page(&read("clients/sbm/src/lib.rs"));
+    for (text, fewest) in [(guide(), 6), (read("README.md"), 2), (library, 2)] {
+        let excerpts = excerpts(&text);
+        assert!(excerpts.len() >= fewest, "blocks of code are gone from:\n{text}");
+        for Excerpt { file, code } in excerpts {
+            let file = file.unwrap_or_else(|| panic!("no comment names the file of this block:\n{code}"));
+            assert!(read(&file).contains(&format!("{code}\n")), "{file} does not contain this block:\n{code}");
+        }
     }
 }
 

@@ -1,11 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client library: call a function in a sandbox.
 //!
+//! <!-- clients/hello/src/main.rs -->
 //! ```ignore
-//! fn parse(input: &[u8], sum: &mut Tainted<u64>) -> Result<u32, u32> { .. }
+//! fn count_words(text: &[u8], longest: &mut u64) -> u32 {
+//!     let words = text.split(|byte| *byte == b' ').filter(|word| !word.is_empty());
+//!     *longest = words.clone().map(|word| word.len() as u64).max().unwrap_or(0);
+//!     u32::try_from(words.count()).unwrap_or(u32::MAX)
+//! }
+//! ```
 //!
-//! let mut sbm = Sbm::new()?;                                             // sbm_init
-//! let count = sbm.call(parse, (copy_in(bytes), copy_out(&mut sum)))?;    // sbm_call
+//! <!-- clients/hello/src/main.rs -->
+//! ```ignore
+//!     let mut sbm = Sbm::new()?;
+//!     let mut longest = Tainted::<u64>::zeroed();
+//!     let text = b"this text is read in a sandbox that cannot write it";
+//!     let count = sbm.call(count_words, (copy_in(&text[..]), copy_out(&mut longest)))?.assume_checked();
 //! ```
 //!
 //! The function is an ordinary function of the client. It runs in an address space that holds the client's code and
@@ -19,10 +29,12 @@
 //! | --- | --- |
 //! | `sbm_init` | [`Sbm::new`], [`Sbm::builder`] |
 //! | `sbm_call`, `sbm_exec` | [`Sbm::call`] |
-//! | `sbm_error` | [`Sbm::error`] |
+//! | `sbm_error` | [`Sbm::error`]; [`Sbm::reset`] ends it |
 //! | `sbm_destroy` | dropping the [`Sbm`] |
 //! | `SBM_COPY_IN`, `_OUT`, `_INOUT` | [`copy_in`], [`copy_out`], [`copy_inout`] |
 //! | `SBM_MAP_READONLY`, `SBM_MAP_WRITABLE` | [`map_readonly`], [`map_writable`] |
+//!
+//! In this crate `client` is what runs in the client, `inside` what runs in a sandbox, and `argument` what joins the two.
 #![no_std]
 #![deny(unsafe_code)]
 
@@ -39,7 +51,7 @@ mod value;
 
 pub use argument::{
     Argument, Arguments,
-    copied::{CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out},
+    copied::{Copied, CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out},
     mapped::{Mapped, Page, SharedPage, map_readonly, map_writable},
     shared::{InputBuffer, OutputBuffer, OutputView, Shared, SharedOut, shared, shared_out},
 };

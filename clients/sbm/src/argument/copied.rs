@@ -123,50 +123,41 @@ impl Place {
     }
 }
 
-/// Copies out what the function wrote.
-#[inline]
-fn fetch<P: Payload + ?Sized>(payload: &mut P, place: Place, instance: &Instance, at: usize) {
-    let bytes = payload.bytes_mut();
-    if let Some(buffer) = instance.written(at) {
-        buffer.read(place.offset(buffer.len(), bytes.len(), P::ALIGN), bytes);
-    }
-}
-
-macro_rules! placed {
-    ($name:ident) => {
-        impl<P: Payload + ?Sized> $name<'_, P> {
-            /// Puts the argument at the end of its last page, so that an overrun by one byte faults.
-            ///
-            /// An alignment above one leaves a gap where the size is no multiple of it.
-            #[must_use]
-            pub fn at_end(self) -> Self {
-                Self { place: Place::End, ..self }
-            }
-        }
-    };
-}
-
 /// Argument: copied in, read-only inside.
 pub struct CopyIn<'a, P: Payload + ?Sized> {
     payload: &'a P,
     place: Place,
 }
 
-/// Argument: zeros inside, copied out after a call that ran to its end.
-pub struct CopyOut<'a, P: Payload + ?Sized> {
+/// Argument: copied out after a call that ran to its end; before it, zeros inside, or copied in.
+pub struct Copied<'a, P: Payload + ?Sized, const IN: bool> {
     payload: &'a mut P,
     place: Place,
 }
+
+/// Argument: zeros inside, copied out after a call that ran to its end.
+pub type CopyOut<'a, P> = Copied<'a, P, false>;
 
 /// Argument: copied in, and out after a call that ran to its end.
-pub struct CopyInOut<'a, P: Payload + ?Sized> {
-    payload: &'a mut P,
-    place: Place,
+pub type CopyInOut<'a, P> = Copied<'a, P, true>;
+
+impl<P: Payload + ?Sized> CopyIn<'_, P> {
+    /// Puts the argument at the end of its last page, so that an overrun by one byte faults.
+    ///
+    /// An alignment above one leaves a gap where the size is no multiple of it.
+    #[must_use]
+    pub fn at_end(self) -> Self {
+        Self { place: Place::End, ..self }
+    }
 }
 
-placed!(CopyIn);
-placed!(CopyOut);
-placed!(CopyInOut);
+impl<P: Payload + ?Sized, const IN: bool> Copied<'_, P, IN> {
+    /// Puts the argument at the end of its last page, as [`CopyIn::at_end`] does.
+    #[must_use]
+    pub fn at_end(self) -> Self {
+        Self { place: Place::End, ..self }
+    }
+}
 
 /// Copies `payload` in before the call: `SBM_COPY_IN`. The function gets a shared reference.
 pub fn copy_in<P: Payload + ?Sized>(payload: &P) -> CopyIn<'_, P> {
@@ -176,13 +167,13 @@ pub fn copy_in<P: Payload + ?Sized>(payload: &P) -> CopyIn<'_, P> {
 /// Copies into `target` after a call that ran to its end: `SBM_COPY_OUT`. The function gets an exclusive reference to
 /// zeros.
 pub fn copy_out<T: Target + ?Sized>(target: &mut T) -> CopyOut<'_, T::Payload> {
-    CopyOut { payload: target.payload_mut(Seal(())), place: Place::Start }
+    Copied { payload: target.payload_mut(Seal(())), place: Place::Start }
 }
 
 /// Copies `target` in before the call, and back after a call that ran to its end: `SBM_COPY_INOUT`. The function gets
 /// an exclusive reference.
 pub fn copy_inout<T: Target + ?Sized>(target: &mut T) -> CopyInOut<'_, T::Payload> {
-    CopyInOut { payload: target.payload_mut(Seal(())), place: Place::Start }
+    Copied { payload: target.payload_mut(Seal(())), place: Place::Start }
 }
 
 // SAFETY: `stage` names a buffer of the sandbox's that holds the payload's bytes, aligned by its page or by `offset`;
@@ -211,33 +202,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyIn<'_, P> {
 }
 
 // SAFETY: as for `CopyIn`; the sandbox can write the buffer.
-unsafe impl<P: Payload + ?Sized> Argument for CopyOut<'_, P> {
-    type Inside<'x> = &'x mut P;
-
-    #[inline]
-    fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
-        const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
-        let length = self.payload.bytes().len();
-        let buffer = instance.buffer(at, length, BufferAccess::ReadWrite)?;
-        let offset = self.place.offset(buffer.len(), length, P::ALIGN);
-        buffer.clear(offset, length);
-        Ok([buffer.address(offset), length as u64])
-    }
-
-    #[inline]
-    fn finish(&mut self, instance: &Instance, at: usize) {
-        fetch(self.payload, self.place, instance, at);
-    }
-
-    #[inline]
-    unsafe fn inside<'x>([address, bytes]: [u64; 2]) -> &'x mut P {
-        // SAFETY: the words are those of `stage`, which says where the bytes are.
-        unsafe { P::refer_mut(address as usize, bytes as usize) }
-    }
-}
-
-// SAFETY: as for `CopyOut`.
-unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
+unsafe impl<P: Payload + ?Sized, const IN: bool> Argument for Copied<'_, P, IN> {
     type Inside<'x> = &'x mut P;
 
     #[inline]
@@ -246,13 +211,20 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyInOut<'_, P> {
         let bytes = self.payload.bytes();
         let buffer = instance.buffer(at, bytes.len(), BufferAccess::ReadWrite)?;
         let offset = self.place.offset(buffer.len(), bytes.len(), P::ALIGN);
-        buffer.fill(offset, bytes);
+        if IN {
+            buffer.fill(offset, bytes);
+        } else {
+            buffer.clear(offset, bytes.len());
+        }
         Ok([buffer.address(offset), bytes.len() as u64])
     }
 
     #[inline]
     fn finish(&mut self, instance: &Instance, at: usize) {
-        fetch(self.payload, self.place, instance, at);
+        let bytes = self.payload.bytes_mut();
+        if let Some(buffer) = instance.written(at) {
+            buffer.read(self.place.offset(buffer.len(), bytes.len(), P::ALIGN), bytes);
+        }
     }
 
     #[inline]

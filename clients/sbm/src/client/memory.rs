@@ -10,7 +10,8 @@ use core::arch::asm;
 
 use sbm_abi::Pages;
 
-/// Memory shared with one sandbox, mapped in this client for as long as its [`Sbm`](crate::Sbm) lives.
+/// Memory shared with one sandbox, mapped in this client until it is given back: at the latest with the
+/// [`Sbm`](crate::Sbm).
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct SharedMemory(Pages);
 
@@ -25,8 +26,9 @@ impl SharedMemory {
 
     /// Refers to pages that the server's answer says it has mapped.
     pub(crate) const fn from_server(pages: Pages) -> Self {
-        // SAFETY: the server, whom a client trusts with all its memory, maps them until the sandbox is destroyed, apart
-        // from everything else of the client; what refers to them lives in the `Sbm`, whose end is that destruction.
+        // SAFETY: the server, whom a client trusts with all its memory, maps them until the sandbox is destroyed or the
+        // growth given back, apart from everything else of the client; what refers to them lives in the `Sbm`, which
+        // asks for either, and touches no buffer whose growth it has given back.
         unsafe { Self::new(pages) }
     }
 

@@ -31,7 +31,8 @@ pub enum Isolation {
     /// In its own address space and thread.
     #[default]
     Strong,
-    /// Not at all: it runs in the client, on the same buffers. A fault in it ends the client. For trying things out.
+    /// Not at all: it runs in the client, on the same buffers (of pages mapped writable, on a copy). A fault in it ends
+    /// the client. For trying things out.
     None,
 }
 
