@@ -28,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_size_over_the_limit_is_told_with_number_size_and_limit,
     arguments_of_any_sequence_of_sizes_are_taken_for_ever,
     outgrown_buffers_go_back,
+    an_outgrown_buffer_of_the_setup_serves_another_argument,
     memory_functions_work_inside,
 ];
 
@@ -370,6 +371,21 @@ fn arguments_of_any_sequence_of_sizes_are_taken_for_ever() -> Verdict {
             check!(output[..length].iter().all(|byte| *byte == 1), "round {round}: other bytes arrive");
         }
     }
+    works(&mut sbm)
+}
+
+fn an_outgrown_buffer_of_the_setup_serves_another_argument() -> Verdict {
+    let bytes = [0x11; LONGEST];
+    let mut sbm = Sbm::builder().room_in(1, PAGE_BYTES).report(false).build()?;
+    let address = sbm.call(address_of, (copy_in(&bytes[..64]),))?.assume_checked();
+    let second = |_: &[u8], second: &[u8]| address_of(second);
+    same!(sbm.call(second, (copy_in(&bytes[..]), copy_in(&bytes[..8])))?.assume_checked(), address);
+    let leftovers = |_: &[u8], second: &[u8]| leftovers(second);
+    same!(
+        sbm.call(leftovers, (copy_in(&bytes[..]), copy_in(&bytes[..8])))?.assume_checked(),
+        0,
+        "bytes of the argument that had it"
+    );
     works(&mut sbm)
 }
 

@@ -14,7 +14,9 @@ use sbm_abi::{
 pub struct Env(StartInfo<'static>);
 
 /// An input file, mapped read-only from a page boundary, zeros up to the end of its last page.
+// Nobody else makes one: the pages of `bytes` have to be the file's alone.
 #[derive(Debug, Clone, Copy)]
+#[non_exhaustive]
 pub struct InputFile {
     /// Name, as the host gave it.
     pub name: &'static str,
