@@ -13,7 +13,7 @@
 //! | `values` | arguments by value, results, options, enums |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
-//! | `safe` | what safe code alone can try without isolation |
+//! | `safe` | what safe code alone can try |
 #![no_std]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 #![no_main]

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What safe code alone can try: references that say they are exclusive are so, also without isolation.
+//! What safe code alone can try: references that say they are exclusive are so, in a sandbox and without isolation.
 #![forbid(unsafe_code)]
 
 use core::hint::black_box;
@@ -12,6 +12,7 @@ pub(crate) const TESTS: &[Test] = tests![
     without_isolation_a_nested_call_reaches_no_exclusive_reference,
     without_isolation_a_sandbox_that_has_the_page_reaches_no_exclusive_reference,
     without_isolation_pages_named_twice_are_refused,
+    in_a_sandbox_the_pages_are_reached_through_the_argument_only,
 ];
 
 static PAGES: [SharedPage; 2] = [SharedPage::ZERO; 2];
@@ -66,6 +67,20 @@ fn without_isolation_a_sandbox_that_has_the_page_reaches_no_exclusive_reference(
     };
     same!(sbm.call(function, (map_writable(&PAGES),))?.assume_checked(), 1);
     Ok(())
+}
+
+/// In its own address space a function has the pages at their own address, and could name the static as well.
+fn in_a_sandbox_the_pages_are_reached_through_the_argument_only() -> Verdict {
+    let mut sbm = Sbm::builder().report(false).build()?;
+    let writes = |pages: &mut [u8]| written_beside(pages, || SharedPage::write(&PAGES, 0, &[2]));
+    let reads = |pages: &mut [u8]| written_beside(pages, || assert_ne!(first_byte(), 3));
+    let result = sbm.call(writes, (map_writable(&PAGES),)).map(drop);
+    check!(matches!(result, Err(Error::Panic(_))), "written: {result:?}");
+    sbm.reset()?;
+    let result = sbm.call(reads, (map_writable(&PAGES),)).map(drop);
+    check!(matches!(result, Err(Error::Panic(_))), "read: {result:?}");
+    sbm.reset()?;
+    harness::expect::works(&mut sbm)
 }
 
 fn without_isolation_pages_named_twice_are_refused() -> Verdict {

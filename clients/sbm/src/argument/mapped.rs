@@ -13,6 +13,7 @@ use super::{Argument, copied::Payload};
 use crate::{
     client::{env::InputFile, instance::Instance, memory::SharedMemory},
     error::Error,
+    inside::panic::in_sandbox,
 };
 
 /// One page of memory that a sandbox may be given to read.
@@ -31,11 +32,12 @@ impl Page {
     pub const ZERO: Self = Self([0; PAGE as usize]);
 }
 
-/// One page of memory that a sandbox may be given to write. The client reads and writes it by copies.
+/// One page of memory that a sandbox may be given to write. The client reads and writes it by copies; code in a sandbox
+/// that tries to panics, as what it has of the page is its argument's alone.
 #[repr(C, align(4096))]
 pub struct SharedPage(UnsafeCell<[u8; PAGE as usize]>);
 
-// SAFETY: its bytes are only touched through `SharedMemory`, which makes no references to them.
+// SAFETY: in the client its bytes are only touched through `SharedMemory`, which makes no references to them.
 unsafe impl Sync for SharedPage {}
 
 impl SharedPage {
@@ -54,7 +56,8 @@ impl SharedPage {
     }
 
     fn memory(pages: &'static [Self]) -> SharedMemory {
-        // SAFETY: the pages are this program's for ever, and nobody makes references into the cells.
+        assert!(!in_sandbox(), "shared pages are the client's; a function has them as its argument");
+        // SAFETY: the pages are this program's for ever, and in the client nobody makes references into the cells.
         unsafe { SharedMemory::new(run(pages.as_ptr() as usize, pages.len())) }
     }
 }
@@ -78,7 +81,7 @@ pub fn map_readonly(pages: &'static [Page]) -> Mapped<false> {
 /// Lets the sandbox read and write `pages`, at their own address: `SBM_MAP_WRITABLE`. The function gets a `&mut [u8]`.
 ///
 /// Without isolation it gets a copy, at another address, which comes back when it ends: in the client there are other
-/// ways to the pages, and an exclusive reference to them would be a lie.
+/// ways to the pages, and no reference to them is exclusive.
 #[must_use]
 pub fn map_writable(pages: &'static [SharedPage]) -> Mapped<true> {
     Mapped { pages: run(pages.as_ptr() as usize, pages.len()), length: size_of_val(pages) }
