@@ -107,12 +107,14 @@ impl<T: Word> Value for Option<T> {
 
 /// Defines an enum without fields that a sandboxed function can return, as itself or as an error.
 ///
+/// <!-- tests/conformance/src/plain.rs -->
 /// ```ignore
-/// sbm::word_enum! {
-///     /// Why a header is refused.
-///     pub enum Refusal { /// It ends early.
-///         Truncated = 1, /// Its length is wrong.
-///         Length = 2 }
+/// word_enum! {
+///     /// An error that a function returns.
+///     enum Refusal {
+///         /// The only one.
+///         Empty = 1,
+///     }
 /// }
 /// ```
 #[macro_export]
