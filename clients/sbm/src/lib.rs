@@ -69,6 +69,8 @@ pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};
 
 #[doc(hidden)]
-pub use client::start::{__exit, __start};
+pub use entry::points as __entry_points;
+#[doc(hidden)]
+pub use rt::{__exit, __start};
 #[doc(hidden)]
 pub use sel4 as __sel4;

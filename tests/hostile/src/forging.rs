@@ -12,7 +12,7 @@ use sel4::{
     syscall::{CALL, NB_SEND, SEND},
 };
 
-use crate::observer::Observer;
+use crate::{observer::Observer, unanswered::Asked};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_forged_page_fault_ends_its_own_call_with_what_it_says,
@@ -20,6 +20,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_sandbox_that_forges_many_times_harms_nobody,
     a_forged_message_without_words_tells_nothing_of_other_messages,
     a_forged_message_out_of_turn_changes_no_call,
+    a_sandbox_that_forges_faults_at_its_abort_entry_still_answers,
 ];
 
 const VM_FAULT: u64 = sys::seL4_Fault_VMFault as u64;
@@ -119,6 +120,42 @@ fn a_forged_message_out_of_turn_changes_no_call() -> Verdict {
         for label in [0, VM_FAULT, UNKNOWN_SYSCALL, 77] {
             sbm.call(answer_then_forge, (number, label))?.assume_checked();
             works(&mut sbm)?;
+            observer.undisturbed()?;
+        }
+    }
+    observer.nothing_lost()
+}
+
+/// Forges a fault at `ip`, whatever waits. It is called by address.
+extern "C" fn forge_at(ip_and_call: u64) {
+    let (ip, number) = (ip_and_call & 0xffff_ffff, if ip_and_call >> 32 == 0 { SEND } else { CALL });
+    raw::system_call(number, SANDBOX_FAULT_SLOT, MessageInfo::new(VM_FAULT, 0, 0, 4).into_word(), [ip, ip, 1, 4]);
+}
+
+fn forge_at_here(ip_and_call: u64) {
+    forge_at(ip_and_call);
+}
+
+/// Its own faults cannot be told from those that it forges: whatever it sends, whoever calls is answered.
+///
+/// Messages that ask for no answer come first, so that what is not answered fails the test instead of stopping it.
+fn a_sandbox_that_forges_faults_at_its_abort_entry_still_answers() -> Verdict {
+    let mut asked = Asked::new()?;
+    let mut observer = Observer::new()?;
+    let abort = u64::from(sbm::__entry_points().abort);
+    for by_call in [1_u64 << 32, 0] {
+        for number in [CALL, SEND, NB_SEND] {
+            // It answers early and forges: the server takes it for aborted, and its client does not know.
+            asked.sbm.call(answer_then_forge, (number, VM_FAULT))?.assume_checked();
+            for _ in 0..3 {
+                asked.send(forge_at, abort | by_call);
+                asked.serves()?;
+            }
+            asked.sbm.call(answer_then_forge, (number, VM_FAULT))?.assume_checked();
+            let result = asked.sbm.call(forge_at_here, (abort | by_call,));
+            check!(matches!(result, Ok(_) | Err(Error::Fault { .. })), "no answer of a call but {result:?}");
+            asked.sbm.reset()?;
+            works(&mut asked.sbm)?;
             observer.undisturbed()?;
         }
     }

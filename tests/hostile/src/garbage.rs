@@ -11,7 +11,7 @@ use core::num::NonZeroU32;
 use harness::{
     Random, Test, Verdict, Why, check,
     expect::works,
-    same,
+    raw, same,
     server::{call, call_sandbox, request, response, stage},
     tests,
 };
@@ -22,7 +22,7 @@ use sbm_abi::{
 };
 use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
 
-use crate::{observer::Observer, strangers::is_own};
+use crate::{observer::Observer, strangers::is_own, unanswered::Asked};
 
 pub(crate) const TESTS: &[Test] = tests![
     bytes_of_any_length_are_answered,
@@ -306,9 +306,19 @@ fn a_call_to_nonsense_is_a_fault_of_that_sandbox() -> Verdict {
     observer.nothing_lost()
 }
 
-/// The last test: there is no way back to the library's own entry points.
+// Functions that run in sandboxes.
+
+extern "C" fn fault(_: u64) {
+    raw::undefined();
+}
+
+fn fault_here() {
+    raw::undefined();
+}
+
+/// The last test: new sandboxes start at nonsense until the library's own entry points are back.
 fn entry_points_that_are_nonsense_harm_only_new_sandboxes_of_the_client() -> Verdict {
-    let mut before = Sbm::builder().report(false).build()?;
+    let mut before = Asked::new()?;
     let mut observer = Observer::new()?;
     for start in [1, ARENA_BASE, 0x8000_0000, u32::MAX].into_iter().filter_map(NonZeroU32::new) {
         let address = start.get();
@@ -325,7 +335,14 @@ fn entry_points_that_are_nonsense_harm_only_new_sandboxes_of_the_client() -> Ver
             same!(request(&Request::Reset(handle))?, Response::Done);
             same!(request(&Request::Destroy(handle))?, Response::Done);
         }
-        works(&mut before)?;
+        // The one that was made before has its own, also when it faults and when it is reset.
+        works(&mut before.sbm)?;
+        before.send(fault, 0);
+        before.serves()?;
+        let result = before.sbm.call(fault_here, ());
+        harness::expect::fault(&mut before.sbm, result)?;
     }
-    Ok(())
+    same!(request(&Request::Register(sbm::__entry_points()))?, Response::Done);
+    works(&mut Sbm::new()?)?;
+    observer.nothing_lost()
 }

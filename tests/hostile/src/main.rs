@@ -19,10 +19,12 @@ mod cspace;
 mod early;
 mod forging;
 mod garbage;
+mod growing;
 mod observer;
 mod printing;
 mod registers;
 mod strangers;
+mod unanswered;
 
 use sbm::Env;
 
@@ -38,8 +40,15 @@ fn main(env: &'static Env) -> u8 {
     if env.arguments().contains(&"print") {
         return u8::from(printing::run().is_err());
     }
-    let tests: &[&[harness::Test]] =
-        &[strangers::TESTS, registers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
+    let tests: &[&[harness::Test]] = &[
+        strangers::TESTS,
+        registers::TESTS,
+        cspace::TESTS,
+        forging::TESTS,
+        early::TESTS,
+        growing::TESTS,
+        garbage::TESTS,
+    ];
     harness::run(env, tests)
 }
 

@@ -26,15 +26,9 @@ const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_wor
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
 const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
 
-/// Two words, returned in `rax` and `rdx`.
-#[repr(C)]
-pub(crate) struct Words(pub(crate) u64, pub(crate) u64);
-
-/// What the thread calls for a function: fetches the arguments from the argument page, runs it, returns its value.
-pub(crate) type Thunk = unsafe extern "C" fn(*const [u64; 2]) -> Words;
-
-/// Returns where sandboxes of this program start.
-pub(crate) fn points() -> EntryPoints {
+/// Returns where sandboxes of this program start: for tests, and for the library's own start.
+#[must_use]
+pub fn points() -> EntryPoints {
     // All code lies below 4 GiB; were it not so, the server would be told nonsense and the sandbox would fault.
     let address = |function: unsafe extern "C" fn() -> !| u32::try_from(function as usize).unwrap_or(0);
     let first = NonZeroU32::new(address(start)).unwrap_or(NonZeroU32::MIN);
