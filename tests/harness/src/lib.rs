@@ -7,6 +7,7 @@
 //!
 //! * [`check!`], [`same!`]: what a test asks; the first `no` ends it.
 //! * [`expect`]: what a test asks of a call that must be aborted.
+//! * [`handed`]: sandboxes that leave traces in memory, and sandboxes that look for them.
 //! * [`raw`]: what a bug or an attacker does; only called inside of sandboxes.
 //! * [`registers`]: what threads keep in registers that calls do not carry.
 //! * [`server`]: requests to the server word by word, as a client that ignores the library makes them.
@@ -16,6 +17,7 @@
 
 mod check;
 pub mod expect;
+pub mod handed;
 mod random;
 pub mod raw;
 pub mod registers;

@@ -20,10 +20,12 @@ mod early;
 mod forging;
 mod garbage;
 mod growing;
+mod memory;
 mod observer;
 mod printing;
 mod registers;
 mod strangers;
+mod transfer;
 mod unanswered;
 
 use sbm::Env;
@@ -44,9 +46,11 @@ fn main(env: &'static Env) -> u8 {
         strangers::TESTS,
         registers::TESTS,
         cspace::TESTS,
+        transfer::TESTS,
         forging::TESTS,
         early::TESTS,
         growing::TESTS,
+        memory::TESTS,
         garbage::TESTS,
     ];
     harness::run(env, tests)

@@ -8,7 +8,7 @@
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
-use harness::{Verdict, check, raw, registers::keep, same};
+use harness::{Verdict, check, handed, raw, registers::keep, same};
 use sbm::{Env, Error, OutputBuffer, Sbm, Tainted, copy_in, copy_inout, println, shared_out};
 
 sbm::main!(main);
@@ -20,6 +20,8 @@ const CYCLES: u64 = 500;
 /// Cycles after which it looks for others, and for how many it goes on when it sees none.
 const LOOK: u64 = 16;
 const ALONE: u64 = 400;
+/// Cycles after which it looks through memory that was another client's.
+const HANDED: u64 = 4;
 /// What it keeps in registers.
 const WORD: u64 = 0x1e19_b0a7;
 
@@ -102,6 +104,12 @@ fn run(asked: Option<u64>) -> Result<u64, harness::Why> {
             Ok(()) => {}
             Err(Some(error)) => return Err(error.into()),
             Err(None) => return Err(harness::Why::new(format_args!("a sandbox of one cycle misbehaves"))),
+        }
+        if cycle.is_multiple_of(HANDED) {
+            // In numbers of rounds that have nothing in common with the other client's.
+            let round = usize::try_from(cycle / HANDED).unwrap_or(0);
+            handed::look_through(round)?;
+            handed::fill_and_drop(3 * round)?;
         }
         let found = keep(WORD);
         check!(found.is_kept(WORD) && found.has_own_bases(WORD, 0), "registers not its own: {found:x?}");
