@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The verb `check`: formatting, lints and documentation, with warnings denied.
+//! The verb `check`: formatting, lints, documentation, with warnings denied, and the tests that documents name.
 //!
 //! Packages for the guest are checked for the guest: with its target, its flags and a kernel's headers.
 
@@ -9,6 +9,7 @@ use std::path::Path;
 use std::process::Command;
 
 use crate::archive;
+use crate::claims;
 use crate::cli::KernelOptions;
 use crate::failure::Failure;
 use crate::guest;
@@ -23,6 +24,9 @@ pub(crate) enum CheckError {
     /// Cargo cannot be started.
     #[error("cargo cannot be started ({cause}); install rustup from https://rustup.rs")]
     Start { cause: io::Error },
+    /// The claims, or the tests that they name, cannot be read.
+    #[error("the claims of docs/security.md cannot be checked ({cause}); restore the file")]
+    Claims { cause: io::Error },
     /// Checks failed, each of which was told.
     #[error("these checks failed: {checks}; see the messages above")]
     Failed { checks: String },
@@ -41,6 +45,11 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) 
     let mut failed = Vec::new();
     if !is_formatted(workspace)? {
         failed.push("format".to_owned());
+    }
+    let faults = claims::faults(workspace.root()).map_err(|cause| CheckError::Claims { cause })?;
+    if !faults.is_empty() {
+        faults.iter().for_each(|fault| eprintln!("{fault}"));
+        failed.push("claims".to_owned());
     }
     for side in [Side::Host, Side::Guest] {
         let mut clippy = cargo(workspace, &kernel, side, "clippy")?;

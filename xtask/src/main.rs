@@ -12,6 +12,7 @@
 mod archive;
 mod bench;
 mod check;
+mod claims;
 mod cli;
 mod console;
 mod failure;
