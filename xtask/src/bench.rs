@@ -31,6 +31,7 @@ use crate::console::Console;
 use crate::failure::Failure;
 use crate::host::{Host, Need};
 use crate::image::Image;
+use crate::kernel;
 use crate::peers::{self, Peers, PeersError, Row};
 use crate::qemu::{Item, Machine};
 use crate::run;
@@ -100,6 +101,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &BenchOptions) -
     if options.write_baseline && !is_default_kernel(options.kernel.kernel_config())? {
         return Err(BenchError::OtherKernel.into());
     }
+    kernel::check_machine(&options.kernel, "tcg")?;
     Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     let image = Image::build(workspace, host, &options.kernel)?;
     let wanted = Wanted { quick: options.write_baseline, rows: &options.rows };

@@ -4,6 +4,7 @@
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use sel4_kernel::Debugging;
 
 const EXAMPLES: &str = "\
 Examples:
@@ -66,11 +67,19 @@ impl KernelConfig {
             Self::Debug => "debug",
         }
     }
+
+    /// Tells whether a kernel for finding errors will do.
+    pub(crate) fn debugging(self) -> Debugging {
+        match self {
+            Self::Release => Debugging::Refused,
+            Self::Debug => Debugging::Allowed,
+        }
+    }
 }
 
 #[derive(Clone, Debug, Default, Args)]
 pub(crate) struct KernelOptions {
-    /// Configuration of the default kernel [default: release]
+    /// Configuration of the default kernel [default: release]; debug lets SEL4_PREFIX name a debug kernel as well
     #[arg(long, value_enum, value_name = "CONFIG")]
     pub(crate) kernel_config: Option<KernelConfig>,
 }
@@ -79,6 +88,11 @@ impl KernelOptions {
     /// Returns the configuration of the default kernel.
     pub(crate) fn kernel_config(&self) -> KernelConfig {
         self.kernel_config.unwrap_or(KernelConfig::Release)
+    }
+
+    /// Tells whether a kernel for finding errors will do.
+    pub(crate) fn debugging(&self) -> Debugging {
+        self.kernel_config().debugging()
     }
 }
 

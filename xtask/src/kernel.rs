@@ -8,7 +8,9 @@ use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use sel4_kernel::{Build, BuildError, KERNEL_VERSION, Prefix, Selection, SourceError, SourcePackage};
+use sel4_kernel::{
+    Advice, Build, BuildError, Debugging, KERNEL_VERSION, Prefix, Selection, SourceError, SourcePackage,
+};
 
 use crate::cli::{KernelConfig, KernelOptions};
 use crate::failure::Failure;
@@ -20,8 +22,13 @@ use crate::workspace::Workspace;
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum KernelError {
     /// Two kernels are asked for.
-    #[error("--kernel-config configures the default kernel, but SEL4_PREFIX names another; leave one of them out")]
+    #[error(
+        "--kernel-config release configures the default kernel, but SEL4_PREFIX names another; leave one of them out"
+    )]
     TwoKernels,
+    /// A kernel for debugging is asked for, and another one named.
+    #[error("--kernel-config debug asks for a debug kernel, and {} is none; leave --kernel-config out", name.display())]
+    NoDebugKernel { name: PathBuf },
     /// The thread that compiles the kernel panicked.
     #[error("the thread that builds the kernel failed; run `cargo xtask kernel`")]
     Thread,
@@ -32,24 +39,24 @@ pub(crate) struct Kernel {
     /// What to call it in folder names.
     name: String,
     selection: Selection,
+    debugging: Debugging,
     under_way: Option<(Step, thread::JoinHandle<Result<(), BuildError>>)>,
 }
 
 impl Kernel {
     /// Chooses the kernel, checks it if it is an installed one, and starts to build the default one if it is not built.
     pub(crate) fn choose(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<Self, Failure> {
-        match (Selection::from_environment()?, options.kernel_config) {
-            (Some(_), Some(_)) => Err(KernelError::TwoKernels.into()),
-            (Some(selection), None) => {
-                let selection = absolute(selection);
-                let prefix = Prefix::inspect(selection.clone())?;
-                for advice in prefix.advice() {
-                    eprintln!("note: {}: {}", prefix.name().display(), advice.text());
-                }
-                Ok(Self { name: folder_name(&selection), selection, under_way: None })
-            }
-            (None, _) => Self::default_kernel(workspace, host, options.kernel_config()),
+        let Some(prefix) = installed(options)? else {
+            return Self::default_kernel(workspace, host, options.kernel_config());
+        };
+        for advice in prefix.advice() {
+            tell(&prefix.name().display().to_string(), advice);
         }
+        if let Err(unfit) = prefix.check_qemu(true) {
+            eprintln!("note: {unfit}");
+        }
+        let selection = prefix.into_selection();
+        Ok(Self { name: folder_name(&selection), selection, debugging: options.debugging(), under_way: None })
     }
 
     /// Returns what the host needs to build the kernel that [`Kernel::choose`] would choose: nothing if it is there.
@@ -61,8 +68,11 @@ impl Kernel {
 
     fn default_kernel(workspace: &Workspace, host: &Host, config: KernelConfig) -> Result<Self, Failure> {
         let build = default_build(workspace, config);
-        let name = default_name(config);
-        let mut kernel = Self { name, selection: Selection::prefix(build.prefix()), under_way: None };
+        let (name, debugging) = (default_name(config), config.debugging());
+        if debugging == Debugging::Allowed {
+            tell(&name, Advice::Debug);
+        }
+        let mut kernel = Self { name, selection: Selection::prefix(build.prefix()), debugging, under_way: None };
         if !build.is_current()? {
             host.require(&[Need::Kernel])?;
             let step = Step::start(format!("building seL4 {}", kernel.name));
@@ -99,8 +109,35 @@ impl Kernel {
             thread.join().map_err(|_| KernelError::Thread)??;
             step.done();
         }
-        Ok(Prefix::inspect(self.selection)?)
+        Ok(Prefix::inspect(self.selection, self.debugging)?)
     }
+}
+
+/// Refuses a kernel that QEMU's machine cannot run, before anything is built on it.
+pub(crate) fn check_machine(options: &KernelOptions, accel: &str) -> Result<(), Failure> {
+    match installed(options)? {
+        Some(prefix) => Ok(prefix.check_qemu(accel.starts_with("tcg"))?),
+        None => Ok(()),
+    }
+}
+
+/// Returns the kernel that the environment names, checked; none if it names none.
+fn installed(options: &KernelOptions) -> Result<Option<Prefix>, Failure> {
+    let Some(selection) = Selection::from_environment()? else { return Ok(None) };
+    if options.kernel_config == Some(KernelConfig::Release) {
+        return Err(KernelError::TwoKernels.into());
+    }
+    let debugging = options.debugging();
+    let prefix = Prefix::inspect(absolute(selection), debugging)?;
+    if debugging == Debugging::Allowed && !prefix.advice().contains(&Advice::Debug) {
+        return Err(KernelError::NoDebugKernel { name: prefix.name().to_owned() }.into());
+    }
+    Ok(Some(prefix))
+}
+
+/// Tells the user something about a kernel.
+fn tell(name: &str, advice: Advice) {
+    eprintln!("note: {name}: {}", advice.text());
 }
 
 fn default_name(config: KernelConfig) -> String {

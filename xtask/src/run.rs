@@ -11,6 +11,7 @@ use crate::console::{self, Console};
 use crate::failure::Failure;
 use crate::host::{Host, Need};
 use crate::image::Image;
+use crate::kernel;
 use crate::qemu::{self, Boot, Ending, Item, Machine};
 use crate::workspace::Workspace;
 
@@ -56,6 +57,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
     check_program(workspace, options)?;
     let mut items = program_items(options);
     items.extend(input_items(&options.input)?);
+    kernel::check_machine(&options.kernel, &options.machine.accel)?;
     let further: &[_] = if options.iso { &[Need::Qemu, Need::Iso] } else { &[Need::Qemu] };
     Image::require(workspace, host, &options.kernel, further)?;
 

@@ -18,6 +18,7 @@ use crate::cli::TestOptions;
 use crate::failure::Failure;
 use crate::host::{Host, Need};
 use crate::image::Image;
+use crate::kernel;
 use crate::workspace::Workspace;
 
 /// The suite that `cargo test` runs.
@@ -109,6 +110,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     let compares_keys = [HOST, PGP_KEYS].iter().any(|name| is_chosen(name, false));
     let gpg = if compares_keys { &[Need::Gpg] as &[_] } else { &[] };
     if needs_image || !alone.is_empty() {
+        kernel::check_machine(&options.kernel, &options.machine.accel)?;
         Image::require(workspace, host, &options.kernel, &[&[Need::Qemu], gpg].concat())?;
     } else {
         host.require(gpg)?;

@@ -16,7 +16,10 @@
 
 mod build;
 mod changes;
+mod configuration;
+mod demands;
 mod elf_header;
+mod identity;
 mod install;
 mod kconfig;
 mod options;
@@ -24,13 +27,16 @@ mod prefix;
 mod selection;
 mod source;
 mod tools;
+mod unfit;
 
 pub use build::{Build, BuildError, KERNEL_VERSION};
 pub use changes::ChangeError;
+pub use demands::Debugging;
 pub use elf_header::{KernelImage, KernelImageError};
 pub use install::InstallError;
 pub use kconfig::{Kconfig, KconfigError};
 pub use options::{Options, OptionsError, Value};
-pub use prefix::{Advice, Prefix, Unfit};
+pub use prefix::{Advice, Prefix};
 pub use selection::{Selection, SelectionError};
 pub use source::{SOURCE_PACKAGE, SOURCE_PACKAGE_VERSION, SOURCE_SHA256, SourceError, SourcePackage};
+pub use unfit::Unfit;

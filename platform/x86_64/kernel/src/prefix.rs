@@ -5,120 +5,28 @@
 //! judged by its configuration and its files: releases from 13.0.0 on name the interface descriptions and write the
 //! configuration as the default kernel's prefix does.
 
-use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::elf_header::{KernelImage, KernelImageError};
+use crate::configuration::Configuration;
+use crate::demands::{self, Debugging};
+use crate::elf_header::KernelImage;
+use crate::identity::Headers;
 use crate::selection::Selection;
+use crate::unfit::Unfit;
 
 const CONFIGURATION: &str = "kernel/gen_config.json";
 const INTERFACE: &str = "interfaces/object-api.xml";
 
-/// Why a kernel cannot carry the system.
-#[derive(Debug, thiserror::Error)]
-pub enum Unfit {
-    /// The folder holds no installed kernel.
-    #[error("{} is no installed seL4 kernel: {} is missing; set SEL4_PREFIX to where `cmake --install` put one",
-        name.display(), missing.display())]
-    NotInstalled {
-        /// The kernel.
-        name: PathBuf,
-        /// What should be there.
-        missing: PathBuf,
-    },
-    /// The installation is of a release older than 13.0.0.
-    #[error("{} is older than seL4 13.0.0: it has no {INTERFACE}; install 13.0.0 to 16.0.0", name.display())]
-    TooOld {
-        /// The kernel.
-        name: PathBuf,
-    },
-    /// The configuration cannot be understood.
-    #[error("{} is no kernel configuration ({message}); install the kernel again", file.display())]
-    Configuration {
-        /// The file.
-        file: PathBuf,
-        /// What is wrong.
-        message: String,
-    },
-    /// The kernel's ELF file is not usable.
-    #[error("{cause}; set SEL4_KERNEL to the kernel.elf as built, or install the kernel again")]
-    Image {
-        /// What is wrong with it.
-        cause: KernelImageError,
-    },
-    /// The kernel is configured for another architecture.
-    #[error("{} is a kernel for {found}, not x86_64; build it with -DKernelSel4Arch=x86_64", name.display())]
-    Architecture {
-        /// The kernel.
-        name: PathBuf,
-        /// Its architecture.
-        found: String,
-    },
-    /// An option has a value that the system cannot work with.
-    #[error("{} has {option} {state}: {reason}; build it with {change}", name.display(),
-        state = if *on { "on" } else { "off" })]
-    Option {
-        /// The kernel.
-        name: PathBuf,
-        /// The option.
-        option: &'static str,
-        /// Whether the option is on.
-        on: bool,
-        /// Why that does not work.
-        reason: &'static str,
-        /// The argument of the kernel's build that changes it.
-        change: &'static str,
-    },
-}
-
-/// A switch that must be as given here.
-struct Required {
-    option: &'static str,
-    on: bool,
-    reason: &'static str,
-    change: &'static str,
-}
-
-/// What the system relies on. An option that a release does not record is as it should be.
-const REQUIRED: [Required; 4] = [
-    Required {
-        option: "KERNEL_MCS",
-        on: false,
-        reason: "an MCS kernel has other system calls and scheduling",
-        change: "-DKernelIsMCS=OFF",
-    },
-    Required {
-        option: "FASTPATH",
-        on: true,
-        reason: "a sandbox call relies on the fast path of IPC",
-        change: "-DKernelFastpath=ON",
-    },
-    Required {
-        option: "SET_TLS_BASE_SELF",
-        on: false,
-        reason: "a thread cannot set its own segment base, where its IPC buffer is found",
-        change: "-DKernelFSGSBase=inst",
-    },
-    Required {
-        option: "MULTIBOOT1_HEADER",
-        on: true,
-        reason: "the boot loader finds no header",
-        change: "-DKernelMultiboot1Header=ON",
-    },
-];
+/// Headers without which an installation is not whole; the second is generated.
+const HEADERS: [&str; 2] = ["sel4/sel4.h", "sel4/sel4_arch/types_gen.h"];
 
 /// Something to know about a kernel that works.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Advice {
-    /// Debug system calls need no capability.
+    /// A sandbox cannot be contained.
     Debug,
     /// Only the first core is used.
     ManyCores,
-    /// The kernel stops at boot on a processor without PCID, such as QEMU's software CPU.
-    Pcid,
-    /// The kernel stops at boot on a processor without x2APIC, such as QEMU's software CPU.
-    X2Apic,
 }
 
 impl Advice {
@@ -127,15 +35,10 @@ impl Advice {
     pub fn text(self) -> &'static str {
         match self {
             Self::Debug => {
-                "this is a debug kernel: its debug system calls need no capability; do not measure or ship it"
+                "this is a debug kernel: a sandbox cannot be contained on it, since debug system calls need no \
+                 capability; do not measure or ship it"
             }
             Self::ManyCores => "this kernel starts more than one core; only the first is used",
-            Self::Pcid => {
-                "this kernel needs PCID, which QEMU's software CPU lacks; build it with -DKernelSupportPCID=OFF"
-            }
-            Self::X2Apic => {
-                "this kernel needs x2APIC, which QEMU's software CPU lacks; build it with -DKernelLAPICMode=XAPIC"
-            }
         }
     }
 }
@@ -145,7 +48,7 @@ impl Advice {
 pub struct Prefix {
     selection: Selection,
     image: KernelImage,
-    options: BTreeMap<String, String>,
+    options: Configuration,
 }
 
 impl Prefix {
@@ -153,7 +56,7 @@ impl Prefix {
     ///
     /// # Errors
     /// When it is none, or one that the system cannot run on; the error says what to change.
-    pub fn inspect(selection: Selection) -> Result<Self, Unfit> {
+    pub fn inspect(selection: Selection, debugging: Debugging) -> Result<Self, Unfit> {
         let name = || selection.name.clone();
         let find =
             |file: &str| selection.include_dirs.iter().map(|folder| folder.join(file)).find(|path| path.exists());
@@ -162,17 +65,31 @@ impl Prefix {
         if !selection.kernel.exists() {
             return Err(missing(selection.kernel.clone()));
         }
-        if find("sel4/sel4.h").is_none() {
-            return Err(missing(in_first("sel4/sel4.h")));
+        if let Some(absent) = HEADERS.iter().find(|header| find(header).is_none()) {
+            return Err(missing(in_first(absent)));
         }
-        if find(INTERFACE).is_none() {
-            return Err(Unfit::TooOld { name: name() });
-        }
+        let interface = find(INTERFACE).ok_or_else(|| Unfit::TooOld { name: name(), missing: INTERFACE })?;
         let file = find(CONFIGURATION).ok_or_else(|| missing(in_first(CONFIGURATION)))?;
-        let options = read_configuration(&file)?;
-        check(&selection.name, &options)?;
-        let image = KernelImage::read(&selection.kernel).map_err(|cause| Unfit::Image { cause })?;
+        let options = Configuration::read(&file)?;
+        demands::check(&selection.name, &options, debugging)?;
+        let image = KernelImage::read(&selection.kernel)?;
+        let folder = file.ancestors().nth(2).unwrap_or(&file);
+        Headers { folder, configuration: &options, interface: &interface }.check(&selection.kernel, &image.symbols)?;
         Ok(Self { selection, image, options })
+    }
+
+    /// Checks that the kernel runs on QEMU's machine, whose processor may be emulated.
+    ///
+    /// # Errors
+    /// When the machine has not what the kernel wants, or its devices leave RAM out of the kernel's list of memory.
+    pub fn check_qemu(&self, is_emulated: bool) -> Result<(), Unfit> {
+        demands::check_qemu(self.name(), &self.options, is_emulated)
+    }
+
+    /// Returns where the kernel's parts are.
+    #[must_use]
+    pub fn into_selection(self) -> Selection {
+        self.selection
     }
 
     /// Returns the kernel's ELF file, as built.
@@ -183,8 +100,8 @@ impl Prefix {
 
     /// Returns what the kernel's ELF file says about itself.
     #[must_use]
-    pub fn image(&self) -> KernelImage {
-        self.image
+    pub fn image(&self) -> &KernelImage {
+        &self.image
     }
 
     /// Returns the folders with headers.
@@ -202,57 +119,25 @@ impl Prefix {
     /// Tells whether the kernel prints by itself.
     #[must_use]
     pub fn prints(&self) -> bool {
-        self.is_on("PRINTING")
+        self.options.is_on("PRINTING")
     }
 
     /// Returns what to know about the kernel.
     #[must_use]
     pub fn advice(&self) -> Vec<Advice> {
-        let many = self.options.get("MAX_NUM_NODES").is_some_and(|count| count != "1");
-        let all = [
-            (Advice::Debug, self.is_on("DEBUG_BUILD")),
-            (Advice::ManyCores, many),
-            (Advice::Pcid, self.is_on("SUPPORT_PCID")),
-            (Advice::X2Apic, self.is_on("X2APIC")),
-        ];
+        let debug = self.options.is_on("DEBUG_BUILD") || self.prints();
+        let many = self.options.number("MAX_NUM_NODES").is_some_and(|count| count != 1);
+        let all = [(Advice::Debug, debug), (Advice::ManyCores, many)];
         all.into_iter().filter(|(_, holds)| *holds).map(|(advice, _)| advice).collect()
     }
-
-    fn is_on(&self, option: &str) -> bool {
-        self.options.get(option).is_some_and(|value| value == "true")
-    }
-}
-
-/// Reads a configuration: booleans become `true` and `false`.
-fn read_configuration(file: &Path) -> Result<BTreeMap<String, String>, Unfit> {
-    let bad = |message: String| Unfit::Configuration { file: file.to_owned(), message };
-    let text = fs::read_to_string(file).map_err(|cause| bad(cause.to_string()))?;
-    let options: BTreeMap<String, serde_json::Value> =
-        serde_json::from_str(&text).map_err(|cause| bad(cause.to_string()))?;
-    let plain = |value: serde_json::Value| match value {
-        serde_json::Value::String(text) => text,
-        other => other.to_string(),
-    };
-    Ok(options.into_iter().map(|(name, value)| (name, plain(value))).collect())
-}
-
-fn check(name: &Path, options: &BTreeMap<String, String>) -> Result<(), Unfit> {
-    let name = || name.to_owned();
-    let architecture = options.get("SEL4_ARCH").map_or("an unknown architecture", String::as_str);
-    if architecture != "x86_64" {
-        return Err(Unfit::Architecture { name: name(), found: architecture.to_owned() });
-    }
-    for Required { option, on, reason, change } in REQUIRED {
-        if options.get(option).is_some_and(|value| (value == "true") != on) {
-            return Err(Unfit::Option { name: name(), option, on: !on, reason, change });
-        }
-    }
-    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
     #![allow(clippy::unwrap_used)]
+    use std::collections::BTreeMap;
+    use std::fs;
+
     use super::*;
     use crate::elf_header::tests::kernel;
 
@@ -265,19 +150,21 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path();
         let include = root.join("libsel4/include");
-        for part in ["kernel", "interfaces", "sel4"] {
+        for part in ["kernel", "interfaces", "sel4/sel4_arch"] {
             fs::create_dir_all(include.join(part)).unwrap();
         }
         fs::create_dir_all(root.join("bin")).unwrap();
         fs::write(root.join("bin/kernel.elf"), kernel(0x10_0000, 0x1000)).unwrap();
-        fs::write(include.join("sel4/sel4.h"), "").unwrap();
+        for header in HEADERS {
+            fs::write(include.join(header), "").unwrap();
+        }
         fs::write(include.join(INTERFACE), "").unwrap();
         let usual = [("SEL4_ARCH", "\"x86_64\""), ("KERNEL_MCS", "false"), ("FASTPATH", "true")];
         let all: BTreeMap<_, _> = usual.iter().chain(options).copied().collect();
         let text: Vec<_> = all.iter().map(|(name, value)| format!("\"{name}\": {value}")).collect();
         fs::write(include.join(CONFIGURATION), format!("{{{}}}", text.join(","))).unwrap();
         change(root);
-        Prefix::inspect(Selection::prefix(root))
+        Prefix::inspect(Selection::prefix(root), Debugging::Allowed)
     }
 
     #[test]
@@ -289,34 +176,26 @@ mod tests {
     }
 
     #[test]
-    fn an_mcs_kernel_is_refused_by_name() {
-        let message = inspect(&[("KERNEL_MCS", "true")]).unwrap_err().to_string();
-        assert!(message.contains("has KERNEL_MCS on") && message.ends_with("build it with -DKernelIsMCS=OFF"));
+    fn a_configuration_that_does_not_fit_is_refused() {
+        let message = inspect(&[("KERNEL_X86_DANGEROUS_MSR", "true")]).unwrap_err().to_string();
+        assert!(message.contains("has KERNEL_X86_DANGEROUS_MSR on"), "{message}");
+        assert!(inspect(&[("SUPPORT_PCID", "true")]).unwrap().check_qemu(true).is_err());
     }
 
     #[test]
-    fn a_kernel_without_fastpath_is_refused_by_name() {
-        let message = inspect(&[("FASTPATH", "false")]).unwrap_err().to_string();
-        assert!(message.contains("has FASTPATH off") && message.ends_with("build it with -DKernelFastpath=ON"));
-    }
-
-    #[test]
-    fn a_kernel_that_keeps_the_segment_base_is_refused_by_name() {
-        let message = inspect(&[("SET_TLS_BASE_SELF", "true")]).unwrap_err().to_string();
-        assert!(message.contains("SET_TLS_BASE_SELF on") && message.ends_with("-DKernelFSGSBase=inst"));
-    }
-
-    #[test]
-    fn a_kernel_without_boot_header_is_refused_by_name() {
-        assert!(inspect(&[("MULTIBOOT1_HEADER", "true")]).is_ok());
-        let message = inspect(&[("MULTIBOOT1_HEADER", "false")]).unwrap_err().to_string();
-        assert!(message.ends_with("-DKernelMultiboot1Header=ON"));
-    }
-
-    #[test]
-    fn another_architecture_is_refused_by_name() {
-        let message = inspect(&[("SEL4_ARCH", "\"aarch64\"")]).unwrap_err().to_string();
-        assert!(message.contains("is a kernel for aarch64"));
+    fn headers_of_another_kernel_are_refused() {
+        let other = tempfile::tempdir().unwrap();
+        let outcome = inspect_after(&[], |root| {
+            // What the selection names as headers is changed; what lies beside the kernel's real place is not.
+            fs::create_dir_all(other.path().join("bin")).unwrap();
+            fs::create_dir_all(other.path().join("libsel4/include/kernel")).unwrap();
+            let own = other.path().join("libsel4/include").join(CONFIGURATION);
+            fs::write(own, "{\"NUM_DOMAINS\": \"16\"}").unwrap();
+            let (here, there) = (root.join("bin/kernel.elf"), other.path().join("bin/kernel.elf"));
+            fs::rename(&here, &there).unwrap();
+            std::os::unix::fs::symlink(&there, &here).unwrap();
+        });
+        assert!(matches!(outcome, Err(Unfit::Mixed { .. })));
     }
 
     #[test]
@@ -328,8 +207,15 @@ mod tests {
     #[test]
     fn a_folder_without_kernel_is_refused_by_what_is_missing() {
         let folder = tempfile::tempdir().unwrap();
-        let message = Prefix::inspect(Selection::prefix(folder.path())).unwrap_err().to_string();
+        let message = Prefix::inspect(Selection::prefix(folder.path()), Debugging::Refused).unwrap_err().to_string();
         assert!(message.contains("bin/kernel.elf is missing") && message.contains("SEL4_PREFIX"));
+    }
+
+    #[test]
+    fn an_installation_that_is_not_whole_is_refused_by_what_is_missing() {
+        let outcome =
+            inspect_after(&[], |root| fs::remove_file(root.join("libsel4/include").join(HEADERS[1])).unwrap());
+        assert!(outcome.unwrap_err().to_string().contains("types_gen.h is missing"));
     }
 
     #[test]
@@ -352,6 +238,5 @@ mod tests {
         assert_eq!(prefix.advice(), [Advice::Debug, Advice::ManyCores]);
         assert!(prefix.prints());
         assert_eq!(inspect(&[("MAX_NUM_NODES", "\"1\"")]).unwrap().advice(), []);
-        assert_eq!(inspect(&[("SUPPORT_PCID", "true")]).unwrap().advice(), [Advice::Pcid]);
     }
 }
