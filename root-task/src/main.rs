@@ -22,12 +22,14 @@ mod serve;
 mod statics;
 mod window;
 
+use core::fmt::Write as _;
+
 use heapless::Vec;
 use pc::{DebugExit, FwCfg, Serial};
 use sbm_abi::{MAX_INPUTS, Pages, limits::MAX_CLIENTS};
 use sbm_loader::{Archive, LoadPlan};
 use sbm_server::{ClientId, Platform, Program};
-use sel4::{BootInfoPtr, Error, cap, init_thread};
+use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, init_thread};
 use sel4_root_task::{Exit, Never, println, root_task};
 
 use crate::{
@@ -57,6 +59,7 @@ const PANIC: u8 = 0x12;
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let boot_ticks = ticks();
     let ports = ports(bootinfo)?;
+    require_ram(bootinfo, &ports);
     let taken = cspace::move_in(bootinfo, &ports)?;
     let console = Console::start(port_slot(0).cap());
     sel4_root_task::set_printer(|text| Console.write(text.as_bytes()));
@@ -159,6 +162,26 @@ fn exit(how: Exit) -> ! {
         Exit::Panic => PANIC,
     };
     DebugExit::new(port_slot(1).cap()).exit(value, || init_thread::suspend_self())
+}
+
+/// Ends the run, and says why, if the kernel lists no RAM that our own CNode could be made of: nothing works without.
+///
+/// The ports are still where the kernel put them, so neither the printer nor [`exit`] finds them yet.
+fn require_ram(bootinfo: &BootInfoPtr, [serial, debug_exit, _]: &[init_thread::Slot; 3]) {
+    let needed = ObjectBlueprint::CNode { size_bits: usize::from(cspace::SLOT_BITS) }.physical_size_bits();
+    if bootinfo.untyped_list().any(|untyped| !untyped.is_device && untyped.size_bits >= needed) {
+        return;
+    }
+    let console = Console::start(serial.cptr().cast());
+    // The console takes all that is written.
+    let _ = writeln!(
+        console.writer(),
+        "root-task: none of the {} blocks of memory that the kernel lists is RAM of {} KiB or more; give the machine \
+         more memory, or build the kernel with a larger KernelMaxNumBootinfoUntypedCaps",
+        bootinfo.untyped_list().count(),
+        (1 << needed) >> 10
+    );
+    DebugExit::new(debug_exit.cptr().cast()).exit(FAILURE, || init_thread::suspend_self())
 }
 
 /// Reads the time-stamp counter.
