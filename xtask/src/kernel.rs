@@ -135,6 +135,12 @@ fn installed(options: &KernelOptions) -> Result<Option<Prefix>, Failure> {
     Ok(Some(prefix))
 }
 
+/// Returns where the parts of the chosen kernel are, or will be.
+pub(crate) fn selection(workspace: &Workspace, options: &KernelOptions) -> Result<Selection, Failure> {
+    let default = || Selection::prefix(default_build(workspace, options.kernel_config()).prefix());
+    Ok(Selection::from_environment()?.map_or_else(default, absolute))
+}
+
 /// Tells the user something about a kernel.
 fn tell(name: &str, advice: Advice) {
     eprintln!("note: {name}: {}", advice.text());

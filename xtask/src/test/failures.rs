@@ -4,13 +4,18 @@
 //! Each case calls this tool as a user does.
 
 use std::env;
+use std::error::Error;
 use std::ffi::OsString;
+use std::fs;
 use std::io;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
+use sel4_kernel::Debugging;
+
 use super::Tally;
 use crate::cli::TestOptions;
+use crate::kernel;
 use crate::workspace::Workspace;
 
 /// A call that must fail.
@@ -91,19 +96,98 @@ const CASES: &[Case] = &[
     },
 ];
 
+/// A kernel that must be refused before anything is built: the chosen one, with one option changed.
+struct Kernel {
+    name: &'static str,
+    option: &'static str,
+    value: &'static str,
+    /// Whether the headers alone say so, and not what lies beside the kernel.
+    headers_only: bool,
+    /// What the error line must contain.
+    error: &'static [&'static str],
+}
+
+const KERNELS: &[Kernel] = &[
+    Kernel {
+        name: "a_kernel_that_lets_a_sandbox_out_is_refused",
+        option: "KERNEL_X86_DANGEROUS_MSR",
+        value: "true",
+        headers_only: false,
+        error: &["has KERNEL_X86_DANGEROUS_MSR on", "-DKernelX86DangerousMSR=OFF"],
+    },
+    Kernel {
+        name: "a_kernel_that_the_emulated_processor_cannot_run_is_refused",
+        option: "SUPPORT_PCID",
+        value: "true",
+        headers_only: false,
+        error: &["wants PCID", "-DKernelSupportPCID=OFF"],
+    },
+    Kernel {
+        name: "a_kernel_whose_list_of_memory_is_short_is_refused",
+        option: "MAX_NUM_BOOTINFO_UNTYPED_CAPS",
+        value: "\"50\"",
+        headers_only: false,
+        error: &["has MAX_NUM_BOOTINFO_UNTYPED_CAPS 50", "-DKernelMaxNumBootinfoUntypedCaps=230"],
+    },
+    Kernel {
+        name: "headers_of_another_kernel_are_refused",
+        option: "RETYPE_FAN_OUT_LIMIT",
+        value: "\"1\"",
+        headers_only: true,
+        error: &["was not built with the headers in", "RETYPE_FAN_OUT_LIMIT is"],
+    },
+];
+
 /// Runs all cases.
 pub(super) fn run(workspace: &Workspace, options: &TestOptions) -> Tally {
     let mut tally = Tally::default();
     for case in CASES {
-        let outcome = call(workspace, case, options).map_err(|error| error.to_string());
-        let fault = outcome.and_then(|output| check(case, &output).map_or(Ok(()), Err));
-        match &fault {
-            Ok(()) => println!("test failures::{} ... ok", case.name),
-            Err(why) => println!("test failures::{} ... FAILED: {why}", case.name),
-        }
-        tally.count(fault.is_ok());
+        let output = call(workspace, case, options).map_err(|error| error.to_string());
+        judge(&mut tally, case.name, output.and_then(|output| check(case.error, case.report, &output)));
+    }
+    for kernel in KERNELS {
+        let output = call_with(workspace, kernel, options).map_err(|error| error.to_string());
+        let outcome = output.and_then(|output| {
+            let built = String::from_utf8_lossy(&output.stderr).lines().any(|line| line.starts_with("building"));
+            if built { Err("something was built first".to_owned()) } else { check(kernel.error, &[], &output) }
+        });
+        judge(&mut tally, kernel.name, outcome);
     }
     tally
+}
+
+fn judge(tally: &mut Tally, name: &str, outcome: Result<(), String>) {
+    match &outcome {
+        Ok(()) => println!("test failures::{name} ... ok"),
+        Err(why) => println!("test failures::{name} ... FAILED: {why}"),
+    }
+    tally.count(outcome.is_ok());
+}
+
+/// Calls with a kernel that is the chosen one but for an option: its configuration precedes the other headers.
+fn call_with(workspace: &Workspace, kernel: &Kernel, options: &TestOptions) -> Result<Output, Box<dyn Error>> {
+    let chosen = kernel::selection(workspace, &options.kernel)?;
+    let folder = workspace.target().join("failures").join(kernel.name);
+    let include = folder.join("libsel4/include");
+    let own = chosen.include_dirs.iter().map(|folder| folder.join("kernel/gen_config.json")).find(|path| path.exists());
+    let text = fs::read_to_string(own.ok_or("the kernel has no configuration")?)?;
+    // Of two values of one name, a reader takes the last.
+    let text = text.trim_end().trim_end_matches('}');
+    fs::create_dir_all(include.join("kernel"))?;
+    fs::create_dir_all(folder.join("bin"))?;
+    fs::write(include.join("kernel/gen_config.json"), format!("{text}, \"{}\": {}}}", kernel.option, kernel.value))?;
+    let copy = folder.join("bin/kernel.elf");
+    if !kernel.headers_only {
+        fs::copy(&chosen.kernel, &copy)?;
+    }
+    let elf = if kernel.headers_only { &chosen.kernel } else { &copy };
+    let dirs = env::join_paths(std::iter::once(&include).chain(&chosen.include_dirs))?;
+    let mut command = Command::new(env::current_exe()?);
+    command.args(["run", "hello"]).env_remove("SEL4_PREFIX").env("SEL4_INCLUDE_DIRS", dirs).env("SEL4_KERNEL", elf);
+    if options.kernel.debugging() == Debugging::Allowed {
+        command.args(["--kernel-config", "debug"]);
+    }
+    Ok(command.current_dir(workspace.root()).stdin(Stdio::null()).env("RUSTC", rustc()).output()?)
 }
 
 fn call(workspace: &Workspace, case: &Case, options: &TestOptions) -> io::Result<Output> {
@@ -127,23 +211,23 @@ fn rustc() -> OsString {
     beside.filter(|path| path.exists()).map_or_else(|| "rustc".into(), Into::into)
 }
 
-/// Returns what is wrong with how a call ended.
-fn check(case: &Case, output: &Output) -> Option<String> {
+/// Checks how a call ended: with which error line, and, if something is asked for, after which line of the guest.
+fn check(error_has: &[&str], report_has: &[&str], output: &Output) -> Result<(), String> {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let [error] = errors.as_slice() else {
         let last = stderr.lines().chain(stdout.lines()).next_back().unwrap_or("nothing");
-        return Some(format!("{} error lines instead of one; the last line is: {last}", errors.len()));
+        return Err(format!("{} error lines instead of one; the last line is: {last}", errors.len()));
     };
-    if let Some(missing) = case.error.iter().find(|part| !error.contains(**part)) {
-        return Some(format!("`{missing}` is not in: {error}"));
+    if let Some(missing) = error_has.iter().find(|part| !error.contains(**part)) {
+        return Err(format!("`{missing}` is not in: {error}"));
     }
-    let reported = |line: &str| case.report.iter().all(|part| line.contains(part));
-    if !case.report.is_empty() && !stdout.lines().any(reported) {
-        return Some(format!("no line of the guest contains: {}", case.report.join(", ")));
+    let reported = |line: &str| report_has.iter().all(|part| line.contains(part));
+    if !report_has.is_empty() && !stdout.lines().any(reported) {
+        return Err(format!("no line of the guest contains: {}", report_has.join(", ")));
     }
     match output.status.code() {
-        Some(1 | 2) => None,
-        code => Some(format!("exit code {code:?}")),
+        Some(1 | 2) => Ok(()),
+        code => Err(format!("exit code {code:?}")),
     }
 }
