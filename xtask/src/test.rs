@@ -13,6 +13,8 @@ mod suites;
 
 use std::fmt;
 
+use sel4_kernel::Debugging;
+
 use crate::bench::{self, BENCH};
 use crate::cli::TestOptions;
 use crate::failure::Failure;
@@ -104,7 +106,12 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     };
     let mut tally = Tally::default();
     let chosen = suites.into_iter().filter(|suite| is_chosen(&suite.program, suite.slow));
-    let (alone, chosen): (Vec<_>, Vec<_>) = chosen.partition(|suite| suite.root);
+    let is_debug = options.kernel.debugging() == Debugging::Allowed;
+    let (left_out, chosen): (Vec<_>, Vec<_>) = chosen.partition(|suite| is_debug && suite.contained);
+    for suite in left_out {
+        println!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
+    }
+    let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
     let needs_image =
         [CONSOLE, FAILURES, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
     let compares_keys = [HOST, PGP_KEYS].iter().any(|name| is_chosen(name, false));

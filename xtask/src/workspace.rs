@@ -3,7 +3,8 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none; `with = [..]` names programs that run beside it. A suite with `root = true` is no client: it boots in the root task's place.
+//! of a run that names none; `with = [..]` names programs that run beside it. A suite with `root = true` is no client: it
+//! boots in the root task's place; one with `contained = true` is left out on a debug kernel.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -44,6 +45,8 @@ pub(crate) struct Client {
     pub(crate) slow: bool,
     /// Whether it boots in the root task's place.
     pub(crate) root: bool,
+    /// Whether its sandboxes would stop a debug kernel.
+    pub(crate) contained: bool,
     /// Programs that run beside the suite.
     pub(crate) with: Vec<String>,
 }
@@ -248,6 +251,7 @@ fn client(package: &Package) -> Option<Client> {
         suite,
         slow: flag(package, "slow"),
         root: flag(package, "root"),
+        contained: flag(package, "contained"),
         with: names(package, "with"),
     })
 }
