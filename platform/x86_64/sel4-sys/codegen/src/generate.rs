@@ -120,7 +120,7 @@ fn check(bindings: &Bindings) -> Result<(), Error> {
     let wanted = [
         ("CONFIG_ARCH_X86_64", true, "it is not for x86-64; build it with KernelSel4Arch=x86_64"),
         ("CONFIG_KERNEL_MCS", false, "it is an MCS kernel; build it with KernelIsMCS=OFF"),
-        ("CONFIG_SYSCALL", true, "it is entered by sysenter; build it with KernelX86Syscall=syscall"),
+        ("CONFIG_SYSCALL", true, "it is entered by sysenter; build it with KernelSyscall=syscall"),
     ];
     for (name, present, reason) in wanted {
         if bindings.has_constant(name) != present {
