@@ -16,7 +16,8 @@ struct State {
 
 struct Global(UnsafeCell<State>);
 
-// SAFETY: the root task has one thread.
+// SAFETY: one thread of the root task runs at a time: a second one takes over when the first has faulted, and that one
+// never goes on.
 unsafe impl Sync for Global {}
 
 static STATE: Global = Global(UnsafeCell::new(State { serial: None, lines: sbm_server::Console::new() }));
@@ -28,7 +29,7 @@ pub(crate) struct Console;
 impl Console {
     /// Starts COM1.
     pub(crate) fn start(ports: cap::IOPort) -> Self {
-        // SAFETY: one thread, and no reference outlives the statement that makes it.
+        // SAFETY: one thread at a time, and no reference outlives the statement that makes it.
         unsafe { (*STATE.0.get()).serial = Serial::new(ports) };
         Self
     }
@@ -44,7 +45,9 @@ impl Console {
     }
 
     fn write_as(self, writer: Writer<'_>, bytes: &[u8]) {
-        // SAFETY: one thread, and nothing that is called from here writes to the console.
+        // SAFETY: one thread at a time, and nothing that is called from here writes to the console. A thread that
+        // faulted does not use its reference any more; what it left half-written are numbers, checked where they are
+        // used.
         let State { serial, lines } = unsafe { &mut *STATE.0.get() };
         lines.write(writer, bytes, |piece| match serial {
             // A console that does not take bytes has nobody to tell it to.

@@ -9,7 +9,7 @@ use sbm_abi::{Input, MAX_ARGUMENTS, MAX_INPUTS, Pages, limits::PAGE};
 use sbm_server::place_input;
 use sel4::{Error, cap, cap_type::SmallPage};
 
-use crate::{machine::Machine, object::Row};
+use crate::{failing::Failing, machine::Machine, object::Row};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
@@ -36,8 +36,8 @@ pub(crate) struct HostInput {
     pub(crate) programs: &'static str,
     pub(crate) arguments: Vec<&'static str, MAX_ARGUMENTS>,
     pub(crate) files: Vec<InputFile, MAX_INPUTS>,
-    /// Whether the host wants to see how a panic of the root task ends.
-    pub(crate) panic: bool,
+    /// How the root task is to fail, if the host wants to see that.
+    pub(crate) failing: Option<Failing>,
 }
 
 /// Why the host's input could not be read.
@@ -95,7 +95,7 @@ type Device = FwCfg<cap::IOPort>;
 impl HostInput {
     /// What to do where no host is: on a PC.
     pub(crate) const fn none() -> Self {
-        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new(), panic: false }
+        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new(), failing: None }
     }
 
     /// Reads everything that the host hands over.
@@ -115,7 +115,7 @@ impl HostInput {
                 input.arguments.push(argument).map_err(|_| InputError::Text)?;
             }
         }
-        input.panic = text(&mut device, &mut texts, "opt/sbm/test")? == Some("panic");
+        input.failing = text(&mut device, &mut texts, "opt/sbm/test")?.and_then(Failing::named);
         for number in 0..=MAX_INPUTS {
             let mut path = String::<40>::new();
             let _ = write!(path, "opt/sbm/input/{number}/name");

@@ -12,10 +12,12 @@ mod badge;
 mod client;
 mod console;
 mod cspace;
+mod failing;
 mod input;
 mod machine;
 mod memory;
 mod object;
+mod own_fault;
 mod platform;
 mod sandbox;
 mod serve;
@@ -50,7 +52,7 @@ static MEMORY: Lent<Memory> = Lent::new(Memory::new());
 static SERVER: Lent<SandboxServer> = Lent::new(SandboxServer::new());
 static TEXTS: Lent<[u8; 4096]> = Lent::new([0; 4096]);
 
-/// What QEMU is told at the end: all clients ended well, one did not, or the root task panicked.
+/// What QEMU is told at the end: all clients ended well, one did not, or the root task panicked or faulted.
 const SUCCESS: u8 = 0x10;
 const FAILURE: u8 = 0x11;
 const PANIC: u8 = 0x12;
@@ -69,7 +71,8 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
         return Err(Error::IllegalOperation);
     };
     memory.take(bootinfo, taken)?;
-    let machine = Machine::new(memory, console)?;
+    let mut machine = Machine::new(memory, console)?;
+    own_fault::watch(&mut machine)?;
     println!(
         "root-task: seL4, {} MiB of memory, {} programs",
         machine.memory.total_bytes() >> 20,
@@ -83,9 +86,8 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
             sel4_root_task::exit(Exit::Failure)
         }
     };
-    #[expect(clippy::manual_assert, clippy::panic, reason = "what the host asks to see")]
-    if input.panic {
-        panic!("the host asked for a panic");
+    if let Some(failing) = input.failing {
+        failing.fail();
     }
     let started = start_clients(&mut service, &input, boot_ticks);
     let all_well = service.run();

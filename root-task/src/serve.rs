@@ -98,7 +98,7 @@ fn message(response: Response) -> (MessageInfo, Mrs) {
     (MessageInfo::new(0, 0, 0, length), mrs)
 }
 
-fn kernel_fault(info: MessageInfo, mrs: Mrs) -> KernelFault {
+pub(crate) fn kernel_fault(info: MessageInfo, mrs: Mrs) -> KernelFault {
     match sel4::Fault::from_message(info, mrs) {
         sel4::Fault::VmFault(fault) => {
             KernelFault::Vm { ip: fault.ip, address: fault.addr, prefetch: fault.is_prefetch, fsr: fault.fsr }

@@ -56,7 +56,7 @@ pub(crate) enum Ending {
     Success,
     /// The guest reported failure.
     Failure,
-    /// The root task panicked.
+    /// The root task panicked or faulted.
     Panic,
     /// The machine reset itself, as after a triple fault, or was switched off.
     Reset,

@@ -27,8 +27,8 @@ pub(crate) enum RunError {
     /// The program reported failure.
     #[error("the program reported failure; see its lines above")]
     Program,
-    /// The root task panicked.
-    #[error("the root task panicked; see its report above")]
+    /// The root task panicked or faulted.
+    #[error("the root task panicked or faulted; see its report above")]
     Panic,
     /// The machine reset itself.
     #[error("the machine reset itself before the guest was done; try --kernel-config debug, or more --memory")]

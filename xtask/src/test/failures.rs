@@ -84,8 +84,28 @@ const CASES: &[Case] = &[
         name: "a_panic_in_the_root_task_is_told_with_file_and_line",
         arguments: &["run", "hello", "--item", "opt/sbm/test=panic"],
         variable: None,
-        error: &["the root task panicked"],
-        report: &["panic: ", " at root-task/src/main.rs:"],
+        error: &["the root task panicked or faulted"],
+        report: &["panic: ", " at root-task/src/failing.rs:"],
+    },
+    Case {
+        name: "a_fault_of_the_root_task_is_told_with_function_and_line",
+        arguments: &["run", "hello", "--timeout", "20", "--item", "opt/sbm/test=fault"],
+        variable: None,
+        error: &["the root task panicked or faulted"],
+        report: &[
+            "root-task fault: page fault, read at 0xdeadb000 program=root-task ip=0x",
+            " at root_task::failing::fault (root-task/src/failing.rs:",
+        ],
+    },
+    Case {
+        name: "a_stack_overflow_of_the_root_task_is_told_with_function_and_line",
+        arguments: &["run", "hello", "--timeout", "20", "--item", "opt/sbm/test=overflow"],
+        variable: None,
+        error: &["the root task panicked or faulted"],
+        report: &[
+            "root-task fault: stack overflow, write at 0x",
+            " at root_task::failing::overflow (root-task/src/failing.rs:",
+        ],
     },
     Case {
         name: "a_client_that_hangs_is_ended",

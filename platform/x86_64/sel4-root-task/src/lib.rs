@@ -15,7 +15,8 @@
 //!
 //! Before `main` runs, the thread has a stack of [`DEFAULT_STACK_SIZE`] bytes (or what `#[root_task(stack_size = N)]`
 //! says) with an unmapped page below it, and this crate and `sel4` know the IPC buffer. The root task's own fault has no
-//! handler: the kernel stops the thread, and says so if it is a debug kernel.
+//! handler until the program makes one: the kernel stops the thread, and says so if it is a debug kernel. [`is_guard`]
+//! tells an overflow of the stack from other faults.
 //!
 //! What the program prints goes to the printer that it [sets](set_printer), by default to the kernel's console where
 //! the kernel has one. When `main` returns or panics, the program ends by the function that it
@@ -35,7 +36,7 @@ pub use entry::start;
 pub use exit::{Exit, Never, Termination, exit, set_exit};
 pub use print::{print_fmt, set_printer};
 pub use sel4_root_task_macros::root_task;
-pub use stack::{DEFAULT_STACK_SIZE, GUARD_SIZE, Stack};
+pub use stack::{DEFAULT_STACK_SIZE, GUARD_SIZE, Stack, is_guard};
 
 #[doc(hidden)]
 pub use sel4::BootInfo;

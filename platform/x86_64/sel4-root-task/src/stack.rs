@@ -5,9 +5,13 @@
 //! low   | guard page, unmapped at start-up | stack, growing down | high
 //! ```
 
-use core::{cell::UnsafeCell, mem::offset_of};
+use core::{
+    cell::UnsafeCell,
+    mem::offset_of,
+    sync::atomic::{AtomicUsize, Ordering},
+};
 
-use sel4::{BootInfo, FrameObjectType};
+use sel4::{BootInfo, FrameObjectType, Word};
 
 /// Number of bytes of a stack for which nothing else is said.
 pub const DEFAULT_STACK_SIZE: usize = 128 * 1024;
@@ -56,6 +60,15 @@ unsafe extern "C" {
     static _end: u8;
 }
 
+/// Address of the guard page that is unmapped, or 0.
+static GUARD: AtomicUsize = AtomicUsize::new(0);
+
+/// Says whether an address lies in the guard page, so that a fault there is an overflow of the stack.
+pub fn is_guard(address: Word) -> bool {
+    let guard = GUARD.load(Ordering::Relaxed);
+    guard != 0 && (guard..guard + GUARD_SIZE).contains(&(address as usize))
+}
+
 /// Why a guard page could not be unmapped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum GuardError {
@@ -83,7 +96,9 @@ pub(crate) fn unmap_guard(bootinfo: &BootInfo, guard: *const u8) -> Result<(), G
     }
     let index = (guard.addr() / page).checked_sub(first).ok_or(GuardError::Outside)?;
     let frame = frames.get(index).ok_or(GuardError::Outside)?;
-    frame.cap().frame_unmap().map_err(GuardError::Kernel)
+    frame.cap().frame_unmap().map_err(GuardError::Kernel)?;
+    GUARD.store(guard.addr(), Ordering::Relaxed);
+    Ok(())
 }
 
 const _: () = {

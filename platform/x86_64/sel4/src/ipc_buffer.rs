@@ -2,7 +2,7 @@
 //! The IPC buffer of this program's thread.
 //!
 //! A thread has one page-bound block of memory through which message words beyond the fourth, and capabilities, travel
-//! (manual, section "IPC Buffer"). A program here has one thread: the runtime tells its buffer once with
+//! (manual, section "IPC Buffer"). In a program here one thread makes invocations: the runtime tells its buffer with
 //! [`set_ipc_buffer`], and every invocation finds it through [`ipc_buffer()`]. There is no thread-local storage.
 //!
 //! rust-sel4 lends slices into the buffer; here [`IpcBuffer`] is a handle that copies words in and out, because every
@@ -34,7 +34,7 @@ static IPC_BUFFER: AtomicPtr<sys::seL4_IPCBuffer> = AtomicPtr::new(UNSET.0.get()
 ///
 /// # Safety
 /// `buffer` is the IPC buffer of the calling thread, mapped readable and writable for the rest of the program; nothing
-/// else in the program reads or writes it, and no second thread of the program uses this crate.
+/// else in the program reads or writes it, and no other thread of the program uses this crate from then on.
 pub unsafe fn set_ipc_buffer(buffer: *mut sys::seL4_IPCBuffer) {
     IPC_BUFFER.store(buffer, Ordering::Relaxed);
 }

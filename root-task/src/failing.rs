@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The root task's own failures, each on demand: the host's tests look at how they are told.
+
+/// A way to fail.
+#[derive(Debug, Clone, Copy)]
+pub(crate) enum Failing {
+    /// A panic.
+    Panic,
+    /// A read of an address that is not mapped.
+    Fault,
+    /// A recursion that does not end.
+    Overflow,
+}
+
+impl Failing {
+    /// Finds a way by the host's name for it.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name {
+            "panic" => Some(Self::Panic),
+            "fault" => Some(Self::Fault),
+            "overflow" => Some(Self::Overflow),
+            _ => None,
+        }
+    }
+
+    /// Fails.
+    #[expect(clippy::panic, reason = "what the host asks to see")]
+    pub(crate) fn fail(self) {
+        match self {
+            Self::Panic => panic!("the host asked for a panic"),
+            Self::Fault => fault(),
+            Self::Overflow => drop(overflow()),
+        }
+    }
+}
+
+/// Reads an address that the root task has not.
+#[inline(never)]
+fn fault() {
+    // SAFETY: none. It faults, which ends the run.
+    unsafe {
+        (0xdead_b000 as *const u8).read_volatile();
+    }
+}
+
+/// Calls itself until the stack ends; what follows the call keeps it from becoming a loop.
+#[inline(never)]
+#[expect(unconditional_recursion, reason = "what the host asks to see")]
+fn overflow() -> u64 {
+    core::hint::black_box(overflow()) + 1
+}
