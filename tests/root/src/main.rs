@@ -8,7 +8,7 @@
 //! ```text
 //!   main ── objects ── memory (sbm-objects over Retype and Revoke)
 //!        ├─ threads
-//!        ├─ ports, files, timer ── devices (pc over capabilities to ports)
+//!        ├─ ports, files, timer, receiver ── devices (pc over capabilities to ports)
 //!        └─ check
 //! ```
 #![no_std]
@@ -21,6 +21,7 @@ mod files;
 mod memory;
 mod objects;
 mod ports;
+mod receiver;
 mod threads;
 mod timer;
 
@@ -90,6 +91,7 @@ const TESTS: &[(&str, Test)] = tests![
     timer::after_a_stop_there_is_one_stale_signal_at_most,
     timer::a_handler_signals_nothing_but_a_notification,
     timer::a_vector_is_given_out_once_and_only_where_there_is_one,
+    receiver::a_byte_that_com1_receives_signals_and_is_taken_out,
 ];
 
 // Tests put tables of slots on the stack.

@@ -64,13 +64,18 @@ pub(crate) fn ports_are_not_reached_through_an_empty_slot(world: &mut World<'_>)
 /// Sends all 256 bytes to the chip itself, a FIFO at a time, so a newline too arrives as the one byte that it is.
 pub(crate) fn bytes_are_sent_as_they_are(world: &mut World<'_>) -> Verdict {
     let port = world.ports.serial;
+    looped(port, || echo(port, com1().0 + DATA, com1().0 + LINE_STATUS))
+}
+
+/// Has the chip receive what it sends, while `run` does.
+pub(crate) fn looped(port: Port, run: impl FnOnce() -> Verdict) -> Verdict {
     let register = |offset| com1().0 + offset;
     // The bytes before these are on their way, and must not be received.
     let sent = (0..1_000_000).any(|_| port.ioport_in8(register(LINE_STATUS)).is_ok_and(|status| status & EMPTY != 0));
     check!(sent, "earlier bytes are not sent");
     let before = port.ioport_in8(register(MODEM_CONTROL)).at("modem control")?;
     port.ioport_out8(register(MODEM_CONTROL), before | LOOP).at("loop")?;
-    let outcome = echo(port, register(DATA), register(LINE_STATUS));
+    let outcome = run();
     port.ioport_out8(register(MODEM_CONTROL), before).at("end of loop")?;
     outcome
 }

@@ -12,6 +12,8 @@ mod debug_exit;
 mod fw_cfg;
 mod pit;
 mod ports;
+#[cfg(feature = "sel4")]
+mod receiver;
 mod serial;
 #[cfg(feature = "sel4")]
 mod timer;
@@ -20,6 +22,8 @@ pub use debug_exit::DebugExit;
 pub use fw_cfg::{DmaBuffer, File, FwCfg, FwCfgError, MAX_FILES, Reader};
 pub use pit::{Pit, Ticks};
 pub use ports::Ports;
+#[cfg(feature = "sel4")]
+pub use receiver::Receiver;
 pub use serial::{Serial, Stuck};
 #[cfg(feature = "sel4")]
 pub use timer::{IrqPin, Timer};

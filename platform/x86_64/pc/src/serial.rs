@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! COM1, for output
+//! COM1: text out, and a byte in now and then
 //!
 //! The registers are `uart_16550`'s business; here is how they are reached, and that waiting ends: a port whose other
 //! side holds the line (flow control, a pipe that nobody reads) must not hold the root task. 16 bytes cost 17 system
@@ -9,6 +9,7 @@ use core::fmt;
 use core::ops::RangeInclusive;
 
 use uart_16550::backend::Backend;
+use uart_16550::spec::{FIFO_SIZE, registers::IER};
 use uart_16550::{BaudRate, Config, Uart16550};
 
 use crate::Ports;
@@ -39,8 +40,8 @@ impl<P: Ports> Serial<P> {
 
     /// Sets COM1 up, unless there is none, or `ports` has no access to it.
     pub fn new(ports: P) -> Option<Self> {
-        // SAFETY: the registers are reached through `ports`, which checks each access by itself; nothing about a UART
-        // that only sends and never interrupts is unsafe for memory.
+        // SAFETY: the registers are reached through `ports`, which checks each access by itself; a UART reaches no memory,
+        // and its interrupt goes to the kernel.
         let mut uart = unsafe { Uart16550::new_with_backend(Registers { ports }) };
         uart.init(Config { baud_rate: BaudRate::Baud115200, ..Config::DEFAULT }).ok()?;
         Some(Self { uart, stuck: false })
@@ -62,6 +63,25 @@ impl<P: Ports> Serial<P> {
             };
         }
         Ok(())
+    }
+
+    /// Has received bytes raise the interrupt.
+    pub fn start_receiving(&mut self) {
+        self.uart.enable_interrupts(IER::DATA_READY);
+    }
+
+    /// Takes received bytes, at most as many as the FIFO holds, and says whether `wanted` is among them.
+    ///
+    /// The interrupt is off meanwhile: if bytes are left, switching it on raises it anew. One that stayed raised would
+    /// be no edge, and the last.
+    pub fn take_received(&mut self, wanted: u8) -> bool {
+        self.uart.disable_interrupts(IER::DATA_READY);
+        let mut found = false;
+        for byte in (0..FIFO_SIZE).map_while(|_| self.uart.try_receive_byte().ok()) {
+            found |= byte == wanted;
+        }
+        self.start_receiving();
+        found
     }
 }
 

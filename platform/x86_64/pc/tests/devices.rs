@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::panic)]
 
 use std::cell::RefCell;
+use std::collections::VecDeque;
 use std::fmt::Write;
 use std::ptr::NonNull;
 use std::rc::Rc;
@@ -66,6 +67,7 @@ struct Uart {
     state: Rc<RefCell<UartState>>,
 }
 
+#[derive(Default)]
 struct UartState {
     registers: [u8; 8],
     sent: Vec<u8>,
@@ -73,12 +75,30 @@ struct UartState {
     deepest: usize,
     flowing: bool,
     looks: usize,
+    received: VecDeque<u8>,
+    /// The level of the interrupt line, and how often it has risen.
+    line: bool,
+    edges: usize,
 }
 
 impl Uart {
     fn new() -> Self {
-        let state = UartState { registers: [0; 8], sent: Vec::new(), in_fifo: 0, deepest: 0, flowing: true, looks: 0 };
-        Self { state: Rc::new(RefCell::new(state)) }
+        Self { state: Rc::new(RefCell::new(UartState { flowing: true, ..UartState::default() })) }
+    }
+
+    fn receive(&self, bytes: &[u8]) {
+        let mut uart = self.state.borrow_mut();
+        uart.received.extend(bytes);
+        uart.drive();
+    }
+}
+
+impl UartState {
+    /// Sets the line as the bytes and the interrupt's switch say.
+    fn drive(&mut self) {
+        let line = self.registers[1] & 1 != 0 && !self.received.is_empty();
+        self.edges += usize::from(line && !self.line);
+        self.line = line;
     }
 }
 
@@ -88,8 +108,11 @@ impl Ports for Uart {
     fn in8(&mut self, port: u16) -> Result<u8, Refused> {
         let mut uart = self.state.borrow_mut();
         match port.checked_sub(0x3f8).ok_or(Refused(port))? {
-            // Nothing received.
-            0 => Ok(0),
+            0 => {
+                let byte = uart.received.pop_front().unwrap_or(0);
+                uart.drive();
+                Ok(byte)
+            }
             // FIFOs enabled, no interrupt.
             2 => Ok(0xc1),
             5 => {
@@ -97,7 +120,7 @@ impl Ports for Uart {
                 if uart.flowing {
                     uart.in_fifo = 0;
                 }
-                Ok(if uart.in_fifo == 0 { 0x60 } else { 0 })
+                Ok(if uart.in_fifo == 0 { 0x60 } else { 0 } | u8::from(!uart.received.is_empty()))
             }
             register @ 0..8 => Ok(uart.registers[usize::from(register)]),
             _ => Err(Refused(port)),
@@ -112,7 +135,10 @@ impl Ports for Uart {
                 uart.in_fifo += 1;
                 uart.deepest = uart.deepest.max(uart.in_fifo);
             }
-            register @ 0..8 => uart.registers[usize::from(register)] = value,
+            register @ 0..8 => {
+                uart.registers[usize::from(register)] = value;
+                uart.drive();
+            }
             _ => return Err(Refused(port)),
         }
         Ok(())
@@ -147,6 +173,35 @@ fn a_stuck_line_is_given_up_and_taken_up_again_when_it_moves() {
     uart.state.borrow_mut().flowing = true;
     assert_eq!(serial.write(&[b'y'; 40]), Ok(()));
     assert_eq!(uart.state.borrow().sent.len(), 16 + 40);
+}
+
+#[test]
+fn a_received_byte_raises_the_interrupt_and_is_taken_out() {
+    let uart = Uart::new();
+    let mut serial = Serial::new(uart.clone()).unwrap();
+    uart.receive(b"early");
+    assert_eq!(uart.state.borrow().edges, 0);
+    serial.start_receiving();
+    assert_eq!(uart.state.borrow().edges, 1);
+    assert!(!serial.take_received(b'?'));
+    uart.receive(b"?");
+    assert_eq!(uart.state.borrow().edges, 2);
+    assert!(serial.take_received(b'?'));
+    assert!(!serial.take_received(b'?'));
+    assert_eq!((uart.state.borrow().edges, uart.state.borrow().line), (2, false));
+}
+
+#[test]
+fn bytes_that_are_left_raise_the_interrupt_anew() {
+    let uart = Uart::new();
+    let mut serial = Serial::new(uart.clone()).unwrap();
+    serial.start_receiving();
+    uart.receive(&[b'x'; 20]);
+    uart.receive(b"?");
+    assert!(!serial.take_received(b'?'));
+    assert_eq!((uart.state.borrow().edges, uart.state.borrow().received.len()), (2, 5));
+    assert!(serial.take_received(b'?'));
+    assert_eq!((uart.state.borrow().edges, uart.state.borrow().line), (2, false));
 }
 
 #[test]
