@@ -10,6 +10,8 @@ pub(crate) enum Failing {
     Fault,
     /// A recursion that does not end.
     Overflow,
+    /// A loop that does not end.
+    Hang,
 }
 
 impl Failing {
@@ -19,6 +21,7 @@ impl Failing {
             "panic" => Some(Self::Panic),
             "fault" => Some(Self::Fault),
             "overflow" => Some(Self::Overflow),
+            "hang" => Some(Self::Hang),
             _ => None,
         }
     }
@@ -30,6 +33,9 @@ impl Failing {
             Self::Panic => panic!("the host asked for a panic"),
             Self::Fault => fault(),
             Self::Overflow => drop(overflow()),
+            Self::Hang => loop {
+                core::hint::spin_loop();
+            },
         }
     }
 }

@@ -2,10 +2,11 @@
 //! Boots an image in QEMU and follows its serial line.
 //!
 //! The guest ends the machine through the debug-exit device: the value it writes becomes QEMU's exit code, `value << 1
-//! | 1`. Any other end, such as a triple fault or silence, is told apart from it.
+//! | 1`. Any other end, such as a triple fault or silence, is told apart from it. When its time is over, the guest is
+//! asked over the serial line what is running, and has a moment to tell.
 
 use std::ffi::{OsStr, OsString};
-use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, ExitStatus, Stdio};
 use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
@@ -25,6 +26,15 @@ const EXIT_PANIC: i32 = 0x12 << 1 | 1;
 const SPARE_MIB: u64 = 24;
 
 const MIB: u64 = 1 << 20;
+
+/// Asks the root task what is running: Ctrl-T, as at a terminal of BSD.
+const QUESTION: &[u8] = b"\x14";
+
+/// What each line of the answer begins with; no client's line begins so.
+const ANSWER: &str = "running: ";
+
+/// Time for the answer.
+const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Where QEMU waits for gdb: not for the whole network.
 const GDB_DEVICE: &str = "tcp:127.0.0.1:1234";
@@ -67,8 +77,10 @@ pub(crate) enum Ending {
     },
     /// The time was over.
     TimedOut {
-        /// Whether the guest had printed anything.
+        /// Whether the guest had printed nothing.
         silent: bool,
+        /// Whether it told what was running.
+        told: bool,
     },
 }
 
@@ -131,10 +143,11 @@ impl Machine {
                 }
                 Err(RecvTimeoutError::Disconnected) => break,
                 Err(RecvTimeoutError::Timeout) => {
+                    let told = ask(&mut child, &lines, ANSWER_TIME, &mut each_line);
                     // The child is ours and not yet waited for, so neither call can fail for a reason that matters.
                     let _ = child.kill();
                     let _ = child.wait();
-                    return Ok(Ending::TimedOut { silent });
+                    return Ok(Ending::TimedOut { silent, told });
                 }
             }
         }
@@ -200,7 +213,7 @@ impl Machine {
         if self.gdb {
             qemu.args(["-gdb", GDB_DEVICE, "-S"]);
         }
-        qemu.args(&self.extra).stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        qemu.args(&self.extra).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         qemu
     }
 }
@@ -272,6 +285,21 @@ fn collect_errors(child: &mut Child) -> thread::JoinHandle<String> {
     })
 }
 
+/// Asks the guest what is running, hands its lines to `each_line` for that time, and says whether it answered.
+fn ask(child: &mut Child, lines: &Receiver<String>, time: Duration, each_line: &mut impl FnMut(&str)) -> bool {
+    if let Some(serial) = &mut child.stdin {
+        // A QEMU that takes no byte gives no answer either.
+        let _ = serial.write_all(QUESTION);
+    }
+    let deadline = Some(Instant::now() + time);
+    let mut told = false;
+    while let Ok(line) = receive(lines, deadline) {
+        told |= line.starts_with(ANSWER);
+        each_line(&line);
+    }
+    told
+}
+
 fn receive(lines: &Receiver<String>, deadline: Option<Instant>) -> Result<String, RecvTimeoutError> {
     match deadline {
         Some(deadline) => lines.recv_timeout(deadline.saturating_duration_since(Instant::now())),
@@ -289,6 +317,7 @@ pub(crate) fn gdb_line(image: &Image, client: Option<&Path>) -> String {
 
 #[cfg(test)]
 mod tests {
+    #![allow(clippy::unwrap_used)]
     use super::*;
 
     #[test]
@@ -313,6 +342,36 @@ mod tests {
         assert_eq!(ended(0), Ending::Reset);
         assert_eq!(ended(99), Ending::Unknown { code: Some(99) });
         assert_eq!(ending(ExitStatus::from_raw(9)), Ending::Unknown { code: None });
+    }
+
+    /// Asks a shell in QEMU's place, and returns whether it answered and its lines.
+    fn asked(script: &str, time: Duration) -> (bool, Vec<String>) {
+        let mut shell = Command::new("sh");
+        shell.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::piped());
+        let mut child = shell.spawn().unwrap();
+        let (serial, mut lines) = (follow(&mut child), Vec::new());
+        let told = ask(&mut child, &serial, time, &mut |line| lines.push(line.to_owned()));
+        child.kill().unwrap();
+        child.wait().unwrap();
+        (told, lines)
+    }
+
+    #[test]
+    fn a_guest_that_is_asked_tells_what_is_running() {
+        let script = r#"[ "$(head -c 1 | od -An -tx1)" = " 14" ] && echo "x| y" && echo "running: x""#;
+        let lines = vec!["x| y".to_owned(), "running: x".to_owned()];
+        assert_eq!(asked(script, Duration::from_secs(60)), (true, lines));
+    }
+
+    #[test]
+    fn another_ones_line_is_no_answer() {
+        let told = asked("echo 'x| running: x'", Duration::from_secs(60));
+        assert_eq!(told, (false, vec!["x| running: x".to_owned()]));
+    }
+
+    #[test]
+    fn a_guest_that_does_not_answer_is_not_waited_for() {
+        assert_eq!(asked("exec sleep 60", Duration::from_millis(50)), (false, Vec::new()));
     }
 
     #[test]

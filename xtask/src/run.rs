@@ -36,9 +36,15 @@ pub(crate) enum RunError {
     /// The machine ended in another way.
     #[error("the machine ended in a way that has no meaning ({how}); try --kernel-config debug")]
     Unknown { how: String },
-    /// The time was over.
-    #[error("the guest was not done after {seconds} s; give it more with --timeout, or look with --gdb")]
+    /// The time was over, and the guest told what it was doing.
+    #[error("the guest was not done after {seconds} s; what it was doing stands above; give it more with --timeout")]
     TimedOut { seconds: u64 },
+    /// The time was over, and the root task did not tell what was running.
+    #[error(
+        "the guest was not done after {seconds} s, and the root task does not answer either; give it more with \
+         --timeout, or look with --gdb"
+    )]
+    Mute { seconds: u64 },
     /// The time was over and the guest had said nothing.
     #[error("the guest printed nothing in {seconds} s; try --kernel-config debug, or more --memory")]
     Silent { seconds: u64 },
@@ -148,8 +154,9 @@ pub(crate) fn outcome(ending: Ending, seconds: u64) -> Result<(), RunError> {
         Ending::Reset => Err(RunError::Reset),
         Ending::Unknown { code: Some(code) } => Err(RunError::Unknown { how: format!("exit code {code}") }),
         Ending::Unknown { code: None } => Err(RunError::Unknown { how: "a signal ended QEMU".to_owned() }),
-        Ending::TimedOut { silent: true } => Err(RunError::Silent { seconds }),
-        Ending::TimedOut { silent: false } => Err(RunError::TimedOut { seconds }),
+        Ending::TimedOut { told: true, .. } => Err(RunError::TimedOut { seconds }),
+        Ending::TimedOut { silent: true, told: false } => Err(RunError::Silent { seconds }),
+        Ending::TimedOut { silent: false, told: false } => Err(RunError::Mute { seconds }),
     }
 }
 
@@ -183,7 +190,7 @@ mod tests {
             Ending::Panic,
             Ending::Reset,
             Ending::Unknown { code: Some(1) },
-            Ending::TimedOut { silent: true },
+            Ending::TimedOut { silent: true, told: false },
         ] {
             assert!(outcome(ending, 5).is_err());
         }

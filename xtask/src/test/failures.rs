@@ -108,10 +108,17 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
-        name: "a_client_that_hangs_is_ended",
+        name: "a_client_that_hangs_is_ended_and_told_with_function_and_line",
         arguments: &["run", "hostile", "--timeout", "5", "--", "hang"],
         variable: None,
-        error: &["after 5 s", "--timeout"],
+        error: &["after 5 s", "what it was doing stands above", "--timeout"],
+        report: &["running: hostile program=hostile ip=0x", " at hostile::main (tests/hostile/src/main.rs:"],
+    },
+    Case {
+        name: "a_root_task_that_hangs_is_ended_and_told",
+        arguments: &["run", "hello", "--timeout", "5", "--item", "opt/sbm/test=hang"],
+        variable: None,
+        error: &["after 5 s", "the root task does not answer either", "--timeout"],
         report: &[],
     },
 ];

@@ -146,7 +146,7 @@ mod tests {
         assert!(report(Ending::Failure, tally(3, 0)).is_some());
         assert!(report(Ending::Panic, tally(3, 1)).is_some());
         assert!(report(Ending::Reset, tally(3, 0)).is_some());
-        let timed_out = report(Ending::TimedOut { silent: false }, tally(3, 0));
+        let timed_out = report(Ending::TimedOut { silent: false, told: true }, tally(3, 0));
         assert_eq!(timed_out.as_deref(), Some("TIMED OUT after 9 s"));
     }
 }
