@@ -5,12 +5,21 @@
 
 use core::{cell::UnsafeCell, fmt};
 
-use pc::Serial;
+use pc::{Receiver, Serial};
 use sbm_server::{ClientId, Writer};
-use sel4::cap;
+use sel4::{Error, IRQ_VECTORS, cap, init_thread::slot};
+
+use crate::cspace::Slot;
+
+/// The vector of COM1's interrupt; the first one is the timer's.
+const VECTOR: sel4::Word = *IRQ_VECTORS.start() + 1;
+
+/// What the host writes to ask what is running: Ctrl-T.
+const QUESTION: u8 = 0x14;
 
 struct State {
     serial: Option<Serial<cap::IOPort>>,
+    receiver: Option<Receiver>,
     lines: sbm_server::Console,
 }
 
@@ -20,7 +29,8 @@ struct Global(UnsafeCell<State>);
 // never goes on.
 unsafe impl Sync for Global {}
 
-static STATE: Global = Global(UnsafeCell::new(State { serial: None, lines: sbm_server::Console::new() }));
+static STATE: Global =
+    Global(UnsafeCell::new(State { serial: None, receiver: None, lines: sbm_server::Console::new() }));
 
 /// The console, which everyone in the root task may write to.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +42,32 @@ impl Console {
         // SAFETY: one thread at a time, and no reference outlives the statement that makes it.
         unsafe { (*STATE.0.get()).serial = Serial::new(ports) };
         Self
+    }
+
+    /// Has what the host writes to COM1 signal `notification`, if there is a COM1. `handler` is an empty slot.
+    #[expect(dead_code, reason = "the loop does not receive signals yet")]
+    pub(crate) fn start_receiving(self, handler: Slot, notification: cap::Notification) -> Result<(), Error> {
+        // SAFETY: as in `write_as`.
+        let State { serial, receiver, .. } = unsafe { &mut *STATE.0.get() };
+        if let Some(serial) = serial {
+            let pin = Receiver::IRQ;
+            let control = slot::IRQ_CONTROL.cap();
+            control.irq_control_get_ioapic(pin.ioapic, pin.pin, pin.trigger, VECTOR, &handler.path())?;
+            *receiver = Some(Receiver::new(serial, handler.cap(), notification)?);
+        }
+        Ok(())
+    }
+
+    /// Takes what the host has written, and says whether it asks what is running; once after each signal.
+    #[expect(dead_code, reason = "the loop does not receive signals yet")]
+    pub(crate) fn is_asked(self) -> bool {
+        // SAFETY: as in `write_as`.
+        let State { serial, receiver, .. } = unsafe { &mut *STATE.0.get() };
+        match (serial, receiver) {
+            // A handler that is none signals nothing.
+            (Some(serial), Some(receiver)) => receiver.take(serial, QUESTION).unwrap_or(false),
+            _ => false,
+        }
     }
 
     /// Writes the root task's own text.
@@ -48,7 +84,7 @@ impl Console {
         // SAFETY: one thread at a time, and nothing that is called from here writes to the console. A thread that
         // faulted does not use its reference any more; what it left half-written are numbers, checked where they are
         // used.
-        let State { serial, lines } = unsafe { &mut *STATE.0.get() };
+        let State { serial, lines, .. } = unsafe { &mut *STATE.0.get() };
         lines.write(writer, bytes, |piece| match serial {
             // A console that does not take bytes has nobody to tell it to.
             Some(serial) => drop(serial.write(piece)),
