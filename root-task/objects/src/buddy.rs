@@ -20,15 +20,13 @@
 //!   8 F  8 F  8a U  8 F      8 F  8 F  8 F   8 F
 //! ```
 
-use core::fmt;
-
 use crate::nodes::{BlockId, Index, Kind, Link, Lists, Node, Nodes, State};
 use crate::size::SizeBits;
 
 /// One block: a copy of what the allocator knows of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Block {
-    /// The allocation's name. Of use only for blocks that [`Buddy::alloc`] or [`Buddy::alloc_at`] returned.
+    /// The allocation's name. Of use only for blocks that [`Buddy::alloc`] returned.
     pub id: BlockId,
     /// Address of the first byte.
     pub base: u64,
@@ -96,17 +94,6 @@ pub enum AllocError<E> {
         /// The largest that there is.
         largest: Option<SizeBits>,
     },
-    /// A split or join on the way failed.
-    Step(StepError<E>),
-}
-
-/// Why [`Buddy::alloc_at`] returned no block. No memory is lost by any of it.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PlaceError<E> {
-    /// No root of that kind holds that address range, or the base is not a multiple of the size.
-    NoSuchPlace,
-    /// Some of it is handed out.
-    Taken,
     /// A split or join on the way failed.
     Step(StepError<E>),
 }
@@ -230,37 +217,6 @@ impl<const NODES: usize> Buddy<NODES> {
                 self.split(index, splitter)
             };
             step.map_err(AllocError::Step)?;
-        }
-    }
-
-    /// Hands out the block of `2^size` bytes at `base`, as device registers need it.
-    ///
-    /// # Errors
-    /// When there is no such memory of that kind, it is in use, the table is full, or the splitter fails.
-    pub fn alloc_at<S: Splitter>(
-        &mut self,
-        kind: Kind,
-        base: u64,
-        size: SizeBits,
-        splitter: &mut S,
-    ) -> Result<Block, PlaceError<S::Error>> {
-        let holds = |node: &Node| node.kind == kind && node.size >= size && (node.base ^ base) >> node.size.bits() == 0;
-        let mut index = match self.nodes.roots().find(|&root| holds(self.nodes.get(root))) {
-            Some(root) if size.aligns(base) => root,
-            _ => return Err(PlaceError::NoSuchPlace),
-        };
-        loop {
-            let node = self.nodes.get(index);
-            let here = node.size == size;
-            match (node.state, node.child.get()) {
-                (State::Free, _) if here => return Ok(self.take(index)),
-                (State::Free, _) => self.split(index, splitter).map_err(PlaceError::Step)?,
-                (State::Whole, _) if here => self.join_below(index, splitter).map_err(PlaceError::Step)?,
-                (State::Whole | State::Split, Some(lower)) if !here => {
-                    index = if holds(self.nodes.get(lower)) { lower } else { lower.buddy() };
-                }
-                (State::Used | State::Split | State::Whole | State::Vacant, _) => return Err(PlaceError::Taken),
-            }
         }
     }
 
@@ -405,37 +361,5 @@ impl<const NODES: usize> Buddy<NODES> {
 impl<const NODES: usize> Default for Buddy<NODES> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for StepError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoNodes => f.write_str("the table of blocks is full"),
-            Self::Split(error) => write!(f, "splitting a block failed: {error}"),
-            Self::Join(error) => write!(f, "joining two blocks failed: {error}"),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for AllocError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::OutOfMemory { requested, largest: Some(largest) } => {
-                write!(f, "no free block of {requested} bytes, the largest is {largest}")
-            }
-            Self::OutOfMemory { requested, largest: None } => write!(f, "no memory is free, {requested} bytes wanted"),
-            Self::Step(error) => error.fmt(f),
-        }
-    }
-}
-
-impl<E: fmt::Display> fmt::Display for PlaceError<E> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoSuchPlace => f.write_str("no memory of that kind at that address"),
-            Self::Taken => f.write_str("memory at that address is in use"),
-            Self::Step(error) => error.fmt(f),
-        }
     }
 }

@@ -10,8 +10,6 @@
 //! exponent of the largest free range below, plus one. Below a node that is wholly free or handed out, bytes mean
 //! nothing; they are never [`USED`], and are written anew before they are read.
 
-use core::fmt;
-
 use crate::size::SizeBits;
 
 /// Byte of a node that is one range in use.
@@ -27,14 +25,6 @@ pub struct Span {
     pub first: u32,
     /// How many there are.
     pub size: SizeBits,
-}
-
-impl Span {
-    /// Returns the numbers themselves.
-    pub fn numbers(self) -> core::ops::Range<u64> {
-        let first = u64::from(self.first);
-        first..first.saturating_add(self.size.size())
-    }
 }
 
 /// No free range is large enough.
@@ -69,7 +59,7 @@ pub enum FillError {
 pub struct Ranges<const UNITS: usize> {
     /// The tree's nodes, two and two.
     tree: [[u8; 2]; UNITS],
-    total: u32,
+    filled: bool,
     free: u32,
 }
 
@@ -82,7 +72,7 @@ impl<const UNITS: usize> Ranges<UNITS> {
     /// Makes an allocator that has nothing to hand out.
     pub const fn new() -> Self {
         const { Self::FITS };
-        Self { tree: [[0; 2]; UNITS], total: 0, free: 0 }
+        Self { tree: [[0; 2]; UNITS], filled: false, free: 0 }
     }
 
     /// Gives the allocator the numbers it hands out from then on, once.
@@ -90,7 +80,7 @@ impl<const UNITS: usize> Ranges<UNITS> {
     /// # Errors
     /// When it was filled before, or the numbers do not fit.
     pub fn fill(&mut self, numbers: core::ops::Range<u32>) -> Result<(), FillError> {
-        if self.total != 0 {
+        if self.filled {
             return Err(FillError::Filled);
         }
         if numbers.start > numbers.end || numbers.end as usize > UNITS {
@@ -103,8 +93,7 @@ impl<const UNITS: usize> Ranges<UNITS> {
             self.put(Self::node(first, level), level);
             first += 1 << level;
         }
-        self.total = numbers.end - numbers.start;
-        self.free = self.total;
+        (self.filled, self.free) = (true, numbers.end - numbers.start);
         Ok(())
     }
 
@@ -148,18 +137,13 @@ impl<const UNITS: usize> Ranges<UNITS> {
         Ok(())
     }
 
-    /// Returns how many numbers it was filled with.
-    pub fn total(&self) -> u32 {
-        self.total
-    }
-
     /// Returns how many numbers are not handed out.
     pub fn available(&self) -> u32 {
         self.free
     }
 
     /// Returns the size of the largest free range.
-    pub fn largest(&self) -> Option<SizeBits> {
+    fn largest(&self) -> Option<SizeBits> {
         self.free_at(ROOT).checked_sub(1).and_then(SizeBits::new)
     }
 
@@ -203,14 +187,5 @@ impl<const UNITS: usize> Ranges<UNITS> {
 impl<const UNITS: usize> Default for Ranges<UNITS> {
     fn default() -> Self {
         Self::new()
-    }
-}
-
-impl fmt::Display for OutOfRanges {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self.largest {
-            Some(largest) => write!(f, "no free range of {}, the largest is {largest}", self.requested),
-            None => write!(f, "no number is free, a range of {} wanted", self.requested),
-        }
     }
 }

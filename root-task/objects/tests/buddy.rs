@@ -8,7 +8,7 @@
 use std::collections::BTreeMap;
 
 use proptest::prelude::*;
-use sbm_objects::{AllocError, Block, BlockId, Buddy, Kind, PlaceError, RootError, SizeBits, Splitter, StepError};
+use sbm_objects::{AllocError, Block, BlockId, Buddy, Kind, RootError, SizeBits, Splitter, StepError};
 
 const NODES: usize = 512;
 const BASE: u64 = 0x10_0000;
@@ -156,22 +156,14 @@ fn a_name_from_another_allocator_is_refused() {
 }
 
 #[test]
-fn device_memory_is_found_by_its_address_and_never_otherwise() {
+fn device_memory_is_not_handed_out() {
     let (mut buddy, mut kernel) = with_root(12);
     let value = kernel.root(0xfec0_0000, 22);
     buddy.add_root(0xfec0_0000, bits(22), Kind::Device, value).unwrap();
+    let refused = Err(AllocError::OutOfMemory { requested: bits(13), largest: Some(bits(12)) });
+    assert_eq!(buddy.alloc(bits(13), &mut kernel), refused);
     buddy.alloc(bits(12), &mut kernel).unwrap();
-    assert!(matches!(buddy.alloc(bits(12), &mut kernel), Err(AllocError::OutOfMemory { .. })));
-    let hpet = buddy.alloc_at(Kind::Device, 0xfed0_0000, bits(12), &mut kernel).unwrap();
-    assert_eq!((hpet.base, hpet.kind), (0xfed0_0000, Kind::Device));
-    let taken = Err(PlaceError::Taken);
-    assert_eq!(buddy.alloc_at(Kind::Device, 0xfed0_0000, bits(12), &mut kernel), taken);
-    assert_eq!(buddy.alloc_at(Kind::Device, 0xfec0_0000, bits(22), &mut kernel), taken);
-    let nowhere = Err(PlaceError::NoSuchPlace);
-    assert_eq!(buddy.alloc_at(Kind::Device, 0xfed0_0800, bits(12), &mut kernel), nowhere);
-    assert_eq!(buddy.alloc_at(Kind::Device, BASE, bits(12), &mut kernel), nowhere);
-    buddy.free(hpet.id).unwrap();
-    assert!(buddy.alloc_at(Kind::Device, 0xfec0_0000, bits(22), &mut kernel).is_ok());
+    assert!(matches!(buddy.alloc(bits(12), &mut kernel), Err(AllocError::OutOfMemory { largest: None, .. })));
 }
 
 #[test]
@@ -240,7 +232,6 @@ fn tables_have_the_documented_sizes() {
 #[derive(Clone, Debug)]
 enum Op {
     Alloc { bits: u8 },
-    AllocAt { page: u64, bits: u8 },
     Free { which: usize },
     FreeStale { which: usize },
     Patience { steps: Option<u32> },
@@ -249,7 +240,6 @@ enum Op {
 fn op() -> impl Strategy<Value = Op> {
     prop_oneof![
         6 => (8u8..18).prop_map(|bits| Op::Alloc { bits }),
-        1 => (0u64..64, 8u8..16).prop_map(|(page, bits)| Op::AllocAt { page, bits }),
         6 => any::<usize>().prop_map(|which| Op::Free { which }),
         1 => any::<usize>().prop_map(|which| Op::FreeStale { which }),
         1 => prop::option::of(0u32..6).prop_map(|steps| Op::Patience { steps }),
@@ -288,17 +278,6 @@ proptest! {
                     Err(AllocError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
                     Err(AllocError::Step(_)) => prop_assert!(kernel.patience == Some(0)),
                 },
-                Op::AllocAt { page, bits: wanted } => {
-                    let base = BASE + (page << 12);
-                    let free = !held.iter().any(|b| b.base < base + (1 << wanted) && base < b.base + b.size.size());
-                    match buddy.alloc_at(Kind::Memory, base, bits(wanted), &mut kernel) {
-                        Ok(block) => hold(&mut held, block),
-                        Err(PlaceError::NoSuchPlace) => prop_assert!(page >= 32 || !bits(wanted).aligns(base)),
-                        Err(PlaceError::Taken) => prop_assert!(!free),
-                        Err(PlaceError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
-                        Err(PlaceError::Step(_)) => prop_assert!(kernel.patience == Some(0)),
-                    }
-                }
                 Op::Free { which } if !held.is_empty() => {
                     let block = held.swap_remove(which % held.len());
                     prop_assert_eq!(buddy.free(block.id), Ok(block));

@@ -6,9 +6,7 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use sbm_objects::{
-    AllocError, Block, Buddy, Kind, NODES, PlaceError, Ranges, RootError, SLOTS, SizeBits, Span, Splitter,
-};
+use sbm_objects::{AllocError, Block, Buddy, Kind, NODES, Ranges, RootError, SLOTS, SizeBits, Span, Splitter};
 use sel4::{
     BootInfoPtr, Error, ObjectBlueprint, cap, cap_type,
     init_thread::{Slot, slot},
@@ -118,11 +116,6 @@ impl Memory {
     /// Hands out a block of main memory.
     pub(crate) fn alloc(&mut self, size: SizeBits) -> Result<Block, AllocError<Refused>> {
         self.blocks.alloc(size, &mut Steps(&mut self.slots))
-    }
-
-    /// Hands out the block at an address.
-    pub(crate) fn alloc_at(&mut self, kind: Kind, base: u64, size: SizeBits) -> Result<Block, PlaceError<Refused>> {
-        self.blocks.alloc_at(kind, base, size, &mut Steps(&mut self.slots))
     }
 
     /// Hands out a block, and as many slots as asked for.

@@ -2,7 +2,7 @@
 //! Tests of the allocator on the kernel's own memory.
 
 use heapless::Vec;
-use sbm_objects::{AllocError, Block, Kind, PlaceError, SizeBits, Span, StepError};
+use sbm_objects::{AllocError, Block, Kind, SizeBits, Span, StepError};
 use sel4::{
     CapRights, Error, ObjectBlueprint, cap, cap_type,
     init_thread::{Slot, slot},
@@ -18,12 +18,6 @@ const PAGE: SizeBits = SizeBits::of::<12>();
 
 /// How many allocations, and how many frees.
 const MANY: u32 = 1_000_000;
-
-/// Registers of a device that every PC since 2005 has, and where they are: HPET.
-const HPET: u64 = 0xfed0_0000;
-
-/// Registers that the kernel keeps to itself: the processor's interrupt controller.
-const LOCAL_APIC: u64 = 0xfee0_0000;
 
 /// Numbers that look random and are the same in every run: Marsaglia's xorshift.
 struct Random(u64);
@@ -203,32 +197,6 @@ pub(crate) fn a_split_that_is_refused_leaves_its_block_whole(world: &mut World<'
     }
     let block = blocks.alloc(smaller, &mut Steps(slots)).at("the same split with slots")?;
     blocks.free(block.id).map(drop).at("free")
-}
-
-pub(crate) fn registers_of_a_device_are_handed_out_where_they_are_and_once(world: &mut World<'_>) -> Verdict {
-    let memory = &mut world.memory;
-    let block = memory.alloc_at(Kind::Device, HPET, PAGE).at("registers")?;
-    same!((block.base, block.kind), (HPET, Kind::Device));
-    let slots = memory.slots.alloc(SizeBits::ONE).at("slot")?;
-    retype(&block, &ObjectBlueprint::SMALL_PAGE, slots, 1).at("a frame")?;
-    same!(cap::SmallPage::from_bits(slots.first.into()).frame_get_address(), Ok(HPET as usize));
-    same!(memory.alloc_at(Kind::Device, HPET, PAGE), Err(PlaceError::Taken));
-    same!(memory.alloc_at(Kind::Memory, HPET, PAGE), Err(PlaceError::NoSuchPlace));
-    memory.give_back(Held { block, slots })
-}
-
-pub(crate) fn registers_that_the_kernel_keeps_are_not_handed_out(world: &mut World<'_>) -> Verdict {
-    same!(world.memory.alloc_at(Kind::Device, LOCAL_APIC, PAGE), Err(PlaceError::NoSuchPlace));
-    Ok(())
-}
-
-pub(crate) fn device_memory_holds_frames_and_no_objects(world: &mut World<'_>) -> Verdict {
-    let memory = &mut world.memory;
-    let block = memory.alloc_at(Kind::Device, HPET, PAGE).at("registers")?;
-    let slots = memory.slots.alloc(SizeBits::ONE).at("slot")?;
-    same!(retype(&block, &ObjectBlueprint::Endpoint, slots, 1), Err(Error::InvalidArgument));
-    retype(&block, &ObjectBlueprint::SMALL_PAGE, slots, 1).at("a frame")?;
-    memory.give_back(Held { block, slots })
 }
 
 pub(crate) fn every_slot_takes_a_capability_and_no_second_one(world: &mut World<'_>) -> Verdict {
