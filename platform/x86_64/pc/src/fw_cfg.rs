@@ -225,12 +225,7 @@ impl<P: Ports> FwCfg<P> {
 }
 
 impl<P: Ports> Reader<'_, P> {
-    /// Returns how many bytes are left.
-    pub fn remaining(&self) -> u32 {
-        self.rest
-    }
-
-    /// Reads the next bytes, as many as there are room and file for, and returns how many.
+    /// Reads the next bytes, as many as there are room and file for, and returns how many: 0 at the end of the file.
     ///
     /// # Errors
     /// When the device fails; what `into` holds then is unspecified.

@@ -342,14 +342,13 @@ fn buffer() -> (DmaBuffer, &'static [u64]) {
 fn read(device: &mut FwCfg<Device>, name: &str, portion: usize) -> Result<Option<Vec<u8>>, FwCfgError<Refused>> {
     let Some(file) = device.find(name)? else { return Ok(None) };
     let (mut reader, mut out) = (device.open(&file), Vec::new());
-    while reader.remaining() > 0 {
+    loop {
         let mut part = vec![0; portion];
-        let length = reader.read(&mut part)?;
-        assert!(length > 0);
-        out.extend(&part[..length]);
+        match reader.read(&mut part)? {
+            0 => return Ok(Some(out)),
+            length => out.extend(&part[..length]),
+        }
     }
-    assert_eq!(reader.read(&mut [0; 8]), Ok(0));
-    Ok(Some(out))
 }
 
 #[test]

@@ -33,7 +33,7 @@ impl Write for Console {
     }
 }
 
-/// Prints formatted text; [`print!`](macro@crate::print) and [`println!`](macro@crate::println) call it.
+/// Prints formatted text; [`println!`](macro@crate::println) calls it.
 pub fn print_fmt(text: fmt::Arguments<'_>) {
     // The console never fails; a value that does not format loses its own text.
     let _ = Console.write_fmt(text);
@@ -43,12 +43,6 @@ pub fn print_fmt(text: fmt::Arguments<'_>) {
 pub(crate) fn println(text: fmt::Arguments<'_>) {
     print_fmt(text);
     print_fmt(format_args!("\n"));
-}
-
-/// Prints formatted text.
-#[macro_export]
-macro_rules! print {
-    ($($text:tt)*) => { $crate::print_fmt(::core::format_args!($($text)*)) };
 }
 
 /// Prints formatted text and ends the line.

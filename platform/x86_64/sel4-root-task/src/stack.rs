@@ -87,7 +87,7 @@ pub(crate) enum GuardError {
 
 /// Unmaps the page of the image at `guard`.
 pub(crate) fn unmap_guard(bootinfo: &BootInfo, guard: *const u8) -> Result<(), GuardError> {
-    let page = FrameObjectType::GRANULE.bytes();
+    let page = FrameObjectType::SmallPage.bytes();
     let first = (&raw const __executable_start).addr() / page;
     let linked = (&raw const _end).addr().div_ceil(page) - first;
     let frames = bootinfo.user_image_frames();
@@ -102,6 +102,6 @@ pub(crate) fn unmap_guard(bootinfo: &BootInfo, guard: *const u8) -> Result<(), G
 }
 
 const _: () = {
-    assert!(GUARD_SIZE == FrameObjectType::GRANULE.bytes());
+    assert!(GUARD_SIZE == FrameObjectType::SmallPage.bytes());
     assert!(align_of::<Stack<0>>() == GUARD_SIZE);
 };

@@ -21,7 +21,7 @@ impl Field {
     }
 
     /// Returns the largest value that fits.
-    pub const fn max(self) -> u64 {
+    const fn max(self) -> u64 {
         u64::MAX >> (u64::BITS - self.width)
     }
 

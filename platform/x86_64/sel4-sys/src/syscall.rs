@@ -144,13 +144,6 @@ pub fn send_recv(number: i64, dest: seL4_CPtr, info: seL4_Word, mrs: Mrs) -> (se
     (out_info, badge, [mr0, mr1, mr2, mr3])
 }
 
-/// Answers the last caller: `Reply`.
-#[inline]
-pub fn reply(number: i64, info: seL4_Word, mrs: Mrs) {
-    // The convention has no capability here, and the kernel reads none.
-    send(number, 0, info, mrs);
-}
-
 /// Makes a call without arguments: `Yield`.
 #[inline]
 pub fn null(number: i64) {

@@ -18,11 +18,6 @@ impl BootInfoPtr {
         // SAFETY: the caller vouches for it; the kernel's block is complete and aligned to a page.
         Self(unsafe { &*ptr })
     }
-
-    /// Returns the address.
-    pub const fn ptr(&self) -> *const BootInfo {
-        self.0
-    }
 }
 
 impl Deref for BootInfoPtr {
@@ -51,7 +46,7 @@ impl BootInfo {
     }
 
     /// Returns the frames of the root task's image, in ascending order of address.
-    pub const fn user_image_frames(&self) -> SlotRegion<cap_type::Granule> {
+    pub const fn user_image_frames(&self) -> SlotRegion<cap_type::SmallPage> {
         SlotRegion::from_sys(self.0.userImageFrames)
     }
 

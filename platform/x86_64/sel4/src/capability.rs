@@ -86,8 +86,6 @@ macro_rules! cap_types {
 
             /// The top-level table of an address space.
             pub type VSpace = PML4;
-            /// The smallest frame.
-            pub type Granule = SmallPage;
         }
 
         /// [`Cap`] of each type in [`cap_type`].
@@ -99,8 +97,6 @@ macro_rules! cap_types {
 
             /// The top-level table of an address space.
             pub type VSpace = PML4;
-            /// The smallest frame.
-            pub type Granule = SmallPage;
         }
     };
 }

@@ -71,11 +71,6 @@ impl<T: CapType> SlotRegion<T> {
         self.range.end
     }
 
-    /// Returns the indices.
-    pub const fn range(&self) -> Range<usize> {
-        self.start()..self.end()
-    }
-
     /// Returns the number of slots.
     pub const fn len(&self) -> usize {
         self.range.end.saturating_sub(self.range.start)
@@ -89,11 +84,6 @@ impl<T: CapType> SlotRegion<T> {
     /// Returns slot `offset` of the region.
     pub const fn get(&self, offset: usize) -> Option<Slot<T>> {
         if offset < self.len() { Some(Slot::from_index(self.range.start + offset)) } else { None }
-    }
-
-    /// Returns all slots.
-    pub fn iter(&self) -> impl ExactSizeIterator<Item = Slot<T>> + Clone + use<T> {
-        self.range().map(Slot::from_index)
     }
 }
 

@@ -14,7 +14,7 @@ use core::{
     sync::atomic::{AtomicPtr, Ordering},
 };
 
-use crate::{CPtr, Word, sys, sys::syscall::Mrs};
+use crate::{CPtr, Word, sys};
 
 /// Memory that stands for the buffer until [`set_ipc_buffer`] is called, so that [`ipc_buffer()`] needs no check.
 struct Unset(UnsafeCell<MaybeUninit<sys::seL4_IPCBuffer>>);
@@ -65,20 +65,6 @@ impl IpcBuffer {
     #[inline]
     pub fn set_msg_reg(self, index: usize, word: Word) {
         self.0.set_msg(index, word);
-    }
-
-    /// Returns the words that travel in registers where a system call does not say otherwise.
-    #[inline]
-    pub(crate) fn fast_mrs(self) -> Mrs {
-        core::array::from_fn(|index| self.msg_reg(index))
-    }
-
-    /// Sets the words that travel in registers.
-    #[inline]
-    pub(crate) fn set_fast_mrs(self, mrs: Mrs) {
-        for (index, word) in mrs.into_iter().enumerate() {
-            self.set_msg_reg(index, word);
-        }
     }
 
     /// Sets capability `index` to send; beyond the last nothing happens.

@@ -7,7 +7,7 @@
 //!   module, `version`;
 //! - one thread a program: the [IPC buffer](ipc_buffer()) is found through a static, and capabilities carry no invocation
 //!   context;
-//! - messages of four words at most have forms that touch no memory, [`Cap::call_with_mrs`] and its like;
+//! - messages have the forms of which the first four words touch no memory, [`Cap::call_with_mrs`] and its like;
 //! - nothing panics.
 //!
 //! | want | see |
@@ -17,7 +17,7 @@
 //! | an object | [`cap::Untyped::untyped_retype`], [`ObjectBlueprint`] |
 //! | a thread | [`cap::Tcb`], [`UserContext`] |
 //! | an address space | [`Cap::frame_map`], [`cap::PageTable::page_table_map`] |
-//! | a message | [`Cap::call`], [`MessageInfo`], [`IpcBuffer`], [`Fault`] |
+//! | a message | [`Cap::call_with_mrs`], [`MessageInfo`], [`IpcBuffer`], [`Fault`] |
 //! | what there is at boot | [`BootInfoPtr`], [`init_thread::slot`] |
 
 #![no_std]

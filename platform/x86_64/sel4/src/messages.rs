@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Sending and receiving messages (manual, chapter "Message Passing (IPC)").
 //!
-//! The forms `*_with_mrs` keep the first four words in registers and touch no memory; they are what the fastpath takes.
-//! The plain forms exchange these four words with the [IPC buffer](crate::IpcBuffer), as C's libsel4 does, so that a
-//! message of any length is in one place.
+//! The forms `*_with_mrs` of libsel4 keep the first four words in registers, and are what the fastpath takes. Words
+//! beyond the fourth are in the [IPC buffer](crate::IpcBuffer).
 
-use crate::{Cap, CapType, MessageInfo, Word, cap, ipc_buffer, sys, sys::syscall::Mrs};
+use crate::{Cap, CapType, MessageInfo, Word, cap, sys, sys::syscall::Mrs};
 
 /// Number of words of the longest message.
 pub const NUM_MESSAGE_REGISTERS: usize = sys::seL4_MsgMaxLength as usize;
@@ -17,38 +16,6 @@ pub type Badge = Word;
 pub const BADGE_BITS: u32 = crate::version::BADGE_BITS;
 
 impl<T: CapType> Cap<T> {
-    /// Sends the message in the IPC buffer, and waits until it is received: `seL4_Send`.
-    #[inline]
-    pub fn send(self, info: MessageInfo) {
-        self.send_with_mrs(info, ipc_buffer().fast_mrs());
-    }
-
-    /// Waits for a message, and leaves it in the IPC buffer: `seL4_Recv`.
-    #[inline]
-    pub fn recv(self) -> (MessageInfo, Badge) {
-        let (info, badge, mrs) = self.recv_with_mrs();
-        ipc_buffer().set_fast_mrs(mrs);
-        (info, badge)
-    }
-
-    /// Sends the message in the IPC buffer, and waits for the answer there: `seL4_Call`.
-    #[inline]
-    pub fn call(self, info: MessageInfo) -> MessageInfo {
-        let buffer = ipc_buffer();
-        let (info, mrs) = self.call_with_mrs(info, buffer.fast_mrs());
-        buffer.set_fast_mrs(mrs);
-        info
-    }
-
-    /// Answers the last caller, and waits for the next message: `seL4_ReplyRecv`.
-    #[inline]
-    pub fn reply_recv(self, info: MessageInfo) -> (MessageInfo, Badge) {
-        let buffer = ipc_buffer();
-        let (info, badge, mrs) = self.reply_recv_with_mrs(info, buffer.fast_mrs());
-        buffer.set_fast_mrs(mrs);
-        (info, badge)
-    }
-
     /// Sends, with the first four words from `mrs`: `seL4_SendWithMRs`.
     #[inline]
     pub fn send_with_mrs(self, info: MessageInfo, mrs: Mrs) {

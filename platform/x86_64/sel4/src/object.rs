@@ -124,9 +124,6 @@ pub enum FrameObjectType {
 }
 
 impl FrameObjectType {
-    /// The smallest frame.
-    pub const GRANULE: Self = Self::SmallPage;
-
     /// Returns the kind of object.
     pub const fn blueprint(self) -> ObjectBlueprint {
         match self {

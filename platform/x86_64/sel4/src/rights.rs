@@ -20,11 +20,6 @@ impl CapRights {
         )
     }
 
-    /// Makes no rights.
-    pub const fn none() -> Self {
-        Self::new(false, false, false, false)
-    }
-
     /// Makes all rights.
     pub const fn all() -> Self {
         Self::new(true, true, true, true)

@@ -37,9 +37,9 @@ const TABLE_BITS: usize = ObjectBlueprint::PAGE_TABLE.physical_size_bits() - siz
 /// End of the addresses of user programs: the lower half but its last page, whence a system call would return to an
 /// address that the processor does not take.
 pub(crate) const USER_TOP: usize =
-    (1 << (FrameObjectType::GRANULE.bits() + 4 * TABLE_BITS - 1)) - FrameObjectType::GRANULE.bytes();
+    (1 << (FrameObjectType::SmallPage.bits() + 4 * TABLE_BITS - 1)) - FrameObjectType::SmallPage.bytes();
 
-const _: () = assert!(FrameObjectType::LargePage.bits() == FrameObjectType::GRANULE.bits() + TABLE_BITS);
+const _: () = assert!(FrameObjectType::LargePage.bits() == FrameObjectType::SmallPage.bits() + TABLE_BITS);
 
 #[cfg(sel4_user_top)]
 const _: () = assert!(USER_TOP as Word == sys::seL4_UserTop as Word);

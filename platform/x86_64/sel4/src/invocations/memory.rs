@@ -89,7 +89,7 @@ macro_rules! tables {
                 /// [`InvalidArgument`](crate::Error::InvalidArgument) beyond [`USER_TOP`].
                 #[inline]
                 pub fn $map(self, vspace: cap::VSpace, vaddr: usize, attrs: VmAttributes) -> Result<()> {
-                    check(vaddr, FrameObjectType::GRANULE.bytes())?;
+                    check(vaddr, FrameObjectType::SmallPage.bytes())?;
                     self.invoke(|ipc, cptr| sys::$sys_map(ipc, cptr, vspace.bits(), vaddr as Word, attrs.into_word()))
                 }
             }
