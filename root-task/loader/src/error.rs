@@ -6,7 +6,7 @@ use core::fmt;
 use elf::ParseError;
 use sbm_objects::SizeBits;
 
-use crate::PartKind;
+use crate::part_kind::PartKind;
 
 /// What is wrong with an ELF file. Segments are named by their place in the program header table, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

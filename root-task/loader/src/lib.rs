@@ -9,8 +9,10 @@
 
 mod archive;
 mod error;
+mod part_kind;
 mod plan;
 
 pub use archive::{Archive, ArchiveError, File};
 pub use error::ElfError;
-pub use plan::{Limits, LoadPlan, MAX_HEADERS, MAX_SEGMENTS, Part, PartKind, Piece};
+pub use part_kind::PartKind;
+pub use plan::{Limits, LoadPlan, Part, Piece};

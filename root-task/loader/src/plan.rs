@@ -15,7 +15,6 @@
 //! Invariants of a [`LoadPlan`]: parts start and end on frame boundaries inside the window and do not meet; pieces lie
 //! inside their part and do not overlap; the entry point is in a piece of the code part that was marked executable.
 
-use core::fmt;
 use core::ops::Range;
 
 use elf::abi::{EM_X86_64, ET_EXEC, PF_R, PF_W, PF_X, PT_DYNAMIC, PT_GNU_RELRO, PT_INTERP, PT_LOAD, PT_TLS};
@@ -26,13 +25,14 @@ use elf::{ElfBytes, ParseError};
 use heapless::Vec;
 use sbm_objects::SizeBits;
 
-use crate::ElfError;
+use crate::error::ElfError;
+use crate::part_kind::PartKind;
 
 /// Most program headers that a file may have.
-pub const MAX_HEADERS: usize = 32;
+const MAX_HEADERS: usize = 32;
 
 /// Most segments that a file may have loaded.
-pub const MAX_SEGMENTS: usize = 8;
+const MAX_SEGMENTS: usize = 8;
 
 /// What programs may take.
 #[derive(Clone, Debug)]
@@ -47,15 +47,6 @@ pub struct Limits {
     pub code_bytes: u64,
     /// Most bytes in the data part.
     pub data_bytes: u64,
-}
-
-/// One of the two parts of a program.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum PartKind {
-    /// All segments that are not writable: mapped read-only.
-    Code,
-    /// All segments that are writable.
-    Data,
 }
 
 /// Bytes of the file and the virtual address that they belong at.
@@ -279,13 +270,4 @@ fn whole_frames(range: &Range<u64>, frame: SizeBits, window: &Range<u64>) -> Opt
 /// Returns how far `to` lies above `from`.
 fn distance(from: u64, to: u64) -> Option<usize> {
     usize::try_from(to.checked_sub(from)?).ok()
-}
-
-impl fmt::Display for PartKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
-            Self::Code => "code",
-            Self::Data => "data",
-        })
-    }
 }
