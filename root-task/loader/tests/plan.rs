@@ -6,7 +6,7 @@ mod common;
 
 use common::{CODE, DATA, Elf, Header, R, W, limits};
 use proptest::prelude::*;
-use sbm_loader::{LoadPlan, Part};
+use sbm_loader::{ElfError, Limits, LoadPlan, Part, PartKind};
 use sbm_objects::SizeBits;
 
 const PAGE: SizeBits = SizeBits::of::<12>();
@@ -62,6 +62,35 @@ fn frames_outside_a_part_get_nothing() {
     let plan = LoadPlan::new(&file, &limits()).unwrap();
     let elsewhere = [0, CODE, DATA - 0x1000, DATA + 0x1000, u64::MAX];
     assert!(elsewhere.into_iter().all(|address| plan.data().in_frame(address, PAGE).next().is_none()));
+}
+
+#[test]
+fn a_frame_that_reaches_out_of_the_window_on_either_side_is_refused() {
+    let file = Elf::valid().bytes();
+    let with = |window| LoadPlan::new(&file, &Limits { window, ..limits() }).map(drop);
+    let (start, end) = (CODE, DATA + 0x4000);
+    assert_eq!(with(start..end), Ok(()));
+    // Data ends at DATA + 0x3200, in the frame that these windows cut.
+    assert_eq!(with(start..end - 1), Err(ElfError::OutsideWindow { segment: 1 }));
+    let data_first = Elf::with(|elf| {
+        elf.headers[1].address = CODE + 0x200;
+        elf.headers[0].address = DATA;
+        elf.entry = DATA;
+    })
+    .bytes();
+    let with = |window| LoadPlan::new(&data_first, &Limits { window, ..limits() }).map(drop);
+    assert_eq!(with(CODE..0x1000_0000), Ok(()));
+    assert_eq!(with(CODE + 1..0x1000_0000), Err(ElfError::OutsideWindow { segment: 1 }));
+}
+
+#[test]
+fn errors_say_what_and_where() {
+    let too_large = |part| ElfError::TooLarge { part, bytes: 8, limit: 4 }.to_string();
+    assert_eq!(too_large(PartKind::Code), "code takes 8 bytes, more than 4");
+    assert_eq!(too_large(PartKind::Data), "data takes 8 bytes, more than 4");
+    assert_eq!(ElfError::Overlap { first: 1, second: 2 }.to_string(), "segments 1 and 2 overlap");
+    let entry = ElfError::EntryNotCode { entry: 0x40_0000 };
+    assert_eq!(entry.to_string(), "entry point 0x400000 is in no executable segment");
 }
 
 /// Checks what a plan promises.

@@ -179,6 +179,30 @@ fn roots_are_refused_that_overlap_are_misaligned_or_late() {
 }
 
 #[test]
+fn a_root_without_a_node_is_refused() {
+    let mut buddy = Buddy::<2>::new();
+    let add = |base, buddy: &mut Buddy<2>| buddy.add_root(base, bits(12), Kind::Memory, 0);
+    assert_eq!((add(0x1000, &mut buddy), add(0x2000, &mut buddy)), (Ok(()), Ok(())));
+    assert_eq!(add(0x3000, &mut buddy), Err(RootError::NoNodes));
+    assert_eq!(buddy.stats(Kind::Memory).total_bytes, 0x2000);
+}
+
+#[test]
+fn the_last_pair_of_nodes_is_gained_by_a_join_elsewhere() {
+    // Two roots and one pair.
+    let (mut buddy, mut kernel) = (Buddy::<4>::new(), Kernel::default());
+    for (base, size) in [(0x1000, 12), (0x4000, 14)] {
+        let value = kernel.root(base, size);
+        buddy.add_root(base, bits(size), Kind::Memory, value).unwrap();
+    }
+    let small = buddy.alloc(bits(11), &mut kernel).unwrap();
+    assert_eq!(buddy.alloc(bits(13), &mut kernel), Err(AllocError::Step(StepError::NoNodes)));
+    buddy.free(small.id).unwrap();
+    assert_eq!(buddy.alloc(bits(13), &mut kernel).unwrap().base, 0x4000);
+    assert_eq!((buddy.splits(), kernel.joins), (1, 1));
+}
+
+#[test]
 fn a_full_table_joins_what_is_free_before_it_refuses() {
     let mut buddy = Buddy::<18>::new();
     let mut kernel = Kernel::default();

@@ -53,6 +53,13 @@ fn it_is_filled_once_and_within_bounds() {
 }
 
 #[test]
+fn what_is_filled_with_nothing_hands_out_nothing() {
+    let mut ranges = filled(6..6);
+    assert!(ranges.alloc(SizeBits::ONE).is_err());
+    assert_eq!((ranges.available(), ranges.fill(0..4)), (0, Err(FillError::Filled)));
+}
+
+#[test]
 fn a_range_comes_from_the_smallest_free_one() {
     let mut ranges = filled(0..1024);
     let small = [ranges.alloc(bits(4)).unwrap(), ranges.alloc(bits(4)).unwrap()];
