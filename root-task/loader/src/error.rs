@@ -8,7 +8,7 @@ use sbm_objects::SizeBits;
 
 use crate::part_kind::PartKind;
 
-/// What is wrong with an ELF file. Segments are named by their place in the program header table, from 0.
+/// What is wrong with an ELF file. Segments are named by their index in the program header table, from 0.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum ElfError {
     /// The file does not start as an ELF file of the current version does.

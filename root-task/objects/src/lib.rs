@@ -28,8 +28,8 @@ pub use size::SizeBits;
 /// Number of nodes of the root task's [`Buddy`]: twice what 4,096 sandboxes need, for what clients and growths take.
 pub const NODES: usize = 24_576;
 
-/// Logarithm of the number of the root task's capability slots.
-pub const SLOT_BITS: u8 = 18;
+/// Number of the root task's capability slots, which its [`Ranges`] hands out: a power of two.
+pub const SLOTS: usize = 0x4_0000;
 
-/// Number of the root task's capability slots, which its [`Ranges`] hands out.
-pub const SLOTS: usize = 1 << SLOT_BITS;
+/// Logarithm of [`SLOTS`].
+pub const SLOT_BITS: u8 = SLOTS.trailing_zeros() as u8;

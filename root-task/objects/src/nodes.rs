@@ -33,7 +33,7 @@ pub struct BlockId {
     pub(crate) generation: u32,
 }
 
-/// Place of a node in its table; always within it.
+/// Index of a node in its table; always within it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Index(u32);
 
@@ -120,18 +120,18 @@ pub(crate) struct Nodes<const NODES: usize> {
     /// Nodes from here on were never used.
     fresh: u32,
     /// Lower halves of pairs that were given back, linked through `next`.
-    spare: Link,
+    returned: Link,
     pairs_in_use: u32,
     pub(crate) roots: u32,
 }
 
 impl<const NODES: usize> Nodes<NODES> {
-    /// Nodes are counted in u32 with one to spare, and handed out in pairs.
+    /// Nodes are counted in u32 with one left over, and handed out in pairs.
     const FITS: () = assert!(NODES.is_multiple_of(2) && NODES < u32::MAX as usize);
 
     pub(crate) const fn new() -> Self {
         const { Self::FITS };
-        Self { nodes: [Node::VACANT; NODES], fresh: 0, spare: Link::NONE, pairs_in_use: 0, roots: 0 }
+        Self { nodes: [Node::VACANT; NODES], fresh: 0, returned: Link::NONE, pairs_in_use: 0, roots: 0 }
     }
 
     pub(crate) fn get(&self, index: Index) -> &Node {
@@ -172,9 +172,9 @@ impl<const NODES: usize> Nodes<NODES> {
 
     /// Takes a vacant pair and returns its lower half.
     pub(crate) fn take_pair(&mut self) -> Option<Index> {
-        let lower = match self.spare.get() {
+        let lower = match self.returned.get() {
             Some(lower) => {
-                self.spare = self.get(lower).next;
+                self.returned = self.get(lower).next;
                 lower
             }
             None if (self.fresh as usize) < NODES => {
@@ -193,8 +193,8 @@ impl<const NODES: usize> Nodes<NODES> {
             let node = self.get_mut(index);
             *node = Node { generation: node.generation, ..Node::VACANT };
         }
-        self.get_mut(lower).next = self.spare;
-        self.spare = Link::to(lower);
+        self.get_mut(lower).next = self.returned;
+        self.returned = Link::to(lower);
         self.pairs_in_use -= 1;
     }
 

@@ -15,7 +15,7 @@ use crate::size::SizeBits;
 /// Byte of a node that is one range in use.
 const USED: u8 = u8::MAX;
 
-/// Place of the root; the children of node n are 2 n and 2 n + 1.
+/// Index of the root; the children of node n are 2 n and 2 n + 1.
 const ROOT: usize = 1;
 
 /// A range of `2^size` consecutive numbers, the first one a multiple of its length.
