@@ -133,4 +133,48 @@ mod tests {
         let fault = Fault { kind: FaultKind::Page, access: Access::Write, vector: 0, address: 0x1234, ip: 0x20_0000 };
         assert_eq!(Fault::from_words(fault.words()), Some(fault));
     }
+
+    #[test]
+    fn each_kind_and_access_has_its_number_and_no_other_number_is_one() {
+        use Access::{Execute, None as NoAccess, Read, Write};
+        use FaultKind::{Capability, Exception, Forged, Page, SystemCall};
+        for (number, kind) in [(1, Page), (2, Exception), (3, SystemCall), (4, Capability), (5, Forged)] {
+            for (code, access) in [(0, NoAccess), (1, Read), (2, Write), (3, Execute)] {
+                let fault = Fault { kind, access, vector: 0xfe, address: 7, ip: 8 };
+                let words = [number | code << 8 | 0xfe << 16, 7, 8];
+                assert_eq!((fault.words(), Fault::from_words(words)), (words, Some(fault)));
+            }
+        }
+        for what in [0, 6, 1 | 4 << 8, 1 | 1 << 24, 1 | 1 << 63] {
+            assert_eq!(Fault::from_words([what, 0, 0]), None, "{what:#x}");
+        }
+    }
+
+    #[test]
+    fn faults_and_accesses_are_told_in_words() {
+        extern crate std;
+        use std::string::ToString;
+
+        let of = |kind, vector| Fault { kind, access: Access::None, vector, address: 0, ip: 0 }.what();
+        assert_eq!(of(FaultKind::Page, 0), "page fault");
+        assert_eq!(of(FaultKind::SystemCall, 0), "system call");
+        assert_eq!(of(FaultKind::Capability, 0), "capability fault");
+        assert_eq!(of(FaultKind::Forged, 0), "forged fault message");
+        for (vector, mnemonic) in [
+            (0, "#DE"),
+            (1, "#DB"),
+            (3, "#BP"),
+            (4, "#OF"),
+            (6, "#UD"),
+            (13, "#GP"),
+            (16, "#MF"),
+            (17, "#AC"),
+            (19, "#XM"),
+        ] {
+            assert!(of(FaultKind::Exception, vector).contains(mnemonic), "{vector}");
+        }
+        assert_eq!(of(FaultKind::Exception, 2), "CPU exception");
+        let accesses = [Access::None, Access::Read, Access::Write, Access::Execute];
+        assert_eq!(accesses.map(|access| access.to_string()), ["none", "read", "write", "execute"]);
+    }
 }

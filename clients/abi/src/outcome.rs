@@ -68,11 +68,14 @@ mod tests {
         assert_eq!(Outcome::decode(0, [4, 5, 6]), Outcome::Returned([4, 5]));
         assert_eq!(Outcome::decode(1, fault.words()), Outcome::Aborted(fault));
         assert_eq!(Outcome::decode(2, [9, 0, 0]), Outcome::Panicked(9));
+        let longest = PANIC_TEXT_BYTES;
+        assert_eq!(Outcome::decode(2, [longest.into(), 0, 0]), Outcome::Panicked(longest));
     }
 
     #[test]
     fn what_no_one_would_send_is_garbled() {
         assert_eq!(Outcome::decode(3, [0; 3]), Outcome::Garbled);
+        assert_eq!(Outcome::decode(2, [1 << 32, 0, 0]), Outcome::Garbled);
         assert_eq!(Outcome::decode(1, [0; 3]), Outcome::Garbled);
         assert_eq!(Outcome::decode(2, [u64::from(PANIC_TEXT_BYTES) + 1, 0, 0]), Outcome::Garbled);
     }

@@ -184,6 +184,54 @@ mod tests {
         }
     }
 
+    #[test]
+    fn each_part_ends_where_the_next_one_begins() {
+        use crate::limits::CLIENT_IPC_BUFFER;
+        for (address, region) in [
+            (0x1000_0fff, Region::Guard),
+            (0x1000_1000, Region::Arguments),
+            (0x1000_1fff, Region::Arguments),
+            (0x1000_2000, Region::StackGuard),
+            (0x1000_3000, Region::Stack),
+            (0x1000_5000, Region::Guard),
+            // Alone, a guard belongs to its buffer as a whole; between two, half to each.
+            (0x1000_8fff, Region::Guard),
+            (0x1000_9000, Region::GuardBefore(1)),
+            (0x1000_bfff, Region::Argument(1)),
+            (0x1000_c7ff, Region::GuardAfter(1)),
+            (0x1000_c800, Region::GuardBefore(3)),
+            (0x1000_dfff, Region::Argument(3)),
+            (0x1000_efff, Region::GuardAfter(3)),
+            (0x1000_f000, Region::Guard),
+            (0x1f_ffff, Region::NotMapped),
+            (0x2f_ffff, Region::ClientCode),
+            (0x30_0000, Region::NotMapped),
+            (0x40_0000, Region::ClientData),
+            (0x40_1fff, Region::ClientData),
+            (0x40_2000, Region::NotMapped),
+            (u64::from(CLIENT_STACK_BASE) - 1, Region::NotMapped),
+            (u64::from(CLIENT_STACK_BASE + CLIENT_STACK_BYTES) - 1, Region::ClientStack),
+            (u64::from(CLIENT_STACK_BASE + CLIENT_STACK_BYTES), Region::ClientPrivate),
+            (u64::from(CLIENT_IPC_BUFFER), Region::ClientPrivate),
+            (u64::from(ARENA_BASE) - 1, Region::ClientPrivate),
+            (u64::from(ARENA_BASE), Region::Guard),
+            (u64::from(ARENA_END) - 1, Region::Guard),
+            (u64::from(INPUT_END) - 1, Region::ClientInput),
+            (u64::from(INPUT_END), Region::NotMapped),
+        ] {
+            assert_eq!(MAP.region_of(address), region, "{address:#x}");
+        }
+    }
+
+    #[test]
+    fn regions_are_told_in_words() {
+        extern crate std;
+        use std::string::ToString;
+
+        assert_eq!(Region::GuardBefore(2).to_string(), "guard before argument 2");
+        assert_eq!(Region::NotMapped.to_string(), "not mapped");
+    }
+
     proptest! {
         #[test]
         fn any_address_has_a_name(address: u64) {
