@@ -97,7 +97,7 @@ impl<const UNITS: usize> Ranges<UNITS> {
         Ok(())
     }
 
-    /// Hands out a range, from the smaller of two halves where both have one.
+    /// Hands out a range, from the smaller of two halves where both have one, and from the lower of equal ones.
     ///
     /// # Errors
     /// When there is none of that size.

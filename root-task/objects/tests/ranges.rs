@@ -69,6 +69,25 @@ fn a_range_comes_from_the_smallest_free_one() {
 }
 
 #[test]
+fn of_two_halves_the_smaller_one_is_taken_and_of_equal_ones_the_lower() {
+    let mut ranges = filled(0..1024);
+    let low = ranges.alloc(bits(9)).unwrap();
+    assert_eq!((low.first, ranges.alloc(bits(8)).unwrap().first), (0, 512));
+    ranges.free(low).unwrap();
+    assert_eq!(ranges.alloc(bits(8)).unwrap().first, 768);
+}
+
+#[test]
+fn the_whole_is_handed_out_and_taken_back() {
+    let mut ranges = filled(0..1024);
+    let whole = ranges.alloc(bits(10)).unwrap();
+    assert_eq!((ranges.available(), ranges.free(whole), ranges.available()), (0, Ok(()), 1024));
+    // Numbers behind the end, whose node would be that of a range that is handed out.
+    assert_eq!(ranges.alloc(bits(3)).unwrap().first, 0);
+    assert!(ranges.free(Span { first: 1024, size: bits(4) }).is_err());
+}
+
+#[test]
 fn a_range_that_is_too_large_is_refused() {
     let mut ranges = filled(0..1023);
     assert_eq!(ranges.alloc(bits(10)), Err(OutOfRanges { requested: bits(10), largest: Some(bits(9)) }));
