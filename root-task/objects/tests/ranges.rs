@@ -78,6 +78,15 @@ fn of_two_halves_the_smaller_one_is_taken_and_of_equal_ones_the_lower() {
 }
 
 #[test]
+fn the_smaller_half_is_taken_below_the_root_too() {
+    let mut ranges = filled(512..1024);
+    let low = ranges.alloc(bits(8)).unwrap();
+    assert_eq!((low.first, ranges.alloc(bits(7)).unwrap().first), (512, 768));
+    ranges.free(low).unwrap();
+    assert_eq!(ranges.alloc(bits(7)).unwrap().first, 896);
+}
+
+#[test]
 fn the_whole_is_handed_out_and_taken_back() {
     let mut ranges = filled(0..1024);
     let whole = ranges.alloc(bits(10)).unwrap();
