@@ -15,6 +15,22 @@ pub(crate) enum Badge {
     ClientFault(ClientId),
     /// A sandbox's thread has faulted, or says so.
     Sandbox(SandboxIndex),
+    /// Interrupts have come.
+    Signals(Signals),
+}
+
+/// Which interrupts have come: bits of the badges of one notification.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Signals(u64);
+
+impl Signals {
+    pub(crate) const TIMER: Self = Self(1);
+    pub(crate) const SERIAL: Self = Self(2);
+
+    /// Tells whether `signal` is among them.
+    pub(crate) const fn has(self, signal: Self) -> bool {
+        self.0 & signal.0 != 0
+    }
 }
 
 const KIND_BITS: u32 = 2;
@@ -23,6 +39,7 @@ impl Badge {
     /// Codes the badge. It is never 0, which stands for no badge.
     pub(crate) const fn to_word(self) -> u64 {
         let (kind, index) = match self {
+            Self::Signals(Signals(bits)) => return bits << KIND_BITS,
             Self::Client(client) => (1, client.get()),
             Self::ClientFault(client) => (2, client.get()),
             Self::Sandbox(sandbox) => (3, sandbox.get()),
@@ -36,6 +53,7 @@ impl Badge {
         match word & ((1 << KIND_BITS) - 1) {
             1 => ClientId::new(index).map(Self::Client),
             2 => ClientId::new(index).map(Self::ClientFault),
+            0 if index != 0 => Some(Self::Signals(Signals(index))),
             3 => SandboxIndex::new(index, MAX_SANDBOXES).map(Self::Sandbox),
             _ => None,
         }

@@ -14,20 +14,22 @@ use sbm_abi::{
 };
 use sbm_loader::{LoadPlan, Part};
 use sbm_objects::SizeBits;
-use sbm_server::{ClientId, Exhausted, Holding, Program};
+use sbm_server::{Answer, ClientId, Exhausted, Holding, Program};
 use sel4::{
-    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap,
+    AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, MessageInfo, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
+    syscall,
 };
 
 use crate::{
     asid::Asid,
     badge::Badge,
-    cspace::path_of,
+    cspace::{Slot, path_of},
     input::InputFile,
     machine::Machine,
     memory::Block,
     object::{Maker, Row},
+    watch::Watch,
 };
 
 /// Priority of clients and their sandboxes; the root task runs at the highest.
@@ -87,6 +89,8 @@ impl From<Exhausted> for LoadError {
 pub(crate) struct Client {
     id: ClientId,
     name: &'static str,
+    /// The program's code, to see at which instruction its thread stands.
+    file: Part<'static>,
     code: Block,
     block: Block,
     asid: Asid,
@@ -99,6 +103,10 @@ pub(crate) struct Client {
 struct Objects {
     vspace: cap::VSpace,
     cnode: cap::CNode,
+    thread: cap::Tcb,
+    watch: Watch,
+    /// The root task's copy of the page that has the watch words.
+    watched: cap::SmallPage,
     /// Large frames of the code.
     code: Row,
     /// Small frames, numbered as the program's holdings are; the last of them copies of the input files'.
@@ -117,6 +125,8 @@ pub(crate) struct Launch<'a> {
     pub(crate) inputs: &'a [InputFile],
     /// Time-stamp counter when the root task started.
     pub(crate) boot_ticks: u64,
+    /// How far it goes in a second.
+    pub(crate) ticks_per_second: u64,
 }
 
 impl Client {
@@ -145,6 +155,36 @@ impl Client {
     /// Returns the path to a slot of the client's own CSpace.
     pub(crate) fn slot(&self, slot: u64) -> AbsoluteCPtr {
         self.objects.slot(slot)
+    }
+
+    /// Returns the watch words.
+    pub(crate) const fn watch(&self) -> &Watch {
+        &self.objects.watch
+    }
+
+    /// Returns the instruction pointer of the client's thread.
+    pub(crate) fn position(&self) -> Option<u64> {
+        self.objects.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.pc())
+    }
+
+    /// Returns the slot that the client's thread calls, or is about to call.
+    pub(crate) fn calls(&self) -> Option<u64> {
+        let context = self.objects.thread.tcb_read_registers(false, UserContext::COUNT_RDI).ok()?;
+        let registers = context.inner();
+        let is_call = registers.rdx.cast_signed() == syscall::CALL && is_syscall(&self.file, registers.rip);
+        is_call.then_some(registers.rdi)
+    }
+
+    /// Lets the thread, which waits in a call, go on behind it with this answer.
+    pub(crate) fn answer(&self, answer: Answer) -> Result<(), Error> {
+        let thread = self.objects.thread;
+        let mut context = thread.tcb_read_registers(false, UserContext::COUNT_R15)?;
+        let registers = context.inner_mut();
+        registers.rip += SYSCALL.len() as u64;
+        registers.rdi = 0;
+        registers.rsi = MessageInfo::new(answer.label, 0, 0, answer.length).into_word();
+        [registers.r10, registers.r8, registers.r9] = answer.words;
+        thread.tcb_write_registers(true, UserContext::COUNT_R15, &context)
     }
 
     /// Makes the page table of a region of the arena, which stays until the client ends.
@@ -190,9 +230,16 @@ impl Client {
             }
         };
         match Objects::make(machine, &asid, &code, &block, launch) {
-            Ok(objects) => {
-                Ok(Self { id: launch.id, name: launch.name, code, block, asid, objects, tables: Vec::new() })
-            }
+            Ok(objects) => Ok(Self {
+                id: launch.id,
+                name: launch.name,
+                file: launch.file.code().clone(),
+                code,
+                block,
+                asid,
+                objects,
+                tables: Vec::new(),
+            }),
             Err(error) => {
                 machine.memory.free(block);
                 machine.memory.free(code);
@@ -207,6 +254,8 @@ impl Client {
         for block in self.tables {
             machine.memory.free(block);
         }
+        // Kernels up to 7 unmap a frame only when its last capability goes.
+        let _ = self.objects.watched.frame_unmap();
         for copy in self.objects.inputs.iter() {
             let _ = copy.path().delete();
         }
@@ -227,7 +276,7 @@ fn size(program: &Program) -> (u64, u32) {
     let bytes = (1 << cnode.physical_size_bits())
         + u64::from((4 + tables + own) * PAGE)
         + (1 << ObjectBlueprint::Tcb.physical_size_bits());
-    (bytes, 6 + tables + frames)
+    (bytes, 7 + tables + frames)
 }
 
 /// Tells whether pages are an input file's, whose frames are there already.
@@ -254,13 +303,17 @@ impl Objects {
         let inputs = launch.inputs.iter().map(|input| u32::from(input.pages.count)).sum();
         let inputs = maker.empty(inputs)?;
         let thread: cap::Tcb = maker.object()?;
+        let watched = maker.empty(1)?.slot(0);
         let code = code.maker().objects::<LargePage>(u32::from(program.code_frames()))?;
-        let objects = Self { vspace, cnode, code, frames: own.with(inputs), inputs };
+        let frames = own.with(inputs);
+        let watch = watch(machine, launch, frames, watched)?;
+        let objects = Self { vspace, cnode, thread, watch, watched: watched.cap(), code, frames, inputs };
         let filled = objects
             .fill(machine, launch)
             .and_then(|()| objects.map(program).map_err(LoadError::from))
-            .and_then(|()| objects.start_thread(thread, machine, launch).map_err(LoadError::from));
+            .and_then(|()| objects.start_thread(machine, launch).map_err(LoadError::from));
         if filled.is_err() {
+            let _ = objects.watched.frame_unmap();
             for copy in inputs.iter() {
                 let _ = copy.path().delete();
             }
@@ -281,18 +334,22 @@ impl Objects {
         }
         let data = launch.file.data();
         for holding in launch.program.holdings() {
+            let first = self.frames.slot(holding.frame);
+            if holding.pages.address == CLIENT_START_INFO {
+                let mut fits = false;
+                machine.window.fill_small(first, |bytes| fits = start_info(launch).encode(bytes).is_ok())?;
+                if !fits {
+                    return Err(LoadError::StartInfo);
+                }
+            }
+            if !data.range().contains(&u64::from(holding.pages.address)) {
+                continue;
+            }
             for page in 0..u32::from(holding.pages.count) {
                 let address = u64::from(holding.pages.address + page * PAGE);
-                let frame = self.frames.slot(holding.frame + page);
                 if data.in_frame(address, LIMITS.data_frame).next().is_some() {
-                    machine.window.fill_small(frame, |bytes| copy_pieces(data, address, LIMITS.data_frame, bytes))?;
-                }
-                if address == u64::from(CLIENT_START_INFO) {
-                    let mut fits = false;
-                    machine.window.fill_small(frame, |bytes| fits = start_info(launch).encode(bytes).is_ok())?;
-                    if !fits {
-                        return Err(LoadError::StartInfo);
-                    }
+                    let fill = |bytes: &mut [u8]| copy_pieces(data, address, LIMITS.data_frame, bytes);
+                    machine.window.fill_small(first.plus(page), fill)?;
                 }
             }
         }
@@ -318,7 +375,7 @@ impl Objects {
         Ok(())
     }
 
-    fn start_thread(&self, thread: cap::Tcb, machine: &Machine, launch: &Launch<'_>) -> Result<(), Error> {
+    fn start_thread(&self, machine: &Machine, launch: &Launch<'_>) -> Result<(), Error> {
         let endpoint = path_of(machine.endpoint);
         let server = Badge::Client(launch.id).to_word();
         self.slot(CLIENT_SERVER_SLOT).mint(&endpoint, CapRights::call(), server)?;
@@ -327,7 +384,7 @@ impl Objects {
         let is_buffer = |holding: &&Holding| holding.pages.address == CLIENT_IPC_BUFFER;
         let buffer = launch.program.holdings().iter().find(is_buffer);
         let buffer = buffer.map(|holding| self.frames.slot(holding.frame).cap());
-        thread.tcb_configure(
+        self.thread.tcb_configure(
             CPtr::from_bits(FAULT_SLOT),
             PRIORITY,
             sel4::init_thread::slot::TCB.cap(),
@@ -341,7 +398,7 @@ impl Objects {
         // As after a call: the entry point is an ordinary function.
         *context.sp_mut() = u64::from(CLIENT_STACK_BASE + CLIENT_STACK_BYTES) - 8;
         *context.flags_mut() = sbm_abi::FLAGS;
-        thread.tcb_write_all_registers(true, &context)
+        self.thread.tcb_write_all_registers(true, &context)
     }
 }
 
@@ -363,11 +420,35 @@ fn make_address_space(maker: &mut Maker, asid: &Asid, program: &Program) -> Resu
     Ok(vspace)
 }
 
+/// Maps the page that has the watch words for the root task, through a copy in slot `copy`.
+fn watch(machine: &Machine, launch: &Launch<'_>, frames: Row, copy: Slot) -> Result<Watch, Error> {
+    let is_buffer = |holding: &&Holding| holding.pages.address == CLIENT_IPC_BUFFER;
+    let buffer = launch.program.holdings().iter().find(is_buffer).ok_or(Error::RangeError)?;
+    copy.path().copy(&frames.slot(buffer.frame).path(), CapRights::read_write())?;
+    let page = machine.window.share(launch.id.get(), copy.cap())?;
+    // SAFETY: it is mapped there until `frame_unmap`, with which the client ends, and nothing else is there.
+    Ok(unsafe { Watch::new(page) })
+}
+
+/// The instruction that enters the kernel.
+const SYSCALL: [u8; 2] = [0x0f, 0x05];
+
+/// Tells whether that instruction stands at `address` of a program's code.
+fn is_syscall(code: &Part<'_>, address: u64) -> bool {
+    let size = LIMITS.code_frame.size();
+    let at = usize::try_from(address % size).unwrap_or(usize::MAX);
+    code.in_frame(address - address % size, LIMITS.code_frame).any(|(offset, piece)| {
+        let piece = at.checked_sub(offset).and_then(|start| piece.get(start..));
+        piece.is_some_and(|piece| piece.starts_with(&SYSCALL))
+    })
+}
+
 fn start_info<'a>(launch: &Launch<'a>) -> StartInfo<'a> {
     StartInfo {
         name: launch.name,
         map: launch.program.map(),
         boot_ticks: launch.boot_ticks,
+        ticks_per_second: launch.ticks_per_second,
         arguments: launch.arguments.iter().copied().collect(),
         inputs: launch.inputs.iter().map(InputFile::describe).collect::<Vec<Input<'_>, _>>(),
     }

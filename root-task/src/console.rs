@@ -45,7 +45,6 @@ impl Console {
     }
 
     /// Has what the host writes to COM1 signal `notification`, if there is a COM1. `handler` is an empty slot.
-    #[expect(dead_code, reason = "the loop does not receive signals yet")]
     pub(crate) fn start_receiving(self, handler: Slot, notification: cap::Notification) -> Result<(), Error> {
         // SAFETY: as in `write_as`.
         let State { serial, receiver, .. } = unsafe { &mut *STATE.0.get() };
@@ -59,7 +58,6 @@ impl Console {
     }
 
     /// Takes what the host has written, and says whether it asks what is running; once after each signal.
-    #[expect(dead_code, reason = "the loop does not receive signals yet")]
     pub(crate) fn is_asked(self) -> bool {
         // SAFETY: as in `write_as`.
         let State { serial, receiver, .. } = unsafe { &mut *STATE.0.get() };

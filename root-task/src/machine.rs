@@ -3,9 +3,17 @@
 
 use core::fmt::Write;
 
-use sel4::{Error, cap};
+use sbm_server::Clock;
+use sel4::{Error, ObjectBlueprint, cap};
 
-use crate::{asid::Asids, console::Console, memory::Memory, window::Window};
+use crate::{
+    asid::Asids,
+    badge::Signals,
+    clock::{Alarm, Interrupts, Measurement},
+    console::Console,
+    memory::Memory,
+    window::Window,
+};
 
 /// What kernel objects are made of, and what belongs to no client.
 pub(crate) struct Machine {
@@ -15,15 +23,32 @@ pub(crate) struct Machine {
     /// The endpoint that all messages to the root task come to.
     pub(crate) endpoint: cap::Endpoint,
     pub(crate) console: Console,
+    pub(crate) alarm: Alarm,
 }
 
 impl Machine {
     /// Makes what the root task needs for itself.
-    pub(crate) fn new(memory: &'static mut Memory, console: Console) -> Result<Self, Error> {
-        let bytes = 1 << sel4::ObjectBlueprint::Endpoint.physical_size_bits();
-        let endpoint = memory.block(bytes, 1).map_err(|_| Error::NotEnoughMemory)?.maker().object()?;
+    pub(crate) fn new(
+        memory: &'static mut Memory,
+        console: Console,
+        timer: cap::IOPort,
+        measurement: Measurement,
+    ) -> Result<Self, Error> {
+        // The larger first, since objects are aligned to their size.
+        let bytes = 2 << ObjectBlueprint::Notification.physical_size_bits();
+        let mut maker = memory.block(bytes, 2).map_err(|_| Error::NotEnoughMemory)?.maker();
+        let (notification, endpoint) = (maker.object()?, maker.object()?);
         let window = Window::new(memory)?;
-        Ok(Self { memory, asids: Asids::new(), window, endpoint, console })
+        let interrupts = Interrupts::new(notification)?;
+        let handler = memory.slots(1).map_err(|_| Error::NotEnoughMemory)?.first();
+        console.start_receiving(handler, interrupts.signal(memory, Signals::SERIAL)?)?;
+        let alarm = Alarm::new(memory, &interrupts, timer, measurement)?;
+        Ok(Self { memory, asids: Asids::new(), window, endpoint, console, alarm })
+    }
+
+    /// Returns the time.
+    pub(crate) fn clock(&self) -> Clock {
+        self.alarm.clock()
     }
 
     /// Reports what the root task could not do; its caller gets an error reply.

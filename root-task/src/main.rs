@@ -10,6 +10,7 @@
 mod asid;
 mod badge;
 mod client;
+mod clock;
 mod console;
 mod cspace;
 mod failing;
@@ -22,12 +23,13 @@ mod platform;
 mod sandbox;
 mod serve;
 mod statics;
+mod watch;
 mod window;
 
 use core::fmt::Write as _;
 
 use heapless::Vec;
-use pc::{DebugExit, FwCfg, Serial};
+use pc::{DebugExit, FwCfg, Pit, Serial};
 use sbm_abi::{MAX_INPUTS, Pages, limits::MAX_CLIENTS};
 use sbm_loader::{Archive, LoadPlan};
 use sbm_server::{ClientId, Platform, Program};
@@ -36,6 +38,7 @@ use sel4_root_task::{Exit, Never, println, root_task};
 
 use crate::{
     client::{Client, LIMITS, Launch},
+    clock::Measurement,
     console::Console,
     cspace::port_slot,
     input::HostInput,
@@ -59,9 +62,10 @@ const PANIC: u8 = 0x12;
 
 #[root_task(stack_size = 128 * 1024)]
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
-    let boot_ticks = ticks();
+    let boot_ticks = clock::ticks();
     let ports = ports(bootinfo)?;
     require_ram(bootinfo, &ports);
+    let measurement = Measurement::start(ports[3].cap().cast())?;
     let taken = cspace::move_in(bootinfo, &ports)?;
     let console = Console::start(port_slot(0).cap());
     sel4_root_task::set_printer(|text| Console.write(text.as_bytes()));
@@ -71,7 +75,7 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
         return Err(Error::IllegalOperation);
     };
     memory.take(bootinfo, taken)?;
-    let mut machine = Machine::new(memory, console)?;
+    let mut machine = Machine::new(memory, console, port_slot(3).cap(), measurement)?;
     own_fault::watch(&mut machine)?;
     println!(
         "root-task: seL4, {} MiB of memory, {} programs",
@@ -130,10 +134,15 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
         }
     };
     let (file, arguments) = (&plan, &input.arguments);
-    let launch = Launch { id, name, file, program: &program, arguments, inputs: &input.files, boot_ticks };
+    let ticks_per_second = service.machine.alarm.clock().per_second;
+    let launch =
+        Launch { id, name, file, program: &program, arguments, inputs: &input.files, boot_ticks, ticks_per_second };
     match Client::start(&mut service.machine, &launch) {
         Ok(client) => {
             service.server.add_client(&mut service.machine, id, program, client);
+            if input.supervisors.split(',').any(|supervisor| supervisor == name) {
+                service.server.make_supervisor(id);
+            }
             true
         }
         Err(error) => {
@@ -169,7 +178,7 @@ fn exit(how: Exit) -> ! {
 /// Ends the run, and says why, if the kernel lists no RAM that our own CNode could be made of: nothing works without.
 ///
 /// The ports are still where the kernel put them, so neither the printer nor [`exit`] finds them yet.
-fn require_ram(bootinfo: &BootInfoPtr, [serial, debug_exit, _]: &[init_thread::Slot; 3]) {
+fn require_ram(bootinfo: &BootInfoPtr, [serial, debug_exit, ..]: &[init_thread::Slot; 4]) {
     let needed = ObjectBlueprint::CNode { size_bits: usize::from(cspace::SLOT_BITS) }.physical_size_bits();
     if bootinfo.untyped_list().any(|untyped| !untyped.is_device && untyped.size_bits >= needed) {
         return;
@@ -192,12 +201,12 @@ fn ticks() -> u64 {
     unsafe { core::arch::x86_64::_rdtsc() }
 }
 
-/// Takes the I/O ports of the serial line, the debug exit and fw_cfg, in that order.
-fn ports(bootinfo: &BootInfoPtr) -> Result<[init_thread::Slot; 3], Error> {
+/// Takes the I/O ports of the serial line, the debug exit, fw_cfg and the timer, in that order.
+fn ports(bootinfo: &BootInfoPtr) -> Result<[init_thread::Slot; 4], Error> {
     type Port = cap::IOPort;
-    let ranges = [Serial::<Port>::PORTS, DebugExit::<Port>::PORTS, FwCfg::<Port>::PORTS];
+    let ranges = [Serial::<Port>::PORTS, DebugExit::<Port>::PORTS, FwCfg::<Port>::PORTS, Pit::<Port>::PORTS];
     let first = bootinfo.empty().start();
-    let slots = [first, first + 1, first + 2].map(init_thread::Slot::from_index);
+    let slots = [first, first + 1, first + 2, first + 3].map(init_thread::Slot::from_index);
     for (ports, slot) in ranges.into_iter().zip(slots) {
         init_thread::io_ports(*ports.start(), *ports.end(), slot)?;
     }

@@ -21,6 +21,7 @@ macro_rules! objects {
 
 objects! {
     Endpoint = ObjectBlueprint::Endpoint,
+    Notification = ObjectBlueprint::Notification,
     Tcb = ObjectBlueprint::Tcb,
     VSpace = ObjectBlueprint::VSPACE,
     PDPT = ObjectBlueprint::PDPT,

@@ -18,7 +18,7 @@ use pc::DebugExit;
 use sbm_abi::{FLAGS, limits::PAGE};
 use sbm_server::decode_fault;
 use sel4::{
-    CNodeCapData, CPtr, Error, UserContext, cap,
+    CNodeCapData, CPtr, Error, ObjectBlueprint, UserContext, cap,
     cap_type::SmallPage,
     init_thread::slot::{CNODE, TCB, VSPACE},
 };
@@ -37,9 +37,10 @@ const STACK_PAGES: u32 = 2;
 
 /// Starts the second thread, and has the kernel send it the first one's fault.
 pub(crate) fn watch(machine: &mut Machine) -> Result<(), Error> {
-    // The last page holds what is smaller than one: the thread and the endpoint.
     let pages = STACK_PAGES + 1;
-    let block = machine.memory.block(u64::from((pages + 1) * PAGE), pages + 2).map_err(|_| Error::NotEnoughMemory)?;
+    // The endpoint lies behind the thread, and is smaller.
+    let bytes = u64::from(pages * PAGE) + (2 << ObjectBlueprint::Tcb.physical_size_bits());
+    let block = machine.memory.block(bytes, pages + 2).map_err(|_| Error::NotEnoughMemory)?;
     let mut maker = block.maker();
     let frames = maker.objects::<SmallPage>(pages)?;
     let thread: cap::Tcb = maker.object()?;

@@ -1,8 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server's platform, made of the machine: each method is one operation on kernel objects.
 
-use sbm_abi::Registers;
-use sbm_server::{Exhausted, Free, Names, Plan, Platform, Share, Table};
+use sbm_abi::{EntryPoints, Registers, limits::CLIENT_SANDBOX_SLOTS};
+use sbm_server::{Answer, Exhausted, Free, Names, Plan, Platform, Share, Table};
 
 use crate::{
     client::Client,
@@ -11,6 +11,8 @@ use crate::{
 };
 
 impl Platform for Machine {
+    const FIXED_PAGES: u32 = sandbox::FIXED_PAGES;
+
     type Client = Client;
     type Sandbox = Sandbox;
     type Part = Part;
@@ -51,6 +53,44 @@ impl Platform for Machine {
 
     fn position(&self, sandbox: &Sandbox) -> Option<u64> {
         sandbox.position()
+    }
+
+    fn waits(&self, sandbox: &Sandbox, entries: EntryPoints) -> bool {
+        sandbox.waits(entries.wait)
+    }
+
+    fn calls(&self, client: &Client) -> Option<usize> {
+        usize::try_from(client.calls()?.checked_sub(CLIENT_SANDBOX_SLOTS)?).ok()
+    }
+
+    fn answer(&mut self, client: &Client, answer: Answer) {
+        if let Err(error) = client.answer(answer) {
+            self.complain("an answer", error);
+        }
+    }
+
+    fn deadline(&self, client: &Client) -> u64 {
+        client.watch().deadline()
+    }
+
+    fn take_mark(&mut self, client: &Client, from: usize) -> Option<usize> {
+        client.watch().take_mark(from)
+    }
+
+    fn set_mark(&mut self, client: &Client, mark: usize) {
+        client.watch().set_mark(mark, true);
+    }
+
+    fn publish(&mut self, client: &Client, next_look: Option<u64>) {
+        client.watch().set_next_look(next_look.unwrap_or(u64::MAX));
+    }
+
+    fn look_at(&mut self, next_look: Option<u64>) {
+        self.alarm.set(next_look);
+    }
+
+    fn name<'a>(&self, client: &'a Client) -> &'a str {
+        client.name()
     }
 
     fn destroy(&mut self, sandbox: Sandbox, parts: impl Iterator<Item = Part>) {

@@ -20,6 +20,7 @@ use sbm_server::{Exhausted, Names, Plan, Share, Table};
 use sel4::{
     CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
+    syscall,
 };
 
 use crate::{
@@ -32,8 +33,8 @@ use crate::{
     object::{Maker, Row},
 };
 
-/// Endpoint and CNode lie before the TCB, which is aligned to its size: the plan counts a page for the three.
-const _: () = assert!(2 << ObjectBlueprint::Tcb.physical_size_bits() <= PAGE);
+/// Pages of the objects that every sandbox has. Endpoint and CNode lie before the TCB, which is aligned to its size.
+pub(crate) const FIXED_PAGES: u32 = 3 + (2_u32 << ObjectBlueprint::Tcb.physical_size_bits()).div_ceil(PAGE);
 
 /// The kernel objects of one sandbox.
 #[derive(Debug)]
@@ -67,7 +68,7 @@ impl Sandbox {
         registers: &Registers,
     ) -> Result<Self, Exhausted> {
         let asid = machine.asids.reserve(machine.memory)?;
-        let (pages, slots) = plan.of_new();
+        let (pages, slots) = plan.of_new::<Machine>();
         let block = match machine.memory.block(u64::from(pages) * u64::from(PAGE), slots) {
             Ok(block) => block,
             Err(Exhausted) => {
@@ -164,8 +165,7 @@ impl Sandbox {
         context.set_tls_base(registers.fs_base);
         let count = match registers.extent {
             Extent::All => UserContext::COUNT_ALL,
-            // After the flags come rax, rbx and rcx.
-            Extent::Fault => UserContext::COUNT_FLAGS + 3,
+            Extent::Fault => UserContext::COUNT_RCX,
         };
         if let Err(error) = self.thread.tcb_write_registers(true, count, &context) {
             machine.complain("a restart", error);
@@ -175,6 +175,15 @@ impl Sandbox {
     /// Returns the thread's instruction pointer.
     pub(crate) fn position(&self) -> Option<u64> {
         self.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.pc())
+    }
+
+    /// Tells whether the thread stands at the system call at `wait`, with registers that make it receive: it is not running,
+    /// or will not in a moment.
+    pub(crate) fn waits(&self, wait: u32) -> bool {
+        let Ok(context) = self.thread.tcb_read_registers(false, UserContext::COUNT_RDI) else { return false };
+        let registers = context.inner();
+        let receives = [syscall::RECV, syscall::REPLY_RECV].contains(&registers.rdx.cast_signed());
+        receives && registers.rip == u64::from(wait) && registers.rdi == SANDBOX_ENDPOINT_SLOT
     }
 
     /// Ends the sandbox and takes everything back. With the address space gone, its parts need no unmapping there.

@@ -7,10 +7,13 @@ use sbm_abi::{
     Message, Response, SMALL_MESSAGE,
     limits::{MAX_CLIENTS, MAX_MESSAGE, MAX_SANDBOXES},
 };
-use sbm_server::{ClientId, Effect, KernelFault, Server, decode_fault};
+use sbm_server::{ClientId, Effect, KernelFault, Running, Server, decode_fault};
 use sel4::{MessageInfo, Word, ipc_buffer};
 
-use crate::{badge::Badge, machine::Machine};
+use crate::{
+    badge::{Badge, Signals},
+    machine::Machine,
+};
 
 /// Words that travel in registers.
 const FAST_WORDS: usize = 4;
@@ -42,6 +45,7 @@ impl Service {
             match Badge::from_word(badge) {
                 Some(Badge::Client(client)) => match self.request(client, info, mrs) {
                     Effect::Answer(response) => reply = Some(response),
+                    Effect::Wait => {}
                     Effect::Ended(status) => all_well &= status == 0,
                 },
                 Some(Badge::Sandbox(index)) => {
@@ -52,6 +56,7 @@ impl Service {
                     self.server.end_client(&mut self.machine, client);
                     all_well = false;
                 }
+                Some(Badge::Signals(signals)) => self.signals(signals),
                 // No such capability was given to anyone.
                 None => {}
             }
@@ -63,11 +68,44 @@ impl Service {
         let words = info.length();
         if words <= FAST_WORDS {
             let message = Message::<{ 8 * FAST_WORDS }>::from_words(mrs.into_iter().take(words));
-            return self.server.request(&mut self.machine, client, message.bytes());
+            return self.decide(client, message.bytes());
         }
         let rest = (FAST_WORDS..words).map(|index| ipc_buffer().msg_reg(index));
         let message = Message::<MAX_MESSAGE>::from_words(mrs.into_iter().chain(rest));
-        self.server.request(&mut self.machine, client, message.bytes())
+        self.decide(client, message.bytes())
+    }
+
+    fn decide(&mut self, client: ClientId, bytes: &[u8]) -> Effect {
+        self.server.request(&mut self.machine, client, Machine::clock, bytes)
+    }
+
+    fn signals(&mut self, signals: Signals) {
+        if signals.has(Signals::TIMER) {
+            self.machine.alarm.acknowledge();
+            let clock = self.machine.clock();
+            self.server.look(&mut self.machine, clock);
+        }
+        if signals.has(Signals::SERIAL) && self.machine.console.is_asked() {
+            self.tell();
+        }
+    }
+
+    /// Tells the host what runs, in lines that its tool completes with function and line.
+    fn tell(&self) {
+        let mut out = self.machine.console.writer();
+        for Running { client, called } in self.server.running(&self.machine) {
+            let name = client.name();
+            let _ = match called {
+                Some((index, sandbox)) => {
+                    let ip = sandbox.position().unwrap_or(0);
+                    writeln!(out, "running: {name} in a call to sandbox {index} program={name} ip={ip:#x}")
+                }
+                None => {
+                    let ip = client.position().unwrap_or(0);
+                    writeln!(out, "running: {name} program={name} ip={ip:#x}")
+                }
+            };
+        }
     }
 
     /// Reports a client's own fault, in one line that the host tool completes with function and line.

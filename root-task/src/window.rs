@@ -10,6 +10,8 @@ const SMALL: usize = 0x40_0000_0000;
 const LARGE: usize = SMALL + LARGE_BYTES;
 /// What is mapped for good, such as memory for DMA.
 const FIXED: usize = LARGE + LARGE_BYTES;
+/// Which page of the fixed ones is the first that is shared with a client.
+const SHARED_FIRST: usize = 496;
 const SMALL_BYTES: usize = 4096;
 const LARGE_BYTES: usize = 2 * 1024 * 1024;
 
@@ -58,7 +60,15 @@ impl Window {
         page.frame_unmap()
     }
 
-    /// Maps frames for good, one after the other, and returns where; there is room for 512 in all.
+    /// Maps a frame that a client writes as well, until it is unmapped, at the address for number `number`, which is below
+    /// 16.
+    pub(crate) fn share(&self, number: usize, frame: cap::SmallPage) -> Result<usize, Error> {
+        let address = FIXED + (SHARED_FIRST + number) * SMALL_BYTES;
+        frame.frame_map(slot::VSPACE.cap(), address, CapRights::read_write(), VmAttributes::default())?;
+        Ok(address)
+    }
+
+    /// Maps frames for good, one after the other, and returns where; there is room for 496 in all.
     pub(crate) fn keep(&mut self, frames: Row) -> Result<*mut u8, Error> {
         let start = self.fixed;
         for frame in frames.iter() {

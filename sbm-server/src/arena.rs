@@ -42,6 +42,6 @@ impl Arena {
     /// Tells how many units are in use.
     #[cfg(test)]
     pub(crate) fn used(&self) -> u32 {
-        self.0.total() - self.0.available()
+        if self.0.available() == 0 { 0 } else { UNITS - self.0.available() }
     }
 }

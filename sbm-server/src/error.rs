@@ -92,6 +92,17 @@ pub enum MapError {
     Exhausted,
 }
 
+/// Why another client's call was not ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum CancelError {
+    /// The client is not there.
+    NoSandbox,
+    /// The client may not.
+    NotSupervisor,
+    /// There is no client of that name.
+    NoClient,
+}
+
 /// Why text was not written to the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct ConsoleError {
@@ -114,7 +125,7 @@ macro_rules! from {
     };
 }
 
-from! { NoSandbox => GrowError ShrinkError MapError, Exhausted => InitError GrowError MapError }
+from! { NoSandbox => GrowError ShrinkError MapError CancelError, Exhausted => InitError GrowError MapError }
 from! { OverQuota as Quota => InitError GrowError MapError, LayoutError as Layout => InitError GrowError }
 
 impl From<NoSandbox> for Errno {

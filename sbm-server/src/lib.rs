@@ -31,6 +31,7 @@ mod program;
 mod quota;
 mod server;
 mod table;
+mod time;
 
 #[cfg(test)]
 extern crate std;
@@ -39,11 +40,12 @@ mod tests;
 
 pub use arena::Arena;
 pub use console::{Console, MARK, Writer};
-pub use error::{ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError};
+pub use error::{CancelError, ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError};
 pub use fault::{KernelFault, decode_fault};
 pub use plan::{Plan, Run, Share, Table};
-pub use platform::{Exhausted, Free, Names, Platform};
+pub use platform::{Answer, Exhausted, Free, Names, Platform};
 pub use program::{Holding, Program, ProgramError, place_input};
 pub use quota::{Charge, OverQuota, Quota, Resource};
 pub use server::{Effect, Server};
 pub use table::{ClientId, SandboxIndex, State};
+pub use time::{Clock, Running};

@@ -6,13 +6,11 @@ use core::ops::Range;
 use heapless::Vec;
 use sbm_abi::{BufferAccess, Layout, Pages, limits::LARGE_PAGE};
 
-use crate::Charge;
+use crate::{Charge, Platform};
 
 /// Most paging structures of one sandbox below its first page directory.
 pub(crate) const MAX_TABLES: usize = 40;
 
-/// Pages of a sandbox beside its tables and memory: PML4, PDPT and page directory, and one for endpoint, CNode and thread.
-const FIXED_PAGES: u32 = 4;
 /// Slots of a sandbox beside those of its code, tables and memory: one for each of these six objects.
 const FIXED_SLOTS: u32 = 6;
 
@@ -123,10 +121,10 @@ impl<'a> Plan<'a> {
 
     /// Returns what a new sandbox takes: one block of memory, one row of slots.
     #[must_use]
-    pub fn of_new(&self) -> (u32, u32) {
+    pub fn of_new<P: Platform>(&self) -> (u32, u32) {
         let frames = self.frames();
         let slots = FIXED_SLOTS + u32::from(self.code_frames) + frames + self.shared_frames();
-        (FIXED_PAGES + self.table_count() + frames, slots + self.table_count())
+        (P::FIXED_PAGES + self.table_count() + frames, slots + self.table_count())
     }
 
     /// Returns what the new pages of an addition take, its paging structures apart.
@@ -136,8 +134,8 @@ impl<'a> Plan<'a> {
     }
 
     /// Returns what is charged for a new sandbox.
-    pub(crate) fn charge_of_new(&self) -> Charge {
-        let (pages, slots) = self.of_new();
+    pub(crate) fn charge_of_new<P: Platform>(&self) -> Charge {
+        let (pages, slots) = self.of_new::<P>();
         Charge::of(pages, slots)
     }
 

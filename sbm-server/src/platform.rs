@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the server needs of the machine: few methods, each with its obligation.
 
-use sbm_abi::Registers;
+use sbm_abi::{EntryPoints, Registers};
 
 use crate::{ClientId, Plan, SandboxIndex, Share, Table};
 
@@ -18,6 +18,17 @@ pub struct Free {
     pub slots: u32,
 }
 
+/// What a client gets that waits in a call.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Answer {
+    /// Label of the message.
+    pub label: u64,
+    /// How many of the words it has.
+    pub length: usize,
+    /// Its words.
+    pub words: [u64; 3],
+}
+
 /// What a new sandbox is called: by its index in messages and in its client's CSpace, by its client for nothing else.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Names {
@@ -30,6 +41,9 @@ pub struct Names {
 /// Makes kernel objects of what the server decided, and decides nothing itself. All that it is given has been checked;
 /// entry points and contents may be nonsense, which must harm no one but that client's sandboxes.
 pub trait Platform {
+    /// Pages of a sandbox beside its tables and memory: PML4, PDPT, page directory, endpoint, CNode and thread.
+    const FIXED_PAGES: u32;
+
     /// The kernel objects of a client. Only [`Platform::end`] gives them back.
     type Client;
     /// The kernel objects of a sandbox. Only [`Platform::destroy`] gives them back.
@@ -90,6 +104,35 @@ pub trait Platform {
 
     /// Returns the instruction pointer of the sandbox's thread as the kernel holds it, not as a message tells it.
     fn position(&self, sandbox: &Self::Sandbox) -> Option<u64>;
+
+    /// Tells whether the sandbox's thread waits: it stands at the system call of `entries.wait`, which receives.
+    fn waits(&self, sandbox: &Self::Sandbox, entries: EntryPoints) -> bool;
+
+    /// Returns the index of the sandbox that the client's thread calls, or is about to call, as the kernel holds it. It
+    /// may be another client's, or nobody's.
+    fn calls(&self, client: &Self::Client) -> Option<usize>;
+
+    /// Gives a client that waits in a call its answer, and lets it go on behind the call, whoever holds the right to answer
+    /// it and whether its message was received or not.
+    fn answer(&mut self, client: &Self::Client, answer: Answer);
+
+    /// Returns the deadline in the client's watch words: its bare word.
+    fn deadline(&self, client: &Self::Client) -> u64;
+
+    /// Finds the first of the client's marks from `from` on that is set, and takes it away.
+    fn take_mark(&mut self, client: &Self::Client, from: usize) -> Option<usize>;
+
+    /// Sets a mark of the client's.
+    fn set_mark(&mut self, client: &Self::Client, mark: usize);
+
+    /// Tells the client when the server looks next: a value of the time-stamp counter.
+    fn publish(&mut self, client: &Self::Client, next_look: Option<u64>);
+
+    /// Sees to it that the server looks when the time-stamp counter has reached `next_look`, or not at all.
+    fn look_at(&mut self, next_look: Option<u64>);
+
+    /// Returns the client's name.
+    fn name<'a>(&self, client: &'a Self::Client) -> &'a str;
 
     /// Ends the sandbox with its parts and takes back everything, on both sides; memory is cleared before it is used again.
     fn destroy(&mut self, sandbox: Self::Sandbox, parts: impl Iterator<Item = Self::Part>);

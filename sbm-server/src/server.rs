@@ -9,7 +9,7 @@ use sbm_abi::{
 };
 
 use crate::{
-    Arena, Charge, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError, Names, NoSandbox,
+    Arena, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError, Names, NoSandbox,
     OverQuota, Plan, Platform, Program, Quota, ShrinkError, Table, decode_fault,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
@@ -21,6 +21,8 @@ use crate::{
 pub enum Effect {
     /// The client gets this answer.
     Answer(Response),
+    /// The client waits; it gets its answer from [`Server::look`].
+    Wait,
     /// The client has ended itself with this status; nothing of it is left.
     Ended(u8),
 }
@@ -53,6 +55,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub fn add_client(&mut self, platform: &mut P, id: ClientId, program: Program, objects: P::Client) {
         self.end_client(platform, id);
         self.arenas[id.get()].open();
+        // Nothing is known of its calls: it is to ask for the first look itself.
+        platform.publish(&objects, None);
         self.clients[id.get()] = Some(Client::new(objects, program));
     }
 
@@ -90,7 +94,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Answers a request of a client, whatever its bytes are.
-    pub fn request(&mut self, platform: &mut P, id: ClientId, bytes: &[u8]) -> Effect {
+    pub fn request(&mut self, platform: &mut P, id: ClientId, clock: impl Fn(&P) -> Clock, bytes: &[u8]) -> Effect {
         let Ok(request) = decode_request(bytes) else { return refuse(Errno::BadMessage) };
         let answer = match request {
             Request::Register(entries) => self.register(id, entries).map_err(Errno::from),
@@ -104,6 +108,20 @@ impl<P: Platform, const N: usize> Server<P, N> {
             Request::Destroy(handle) => self.destroy(platform, id, handle).map_err(Errno::from),
             Request::Console(text) => self.console(platform, id, text).map_err(Errno::from),
             Request::Usage => self.usage(platform, id).map_err(Errno::from),
+            Request::Arm => {
+                let now = clock(platform);
+                self.look(platform, now);
+                Ok(Response::Done)
+            }
+            Request::Sleep { until } => match self.sleep(id, until) {
+                Ok(()) => {
+                    let now = clock(platform);
+                    self.look(platform, now);
+                    return Effect::Wait;
+                }
+                Err(error) => Err(error.into()),
+            },
+            Request::Cancel(name) => self.cancel(platform, id, name).map_err(Errno::from),
             Request::Exit(status) => {
                 self.end_client(platform, id);
                 return Effect::Ended(status);
@@ -137,7 +155,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         true
     }
 
-    fn owner(&mut self, id: ClientId) -> Result<&mut Client<P>, NoSandbox> {
+    pub(crate) fn owner(&mut self, id: ClientId) -> Result<&mut Client<P>, NoSandbox> {
         self.clients[id.get()].as_mut().ok_or(NoSandbox)
     }
 
@@ -434,7 +452,7 @@ fn make_at<P: Platform>(
     entries: EntryPoints,
 ) -> Result<Made<P>, InitError> {
     let plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
-    let charge = plan.charge_of_new();
+    let charge = plan.charge_of_new::<P>();
     cover(platform, client, layout, 1, charge)?;
     let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
     let registers = Registers::start(entries, arguments, stack);

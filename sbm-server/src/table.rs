@@ -197,6 +197,12 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) sandboxes: u16,
     pub(crate) charge: Charge,
     pub(crate) spares: Vec<SandboxIndex, MAX_SPARES>,
+    /// When it is to get the answer that it waits for.
+    pub(crate) sleeps_until: Option<u64>,
+    /// The mark from which on the next look goes through its marks.
+    pub(crate) next_mark: usize,
+    /// Whether it may end other clients' calls.
+    pub(crate) supervises: bool,
     /// Regions of the arena for which the client has a page table: a bit each.
     covered: [u64; REGIONS.div_ceil(64)],
 }
@@ -211,6 +217,9 @@ impl<P: Platform> Client<P> {
             sandboxes: 0,
             charge: Charge::default(),
             spares: Vec::new(),
+            sleeps_until: None,
+            next_mark: 0,
+            supervises: false,
             covered: [0; REGIONS.div_ceil(64)],
         }
     }

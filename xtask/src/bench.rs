@@ -180,10 +180,15 @@ fn measure(
     Ok(rows)
 }
 
+/// Returns QEMU's arguments that make its instruction counter the machine's clock.
+pub(crate) fn instruction_clock() -> Vec<OsString> {
+    ["-icount", ICOUNT].into_iter().chain(FIXED).map(OsString::from).collect()
+}
+
 /// Describes the machine that figures are for.
 fn machine(wanted: &Wanted<'_>, keyring: &Path) -> Machine {
     let mut machine = Machine::new(&MachineOptions { memory: 512, cpu: "max".to_owned(), accel: "tcg".to_owned() });
-    machine.extra = ["-icount", ICOUNT].into_iter().chain(FIXED).map(OsString::from).collect();
+    machine.extra = instruction_clock();
     let text = |name: &str, text: String| Item::Text { name: format!("opt/sbm/{name}"), text };
     machine.items = vec![text("run", BENCH.to_owned())];
     let arguments = wanted.arguments();

@@ -3,8 +3,9 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none; `with = [..]` names programs that run beside it. A suite with `root = true` is no client: it
-//! boots in the root task's place; one with `contained = true` is left out on a debug kernel.
+//! of a run that names none; `with = [..]` names programs that run beside it, whose calls it may end with
+//! `supervisor = true`; `exact = true` makes QEMU's instruction counter its clock. A suite with `root = true` is no client:
+//! it boots in the root task's place; one with `contained = true` is left out on a debug kernel.
 
 use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
@@ -49,6 +50,10 @@ pub(crate) struct Client {
     pub(crate) contained: bool,
     /// Programs that run beside the suite.
     pub(crate) with: Vec<String>,
+    /// Whether the suite may end the calls of these.
+    pub(crate) supervisor: bool,
+    /// Whether the suite's clock is QEMU's instruction counter.
+    pub(crate) exact: bool,
 }
 
 /// The checkout.
@@ -253,6 +258,8 @@ fn client(package: &Package) -> Option<Client> {
         root: flag(package, "root"),
         contained: flag(package, "contained"),
         with: names(package, "with"),
+        supervisor: flag(package, "supervisor"),
+        exact: flag(package, "exact"),
     })
 }
 

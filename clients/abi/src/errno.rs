@@ -24,13 +24,17 @@ pub enum Errno {
     TooMany = 23,
     /// The message is not a request.
     BadMessage = 74,
+    /// The call was over its time budget.
+    TimedOut = 110,
     /// The caller's quota is used up.
     Quota = 122,
+    /// The call was ended by a supervisor.
+    Canceled = 125,
 }
 
 impl Errno {
     /// Every error, for tables and tests.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 10] = [
         Self::Perm,
         Self::BadHandle,
         Self::NoMemory,
@@ -38,7 +42,9 @@ impl Errno {
         Self::Invalid,
         Self::TooMany,
         Self::BadMessage,
+        Self::TimedOut,
         Self::Quota,
+        Self::Canceled,
     ];
 
     /// Returns Linux's name of the error, as in `errno(3)`.
@@ -52,7 +58,9 @@ impl Errno {
             Self::Invalid => "EINVAL",
             Self::TooMany => "ENFILE",
             Self::BadMessage => "EBADMSG",
+            Self::TimedOut => "ETIMEDOUT",
             Self::Quota => "EDQUOT",
+            Self::Canceled => "ECANCELED",
         }
     }
 

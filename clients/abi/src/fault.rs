@@ -17,6 +17,10 @@ pub enum FaultKind {
     Capability = 4,
     /// A message on the fault endpoint that the kernel did not send: the sandbox forged it.
     Forged = 5,
+    /// No fault: the call was over its time budget.
+    TimedOut = 6,
+    /// No fault: a supervisor ended the call.
+    Canceled = 7,
 }
 
 /// How memory was touched.
@@ -67,6 +71,8 @@ impl Fault {
             3 => FaultKind::SystemCall,
             4 => FaultKind::Capability,
             5 => FaultKind::Forged,
+            6 => FaultKind::TimedOut,
+            7 => FaultKind::Canceled,
             _ => return None,
         };
         let access = match access {
@@ -87,6 +93,8 @@ impl Fault {
             FaultKind::SystemCall => "system call",
             FaultKind::Capability => "capability fault",
             FaultKind::Forged => "forged fault message",
+            FaultKind::TimedOut => "over its time budget",
+            FaultKind::Canceled => "ended by a supervisor",
             FaultKind::Exception => match self.vector {
                 0 => "divide error (#DE)",
                 1 => "debug exception (#DB)",
@@ -137,15 +145,16 @@ mod tests {
     #[test]
     fn each_kind_and_access_has_its_number_and_no_other_number_is_one() {
         use Access::{Execute, None as NoAccess, Read, Write};
-        use FaultKind::{Capability, Exception, Forged, Page, SystemCall};
-        for (number, kind) in [(1, Page), (2, Exception), (3, SystemCall), (4, Capability), (5, Forged)] {
+        use FaultKind::{Canceled, Capability, Exception, Forged, Page, SystemCall, TimedOut};
+        let first = [(1, Page), (2, Exception), (3, SystemCall), (4, Capability), (5, Forged)];
+        for (number, kind) in first.into_iter().chain([(6, TimedOut), (7, Canceled)]) {
             for (code, access) in [(0, NoAccess), (1, Read), (2, Write), (3, Execute)] {
                 let fault = Fault { kind, access, vector: 0xfe, address: 7, ip: 8 };
                 let words = [number | code << 8 | 0xfe << 16, 7, 8];
                 assert_eq!((fault.words(), Fault::from_words(words)), (words, Some(fault)));
             }
         }
-        for what in [0, 6, 1 | 4 << 8, 1 | 1 << 24, 1 | 1 << 63] {
+        for what in [0, 8, 1 | 4 << 8, 1 | 1 << 24, 1 | 1 << 63] {
             assert_eq!(Fault::from_words([what, 0, 0]), None, "{what:#x}");
         }
     }

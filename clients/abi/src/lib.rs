@@ -20,6 +20,7 @@ mod outcome;
 mod region;
 mod registers;
 mod start;
+pub mod watch;
 
 pub use errno::{Errno, NoErrno};
 pub use fault::{Access, Fault, FaultKind};

@@ -54,6 +54,11 @@ pub const MAX_CLIENTS: usize = 8;
 /// Most sandboxes at once: seL4 on x86-64 has 4,096 address-space ids, and clients and the root task need some.
 pub const MAX_SANDBOXES: usize = 4064;
 
+/// Milliseconds of a call's time budget, unless its client says otherwise.
+pub const DEFAULT_BUDGET_MS: u64 = 5_000;
+/// Most milliseconds of a call's time budget: an hour.
+pub const MAX_BUDGET_MS: u64 = 3_600_000;
+
 /// Most bytes in one request or response: the 120 message registers of seL4 (manual, 4.1).
 pub const MAX_MESSAGE: usize = 960;
 /// Most bytes of console output in one request.

@@ -59,6 +59,8 @@ pub struct EntryPoints {
     pub abort: u32,
     /// Clears the stack and the registers that the server cannot, then waits for the next call.
     pub reset: u32,
+    /// The system call in which a thread waits: one that stands elsewhere while it is not called runs on.
+    pub wait: u32,
 }
 
 /// What a client asks of the server.
@@ -102,6 +104,17 @@ pub enum Request<'a> {
     Console(&'a [u8]),
     /// Reads how much memory and how many sandboxes there are. Answered by [`Response::Usage`].
     Usage,
+    /// Has the server look at this client's [watch words](crate::watch) when its deadline is over. Answered by
+    /// [`Response::Done`].
+    Arm,
+    /// Waits until the time-stamp counter has reached a value. Answered by [`Response::Done`], then.
+    Sleep {
+        /// The value.
+        until: u64,
+    },
+    /// Ends the running call of another client, by a client that may. Answered by [`Response::Done`], also where no call
+    /// was running.
+    Cancel(&'a str),
     /// Ends the client: its sandboxes go, and the system ends with its last client. Not answered.
     Exit(u8),
 }

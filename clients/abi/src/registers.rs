@@ -115,7 +115,7 @@ mod tests {
     use core::num::NonZeroU32;
 
     const ENTRIES: EntryPoints =
-        EntryPoints { start: NonZeroU32::new(0x20_0100).unwrap(), abort: 0x20_0200, reset: 0x20_0300 };
+        EntryPoints { start: NonZeroU32::new(0x20_0100).unwrap(), abort: 0x20_0200, reset: 0x20_0300, wait: 0x20_0400 };
     const ARGUMENTS: Pages = Pages { address: 0x1000_1000, count: 1 };
     const STACK: Pages = Pages { address: 0x1000_3000, count: 2 };
 

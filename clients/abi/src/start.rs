@@ -32,6 +32,8 @@ pub struct StartInfo<'a> {
     pub map: ClientMap,
     /// Time-stamp counter when the root task started.
     pub boot_ticks: u64,
+    /// How far the time-stamp counter goes in a second.
+    pub ticks_per_second: u64,
     /// Arguments.
     #[serde(borrow)]
     pub arguments: Vec<&'a str, MAX_ARGUMENTS>,

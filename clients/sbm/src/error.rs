@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why a sandbox could not be set up, or a call did not run to its end.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use heapless::String;
 use sbm_abi::{Errno, Fault, Region};
@@ -24,6 +24,16 @@ pub enum Error {
         /// What lies at the address that was touched.
         region: Region,
     },
+    /// The call was over its time budget; where the time went.
+    TimedOut {
+        /// Instruction pointer of the function when the call was ended.
+        ip: u64,
+    },
+    /// A supervisor ended the call.
+    Canceled {
+        /// Instruction pointer of the function when the call was ended.
+        ip: u64,
+    },
     /// The function panicked.
     Panic(PanicText),
     /// What the sandbox answered is not a result of the function: code in it forged an answer.
@@ -43,6 +53,13 @@ pub enum Error {
         bytes: usize,
         /// Most that there can be; the least is a page.
         limit: usize,
+    },
+    /// The library refused a time budget: none at all, or more than there can be.
+    Budget {
+        /// What was asked for.
+        asked: Duration,
+        /// The longest that there can be.
+        limit: Duration,
     },
     /// A value from the sandbox did not pass its check. No call ends so: it is there for `?`.
     Refused(Refused),
@@ -94,8 +111,10 @@ impl Error {
     pub const fn errno(&self) -> Errno {
         match self {
             Self::Fault { .. } | Self::Panic(_) | Self::Garbled => Errno::Fault,
+            Self::TimedOut { .. } => Errno::TimedOut,
+            Self::Canceled { .. } => Errno::Canceled,
             Self::Server(errno) => *errno,
-            Self::Argument { .. } | Self::Stack { .. } => Errno::Invalid,
+            Self::Argument { .. } | Self::Stack { .. } | Self::Budget { .. } => Errno::Invalid,
             Self::Refused(_) => Errno::BadMessage,
         }
     }
@@ -123,6 +142,8 @@ impl fmt::Display for Error {
                 }
                 Ok(())
             }
+            Self::TimedOut { .. } => f.write_str("over its time budget"),
+            Self::Canceled { .. } => f.write_str("ended by a supervisor"),
             Self::Panic(text) => write!(f, "panic: {text}"),
             Self::Garbled => f.write_str("the sandbox forged its answer"),
             Self::Server(errno) => f.write_str(match errno {
@@ -133,11 +154,16 @@ impl fmt::Display for Error {
                 Errno::Invalid => "the server found a request outside its limits (EINVAL)",
                 Errno::TooMany => "all sandboxes of the system are in use (ENFILE)",
                 Errno::BadMessage => "the server did not understand the request (EBADMSG)",
+                Errno::TimedOut => "over its time budget (ETIMEDOUT)",
                 Errno::Quota => "this client's quota is used up (EDQUOT)",
+                Errno::Canceled => "ended by a supervisor (ECANCELED)",
             }),
             Self::Argument { number, why } => write!(f, "argument {number} {why}"),
             Self::Stack { bytes, limit } => {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
+            }
+            Self::Budget { asked, limit } => {
+                write!(f, "a time budget of {asked:?}; it is above zero and at most {limit:?}")
             }
             Self::Refused(refused) => write!(f, "{refused}"),
         }

@@ -31,6 +31,7 @@
 //! | `sbm_call`, `sbm_exec` | [`Sbm::call`] |
 //! | `sbm_error` | [`Sbm::error`]; [`Sbm::reset`] ends it |
 //! | `sbm_destroy` | dropping the [`Sbm`] |
+//! | (not in SBM) a time limit | [`Builder::budget`], [`Sbm::call_within`] |
 //! | `SBM_COPY_IN`, `_OUT`, `_INOUT` | [`copy_in`], [`copy_out`], [`copy_inout`] |
 //! | `SBM_MAP_READONLY`, `SBM_MAP_WRITABLE` | [`map_readonly`], [`map_writable`] |
 //!
@@ -61,6 +62,7 @@ pub use client::{
     env::{Env, InputFile},
     sandbox::{Builder, Isolation, Sbm},
     server::{Usage, usage},
+    time::{LONGEST_BUDGET, cancel, now, sleep},
 };
 pub use error::{Error, PanicText, Unfit};
 pub use inside::function::Function;
@@ -69,8 +71,8 @@ pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};
 
 #[doc(hidden)]
-pub use entry::points as __entry_points;
+pub use client::start::{__exit, __start};
 #[doc(hidden)]
-pub use rt::{__exit, __start};
+pub use inside::entry::points as __entry_points;
 #[doc(hidden)]
 pub use sel4 as __sel4;

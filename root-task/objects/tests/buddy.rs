@@ -5,7 +5,7 @@
 //! unsplit, a join needs both halves, and either can be made to fail.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::collections::BTreeMap;
+use std::{collections::BTreeMap, sync::Mutex};
 
 use proptest::prelude::*;
 use sbm_objects::{AllocError, Block, BlockId, Buddy, Kind, RootError, SizeBits, Splitter, StepError};
@@ -227,7 +227,9 @@ fn a_full_table_joins_what_is_free_before_it_refuses() {
 
 #[test]
 fn four_thousand_sandboxes_of_mixed_sizes_take_less_than_half_of_the_root_tasks_table() {
-    let mut buddy = Box::new(Buddy::<{ sbm_objects::NODES }>::new());
+    // Too large for a test's stack.
+    static BUDDY: Mutex<Buddy<{ sbm_objects::NODES }>> = Mutex::new(Buddy::new());
+    let mut buddy = BUDDY.lock().unwrap();
     let mut kernel = Kernel::default();
     let roots = 40;
     for root in 0..roots {

@@ -34,6 +34,8 @@ impl Counting {
 }
 
 impl Platform for Counting {
+    const FIXED_PAGES: u32 = 4;
+
     type Client = ();
     type Sandbox = ();
     type Part = ();

@@ -1,14 +1,20 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine that keeps books: what is mapped where for whom, and how much is in use. It asserts what kernels demand.
 
-use std::{collections::BTreeMap, vec::Vec};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    vec::Vec,
+};
 
 use sbm_abi::{
-    BufferAccess, Registers,
+    BufferAccess, EntryPoints, Registers,
     limits::{ARENA_BASE, PAGE},
 };
 
-use crate::{ClientId, Exhausted, Free, Names, Plan, Platform, Share, Table};
+use crate::{Answer, ClientId, Exhausted, Free, Names, Plan, Platform, Share, Table};
+
+/// What clients are called.
+pub(super) const NAMES: [&str; 8] = ["zero", "one", "two", "three", "four", "five", "six", "seven"];
 
 /// A frame, by who made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -31,6 +37,8 @@ pub(super) struct Held {
     pub(super) tables: Vec<Table>,
     pub(super) mapped: Mapped,
     pub(super) registers: Registers,
+    /// Whether its thread waits.
+    pub(super) waits: bool,
     taken: (u32, u32),
 }
 
@@ -52,6 +60,13 @@ pub(super) struct Owner {
     pub(super) mapped: Mapped,
     /// Pages and slots of all that is there because of it.
     pub(super) taken: (u32, u32),
+    /// Index of the sandbox that it calls.
+    pub(super) calls: Option<usize>,
+    pub(super) answers: Vec<Answer>,
+    /// Its watch words.
+    pub(super) deadline: u64,
+    pub(super) marks: BTreeSet<usize>,
+    pub(super) next_look: Option<u64>,
 }
 
 /// The machine.
@@ -66,6 +81,7 @@ pub(super) struct Fake {
     pub(super) restarts: Vec<(u32, Registers)>,
     pub(super) position: Option<u64>,
     pub(super) texts: Vec<(u32, Vec<u8>)>,
+    pub(super) look_at: Option<u64>,
     next: u32,
 }
 
@@ -170,6 +186,8 @@ impl Fake {
 }
 
 impl Platform for Fake {
+    const FIXED_PAGES: u32 = 4;
+
     type Client = u32;
     type Sandbox = u32;
     type Part = u32;
@@ -183,7 +201,7 @@ impl Platform for Fake {
     ) -> Result<u32, Exhausted> {
         assert_eq!(names.client, ClientId::new(u64::from(*client)).unwrap());
         assert!(self.boxes.values().all(|it| it.names.index != names.index), "an index is given twice");
-        let (pages, slots) = plan.of_new();
+        let (pages, slots) = plan.of_new::<Self>();
         let taken = self.take(*client, pages, slots)?;
         let name = self.name();
         let made = Held {
@@ -193,6 +211,7 @@ impl Platform for Fake {
             tables: Vec::new(),
             mapped: Mapped::new(),
             registers: *registers,
+            waits: true,
             taken,
         };
         self.boxes.insert(name, made);
@@ -263,12 +282,54 @@ impl Platform for Fake {
     }
 
     fn restart(&mut self, sandbox: &u32, registers: &Registers) {
-        self.boxes.get_mut(sandbox).expect("restarted what is gone").registers = *registers;
+        let restarted = self.boxes.get_mut(sandbox).expect("restarted what is gone");
+        (restarted.registers, restarted.waits) = (*registers, true);
         self.restarts.push((*sandbox, *registers));
     }
 
     fn position(&self, _: &u32) -> Option<u64> {
         self.position
+    }
+
+    fn waits(&self, sandbox: &u32, _: EntryPoints) -> bool {
+        self.boxes[sandbox].waits
+    }
+
+    fn calls(&self, client: &u32) -> Option<usize> {
+        self.owners[client].calls
+    }
+
+    fn answer(&mut self, client: &u32, answer: Answer) {
+        let owner = self.owners.get_mut(client).unwrap();
+        owner.calls = None;
+        owner.answers.push(answer);
+    }
+
+    fn deadline(&self, client: &u32) -> u64 {
+        self.owners[client].deadline
+    }
+
+    fn take_mark(&mut self, client: &u32, from: usize) -> Option<usize> {
+        let marks = &mut self.owners.get_mut(client).unwrap().marks;
+        let mark = marks.range(from..).next().copied()?;
+        marks.remove(&mark);
+        Some(mark)
+    }
+
+    fn set_mark(&mut self, client: &u32, mark: usize) {
+        self.owners.get_mut(client).unwrap().marks.insert(mark);
+    }
+
+    fn publish(&mut self, client: &u32, next_look: Option<u64>) {
+        self.owners.get_mut(client).unwrap().next_look = next_look;
+    }
+
+    fn look_at(&mut self, next_look: Option<u64>) {
+        self.look_at = next_look;
+    }
+
+    fn name<'a>(&self, client: &'a u32) -> &'a str {
+        NAMES[*client as usize]
     }
 
     fn destroy(&mut self, sandbox: u32, parts: impl Iterator<Item = u32>) {

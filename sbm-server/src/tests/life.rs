@@ -28,7 +28,7 @@ fn a_sandbox_is_made_and_its_memory_comes_back() {
     let left = world.machine.left;
     let handle = world.init(0, 4);
     assert_eq!(world.state(handle), Some(State::Ready));
-    let effect = world.server.request(&mut world.machine, client(0), &[9, 7]);
+    let effect = world.send(0, super::NOW, &[12, 7]);
     assert_eq!(effect, Effect::Ended(7));
     assert_eq!(world.machine.left, left);
     assert!(world.server.client(client(0)).is_none() && world.server.client(client(1)).is_some());
@@ -210,6 +210,9 @@ enum Step {
     Fault(u64, u64, Option<u64>),
     Bytes(u64, Vec<u8>),
     Fail(u32),
+    /// A client calls a sandbox, by index, and has marks and a deadline, by how far away it is.
+    Call(u64, Option<usize>, Vec<usize>, u64),
+    Look(u64),
     End(u64),
 }
 
@@ -232,6 +235,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0u64..20, ip(), proptest::option::of(ip())).prop_map(|(at, ip, position)| Step::Fault(at, ip, position)),
         2 => (who(), proptest::collection::vec(any::<u8>(), 0..100)).prop_map(|(who, bytes)| Step::Bytes(who, bytes)),
         2 => (0u32..4).prop_map(Step::Fail),
+        3 => (who(), proptest::option::of(0usize..14), proptest::collection::vec(0usize..2048, 0..40), 0u64..200_000)
+            .prop_map(|(who, calls, marks, deadline)| Step::Call(who, calls, marks, deadline)),
+        3 => (0u64..300_000).prop_map(Step::Look),
         1 => who().prop_map(Step::End),
     ];
     proptest::collection::vec(step, 1..120)
@@ -311,11 +317,18 @@ proptest! {
                     world.server.fault(&mut world.machine, index, exception(ip, 13));
                 },
                 Step::Bytes(who, bytes) => {
-                    let effect = world.server.request(&mut world.machine, client(who), &bytes);
+                    let effect = world.send(who, super::NOW, &bytes);
                     if matches!(effect, Effect::Ended(_)) {
                         world.start(u32::try_from(who).unwrap());
                     }
                 }
+                Step::Call(who, calls, marks, deadline) => {
+                    let owner = world.machine.owners.get_mut(&u32::try_from(who).unwrap()).unwrap();
+                    owner.calls = calls;
+                    owner.marks.extend(marks);
+                    owner.deadline = if deadline % 3 == 0 { 0 } else { super::NOW + deadline };
+                }
+                Step::Look(later) => world.look(super::NOW + later),
                 Step::Fail(steps) => world.machine.fails_in = Some(steps),
                 Step::End(who) => {
                     world.server.end_client(&mut world.machine, client(who));

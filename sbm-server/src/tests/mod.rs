@@ -6,6 +6,7 @@ mod fake;
 mod life;
 mod limits;
 mod rights;
+mod time;
 
 use std::{boxed::Box, num::NonZeroU32, vec::Vec};
 
@@ -15,15 +16,19 @@ use sbm_abi::{
     limits::{CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 
-use crate::{Charge, ClientId, Effect, KernelFault, Program, Quota, SandboxIndex, Server, State};
+use crate::{Charge, ClientId, Clock, Effect, KernelFault, Program, Quota, SandboxIndex, Server, State};
 
 /// Sandboxes of the table.
 const SANDBOXES: usize = 12;
 
 const ENTRIES: EntryPoints =
-    EntryPoints { start: NonZeroU32::new(0x20_0000).unwrap(), abort: 0x20_0010, reset: 0x20_0020 };
+    EntryPoints { start: NonZeroU32::new(0x20_0000).unwrap(), abort: 0x20_0010, reset: 0x20_0020, wait: 0x20_0030 };
 const OTHER_ENTRIES: EntryPoints =
-    EntryPoints { start: NonZeroU32::new(0x20_1000).unwrap(), abort: 0x20_1010, reset: 0x20_1020 };
+    EntryPoints { start: NonZeroU32::new(0x20_1000).unwrap(), abort: 0x20_1010, reset: 0x20_1020, wait: 0x20_1030 };
+
+/// Ticks in a second, and what the counter shows.
+const PER_SECOND: u64 = 1_000_000;
+const NOW: u64 = 500_000_000;
 
 /// Where the clients' writable data lies: four pages.
 const DATA: u32 = 0x80_0000;
@@ -89,11 +94,22 @@ impl World {
         self.server.clients[client(from).get()].as_mut().unwrap().quota = quota;
     }
 
+    /// Sends bytes as a request, at a time.
+    fn send(&mut self, from: u64, now: u64, bytes: &[u8]) -> Effect {
+        let clock = Clock { now, per_second: PER_SECOND };
+        self.server.request(&mut self.machine, client(from), |_| clock, bytes)
+    }
+
+    /// Looks, at a time.
+    fn look(&mut self, now: u64) {
+        self.server.look(&mut self.machine, Clock { now, per_second: PER_SECOND });
+    }
+
     fn ask(&mut self, from: u64, request: &Request<'_>) -> Response {
         let message = Message::<MAX_MESSAGE>::new(request).unwrap();
-        match self.server.request(&mut self.machine, client(from), message.bytes()) {
+        match self.send(from, NOW, message.bytes()) {
             Effect::Answer(response) => response,
-            Effect::Ended(_) => Response::Done,
+            Effect::Wait | Effect::Ended(_) => Response::Done,
         }
     }
 

@@ -245,7 +245,7 @@ fn text_goes_to_the_console_as_its_clients_up_to_the_limit() {
 fn bytes_that_are_no_request_are_refused() {
     let mut world = World::new();
     for bytes in [&[][..], &[0xff], &[1]] {
-        let effect = world.server.request(&mut world.machine, client(0), bytes);
+        let effect = world.send(0, super::NOW, bytes);
         assert_eq!(effect, Effect::Answer(refused(Errno::BadMessage)));
     }
 }

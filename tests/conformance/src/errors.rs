@@ -348,7 +348,7 @@ fn a_forged_fault_is_the_sandboxs_own_error() -> Verdict {
         other => return Err(Why::new(format_args!("no fault but {other:?}"))),
     }
     harness::expect::fault(&mut sbm, result)?;
-    for what in [0, 6, 0x0401, 0x0100_0000, u64::MAX] {
+    for what in [0, 8, 0x0401, 0x0100_0000, u64::MAX] {
         let result = sbm.call(answer_unit, (aborted, what, 0_u64, 0_u64, 3_usize));
         garbled(&mut sbm, result)?;
     }

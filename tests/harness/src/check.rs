@@ -9,7 +9,7 @@ use heapless::String;
 const WHY: usize = 240;
 
 /// How a test ended.
-pub type Verdict = Result<(), Why>;
+pub type Verdict<T = ()> = Result<T, Why>;
 
 /// Why a test failed, or was skipped: one line.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -58,7 +58,7 @@ fn leftovers(output: &mut [u8]) -> usize {
 /// The test's failure.
 pub fn fill_and_drop(round: usize) -> Verdict {
     let Shape { mut sbm, input, output } = Shape::new(round)?;
-    sbm.input(input).fill(PATTERN);
+    sbm.input(input)?.fill(PATTERN);
     sbm.call(fill, (shared_out(output),))?.assume_checked();
     Ok(end(sbm)?)
 }
@@ -75,7 +75,7 @@ fn end(mut sbm: Sbm) -> Result<(), sbm::Error> {
 /// The test's failure.
 pub fn look_through(round: usize) -> Verdict {
     let Shape { mut sbm, input, output } = Shape::new(round)?;
-    same!(sbm.input(input).iter().filter(|byte| **byte != 0).count(), 0, "bytes of an input buffer that are not zero");
+    same!(sbm.input(input)?.iter().filter(|byte| **byte != 0).count(), 0, "bytes of an input buffer that are not zero");
     let found = sbm.call(leftovers, (shared_out(output),)).map(Tainted::assume_checked)?;
     same!(found, 0, "words of a stack and an output buffer that are not zero");
     Ok(end(sbm)?)

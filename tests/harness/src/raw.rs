@@ -71,6 +71,25 @@ pub extern "C" fn single_step() {
 /// Bytes of [`single_step`] up to where it stops: 1, 7, 1 and 1.
 pub const SINGLE_STEP_LENGTH: u64 = 10;
 
+/// Spins for ever.
+#[unsafe(naked)]
+pub extern "C" fn spin() {
+    naked_asm!("2:", "jmp 2b")
+}
+
+/// Bytes of [`spin`].
+pub const SPIN_BYTES: u64 = 2;
+
+/// Spins for ever: as a function to be called in a sandbox.
+pub fn spin_on() {
+    spin();
+}
+
+/// Runs into the instruction that no processor knows: as a function to be called in a sandbox.
+pub fn undefined_once() {
+    undefined();
+}
+
 macro_rules! instructions {
     ($($(#[$doc:meta])* $name:ident $instruction:literal)*) => {
         $(

@@ -322,7 +322,7 @@ fn entry_points_that_are_nonsense_harm_only_new_sandboxes_of_the_client() -> Ver
     let mut observer = Observer::new()?;
     for start in [1, ARENA_BASE, 0x8000_0000, u32::MAX].into_iter().filter_map(NonZeroU32::new) {
         let address = start.get();
-        let entries = EntryPoints { start, abort: address, reset: address };
+        let entries = EntryPoints { start, abort: address, reset: address, wait: address };
         same!(request(&Request::Register(entries))?, Response::Done);
         // They are not called, for nobody would answer.
         for pages in 1..4 {

@@ -42,9 +42,18 @@ fn main(env: &'static Env) -> u8 {
     if env.arguments().contains(&"print") {
         return u8::from(printing::run().is_err());
     }
-    // The neighbour works for a while only, so what wants it beside this client comes first.
-    let tests: &[&[harness::Test]] =
-        &[registers::TESTS, strangers::TESTS, cspace::TESTS, forging::TESTS, early::TESTS, garbage::TESTS];
+    let tests: &[&[harness::Test]] = &[
+        // The neighbour works for a while only, so what wants it beside this client comes first.
+        registers::TESTS,
+        strangers::TESTS,
+        cspace::TESTS,
+        transfer::TESTS,
+        forging::TESTS,
+        early::TESTS,
+        growing::TESTS,
+        memory::TESTS,
+        garbage::TESTS,
+    ];
     harness::run(env, tests)
 }
 

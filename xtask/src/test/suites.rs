@@ -4,6 +4,7 @@
 use std::time::Duration;
 
 use super::Tally;
+use crate::bench;
 use crate::cli::TestOptions;
 use crate::console::{self, Console, Line};
 use crate::failure::Failure;
@@ -19,7 +20,7 @@ pub(super) fn run(
     options: &TestOptions,
     suite: &Client,
 ) -> Result<Tally, Failure> {
-    let is_root = suite.root;
+    let (is_root, supervisor, exact) = (suite.root, suite.supervisor, suite.exact);
     let programs = [std::slice::from_ref(&suite.program), &suite.with].concat().join(",");
     let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
@@ -27,6 +28,12 @@ pub(super) fn run(
     machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: programs }];
     if is_root {
         machine.items.push(numbers());
+    }
+    if supervisor {
+        machine.items.push(Item::Text { name: "opt/sbm/supervisors".to_owned(), text: suite.to_owned() });
+    }
+    if exact {
+        machine.extra = bench::instruction_clock();
     }
     let console = Console::new(&image.guest, workspace.root());
     // A suite in the root task's place is nobody's client.

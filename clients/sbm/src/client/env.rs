@@ -52,6 +52,10 @@ impl Env {
         self.0.boot_ticks
     }
 
+    pub(crate) const fn ticks_per_second(&self) -> u64 {
+        self.0.ticks_per_second
+    }
+
     pub(crate) const fn map(&self) -> ClientMap {
         self.0.map
     }
@@ -74,6 +78,7 @@ pub(crate) fn env() -> &'static Env {
             name: "?",
             map: NO_MAP,
             boot_ticks: 0,
+            ticks_per_second: 0,
             arguments: heapless::Vec::new(),
             inputs: heapless::Vec::new(),
         };

@@ -5,7 +5,8 @@ use core::num::NonZeroU32;
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Errno, Handle, Layout, Outcome, Pages, Region, Request, Response, SandboxMap, Spec,
+    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, Outcome, Pages, Region, Request, Response,
+    SandboxMap, Spec,
     limits::{
         ARENA_BASE, ARENA_END, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE,
         PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
@@ -18,6 +19,7 @@ use super::{
     env::env,
     memory::SharedMemory,
     server,
+    time::Budget,
 };
 use crate::{
     error::{Error, Unfit, panic_text},
@@ -265,15 +267,26 @@ impl Instance {
 
     /// Runs the staged call.
     #[inline]
-    pub(crate) fn run(&self, thunk: Thunk) -> Outcome {
+    pub(crate) fn run(&self, thunk: Thunk, budget: Budget) -> Outcome {
         let block = self.arguments as usize;
-        if self.isolated { call::call(self.handle, thunk, block) } else { call::call_here(thunk, block) }
+        if !self.isolated {
+            return call::call_here(thunk, block);
+        }
+        if budget.is_none() {
+            return call::call(self.handle, thunk, block);
+        }
+        let outer = budget.begin(self.handle);
+        let outcome = call::call(self.handle, thunk, block);
+        Budget::end(outer);
+        outcome
     }
 
     /// Makes an error of a call that did not run to its end.
     #[cold]
     pub(crate) fn error_of(&self, outcome: Outcome) -> Error {
         match outcome {
+            Outcome::Aborted(Fault { kind: FaultKind::TimedOut, ip, .. }) => Error::TimedOut { ip },
+            Outcome::Aborted(Fault { kind: FaultKind::Canceled, ip, .. }) => Error::Canceled { ip },
             Outcome::Aborted(fault) => Error::Fault { fault, region: self.region_of(fault.address) },
             Outcome::Panicked(length) => {
                 let mut bytes = [0; 256];

@@ -10,3 +10,4 @@ pub(crate) mod memory;
 pub(crate) mod sandbox;
 pub(crate) mod server;
 pub(crate) mod start;
+pub(crate) mod time;

@@ -1,18 +1,22 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! `Sbm`: one sandbox, to call functions in.
 
-use core::sync::atomic::{AtomicU64, Ordering};
+use core::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
 
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Fault, Outcome, Spec,
-    limits::{MAX_BUFFERS, PAGE, STACK_PAGES},
+    limits::{DEFAULT_BUDGET_MS, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 
 use super::{
     buffer::BufferName,
     env::env,
     instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned},
+    time::Budget,
 };
 use crate::{
     argument::{
@@ -42,6 +46,7 @@ pub struct Sbm {
     instance: Instance,
     error: Option<Error>,
     report: bool,
+    budget: Budget,
 }
 
 impl Sbm {
@@ -64,6 +69,7 @@ impl Sbm {
             unfit: None,
             isolation: Isolation::Strong,
             report: true,
+            budget: Some(Duration::from_millis(DEFAULT_BUDGET_MS)),
         }
     }
 
@@ -77,11 +83,40 @@ impl Sbm {
     /// argument page, around its own arguments in buffers that they could write, and in buffers and mapped pages that its
     /// own call does not name. A call that must find none of it is one after a [`reset`](Sbm::reset).
     ///
+    /// A call that takes longer than the sandbox's [budget](Builder::budget) is aborted with [`Error::TimedOut`], whatever
+    /// the function does.
+    ///
     /// # Errors
     /// [`Error`] if the function did not run to its end, if it cannot take an argument, or if memory for one was refused.
     /// What the function itself returns, error or not, is in the value.
     #[inline]
-    pub fn call<F, A>(&mut self, function: F, mut arguments: A) -> Result<Tainted<F::Output>, Error>
+    pub fn call<F, A>(&mut self, function: F, arguments: A) -> Result<Tainted<F::Output>, Error>
+    where
+        A: Arguments,
+        F: Function<A>,
+    {
+        self.call_with(self.budget, function, arguments)
+    }
+
+    /// Calls `function` in the sandbox, with a budget of its own.
+    ///
+    /// # Errors
+    /// As [`Sbm::call`], and [`Error::Budget`] for a budget of zero or above [`LONGEST_BUDGET`](crate::LONGEST_BUDGET).
+    pub fn call_within<F, A>(
+        &mut self,
+        budget: Duration,
+        function: F,
+        arguments: A,
+    ) -> Result<Tainted<F::Output>, Error>
+    where
+        A: Arguments,
+        F: Function<A>,
+    {
+        self.call_with(Budget::of(budget)?, function, arguments)
+    }
+
+    #[inline]
+    fn call_with<F, A>(&mut self, budget: Budget, function: F, mut arguments: A) -> Result<Tainted<F::Output>, Error>
     where
         A: Arguments,
         F: Function<A>,
@@ -91,7 +126,7 @@ impl Sbm {
         }
         self.instance.begin();
         arguments.stage(&mut self.instance)?;
-        let outcome = self.instance.run(thunk::<A, F>(function));
+        let outcome = self.instance.run(thunk::<A, F>(function), budget);
         if let Outcome::Returned(words) = outcome
             && let Some(value) = F::Output::from_words(words)
         {
@@ -166,7 +201,7 @@ const fn foreign(name: BufferName) -> Error {
 fn report(error: &Error) {
     let name = env().name();
     match error {
-        Error::Fault { fault: Fault { ip, .. }, .. } => {
+        Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
             crate::println!("sandbox fault: {error} program={name} ip={ip:#x}");
         }
         _ => crate::println!("sandbox of {name}: {error}"),
@@ -192,9 +227,26 @@ pub struct Builder {
     unfit: Option<(usize, Unfit)>,
     isolation: Isolation,
     report: bool,
+    budget: Option<Duration>,
 }
 
 impl Builder {
+    /// Sets how long a call may take: more than zero, at most [`LONGEST_BUDGET`](crate::LONGEST_BUDGET); five seconds unless
+    /// told otherwise. It is the clock that counts, so time that others use counts as well.
+    ///
+    /// A sandbox with a budget runs only while it is called: one that goes on after its answer is stopped a twentieth of a
+    /// second after the call began, or sooner.
+    pub const fn budget(mut self, budget: Duration) -> Self {
+        self.budget = Some(budget);
+        self
+    }
+
+    /// Leaves calls without a budget: a function that does not answer blocks its client for good.
+    pub const fn no_budget(mut self) -> Self {
+        self.budget = None;
+        self
+    }
+
     /// Sets the size of the stack, in bytes; whole pages.
     pub const fn stack(mut self, bytes: usize) -> Self {
         self.stack = bytes;
@@ -244,6 +296,7 @@ impl Builder {
         if let Some((number, why)) = self.unfit {
             return Err(Error::Argument { number, why });
         }
+        let budget = self.budget.map_or(Ok(Budget::NONE), Budget::of)?;
         let pages = u16::try_from(self.stack.div_ceil(PAGE as usize)).ok().filter(|pages| STACK_PAGES.contains(pages));
         let Some(stack_pages) = pages else {
             let limit = usize::from(*STACK_PAGES.end()) * PAGE as usize;
@@ -251,7 +304,7 @@ impl Builder {
         };
         let spec = Spec { stack_pages, buffers: self.buffers };
         let instance = Instance::new(&spec, &self.planned, self.serial, self.isolation == Isolation::Strong)?;
-        Ok(Sbm { instance, error: None, report: self.report })
+        Ok(Sbm { instance, error: None, report: self.report, budget })
     }
 
     fn room(&mut self, number: usize, bytes: usize, access: BufferAccess) {

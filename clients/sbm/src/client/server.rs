@@ -38,6 +38,11 @@ fn send<const N: usize>(request: &Request<'_>) -> Result<Response, Error> {
     }
 }
 
+/// Ends another client's call.
+pub(crate) fn cancel(name: &str) -> Result<Response, Error> {
+    send::<MAX_MESSAGE>(&Request::Cancel(name))
+}
+
 /// What is in use and what is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {

@@ -26,13 +26,20 @@ const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_wor
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
 const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
 
+/// Two words, returned in `rax` and `rdx`.
+#[repr(C)]
+pub(crate) struct Words(pub(crate) u64, pub(crate) u64);
+
+/// What the thread calls for a function: fetches the arguments from the argument page, runs it, returns its value.
+pub(crate) type Thunk = unsafe extern "C" fn(*const [u64; 2]) -> Words;
+
 /// Returns where sandboxes of this program start: for tests, and for the library's own start.
 #[must_use]
 pub fn points() -> EntryPoints {
     // All code lies below 4 GiB; were it not so, the server would be told nonsense and the sandbox would fault.
     let address = |function: unsafe extern "C" fn() -> !| u32::try_from(function as usize).unwrap_or(0);
     let first = NonZeroU32::new(address(start)).unwrap_or(NonZeroU32::MIN);
-    EntryPoints { start: first, abort: address(abort), reset: address(reset) }
+    EntryPoints { start: first, abort: address(abort), reset: address(reset), wait: address(serve) }
 }
 
 /// Waits for the first call.
@@ -41,8 +48,11 @@ unsafe extern "C" fn start() -> ! {
     naked_asm!(
         "mov rdx, {recv}",
         "xor esi, esi",
+        "mov edi, {endpoint}",
+        "mov rbx, rsp",
         "jmp {serve}",
         recv = const sel4::syscall::RECV,
+        endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,
     )
 }
@@ -56,9 +66,12 @@ unsafe extern "C" fn abort() -> ! {
         concat!("mov r9, ", register!(fault_ip)),
         "mov esi, {aborted}",
         "mov rdx, {reply_recv}",
+        "mov edi, {endpoint}",
+        "mov rbx, rsp",
         "jmp {serve}",
         aborted = const ABORTED,
         reply_recv = const sel4::syscall::REPLY_RECV,
+        endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,
     )
 }
@@ -109,8 +122,6 @@ static FIRST_STATE: FpuState = {
 unsafe extern "C" fn serve() -> ! {
     naked_asm!(
         "2:",
-        "mov edi, {endpoint}",
-        "mov rbx, rsp",
         "syscall",
         "mov rsp, rbx",
         "mov rdi, r8",
@@ -119,6 +130,8 @@ unsafe extern "C" fn serve() -> ! {
         "mov r8, rdx",
         "mov esi, {returned}",
         "mov rdx, {reply_recv}",
+        "mov edi, {endpoint}",
+        "mov rbx, rsp",
         "jmp 2b",
         endpoint = const SANDBOX_ENDPOINT_SLOT,
         returned = const RETURNED,
@@ -135,10 +148,13 @@ pub(super) unsafe extern "C" fn answer_panic(length: usize) -> ! {
         "mov rsp, fs:[{stack_top}]",
         "mov esi, {panicked}",
         "mov rdx, {reply_recv}",
+        "mov edi, {endpoint}",
+        "mov rbx, rsp",
         "jmp {serve}",
         stack_top = const STACK_TOP_OFFSET,
         panicked = const PANICKED,
         reply_recv = const sel4::syscall::REPLY_RECV,
+        endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,
     )
 }

@@ -15,6 +15,13 @@ const COMMAND: u16 = 0x43;
 /// Channel 0, low byte then high byte, mode 0 (interrupt on terminal count), binary.
 const ONE_SHOT: u8 = 0b0011_0000;
 
+/// Read-back of channel 0: status, then count.
+const READ_BACK: u8 = 0b1100_0010;
+/// Bit of the status: the count has reached zero.
+const OVER: u8 = 1 << 7;
+/// Bit of the status: the count has not been loaded yet.
+const NOT_LOADED: u8 = 1 << 6;
+
 /// Ticks in a second: a third of the NTSC colour subcarrier's 3.579545 MHz.
 const HZ: u64 = 1_193_182;
 
@@ -63,6 +70,18 @@ impl<P: Ports> Pit<P> {
         self.stop()?;
         self.ports.out8(CHANNEL_0, low)?;
         self.ports.out8(CHANNEL_0, high)
+    }
+
+    /// Returns how long the longest shot has been under way; `None` once it is over.
+    ///
+    /// # Errors
+    /// When the ports may not be used.
+    pub fn elapsed(&mut self) -> Result<Option<Ticks>, P::Error> {
+        self.ports.out8(COMMAND, READ_BACK)?;
+        let status = self.ports.in8(CHANNEL_0)?;
+        let left = u16::from_le_bytes([self.ports.in8(CHANNEL_0)?, self.ports.in8(CHANNEL_0)?]);
+        let gone = if status & NOT_LOADED == 0 { u16::MAX - left } else { 0 };
+        Ok((status & OVER == 0).then_some(Ticks(gone)))
     }
 
     /// Stops a shot: sets the mode, without a count. A PC's timer then waits for one; QEMU's goes on counting the last

@@ -19,6 +19,7 @@ pub struct AbsoluteCPtr {
 
 impl AbsoluteCPtr {
     /// Returns root, index and depth, the three words that invocations take.
+    #[inline]
     pub(crate) const fn words(&self) -> (sys::seL4_CPtr, Word, Word) {
         (self.root.bits(), self.bits, self.depth as Word)
     }

@@ -22,6 +22,12 @@ pub struct UserContext(sys::seL4_UserContext);
 impl UserContext {
     /// Count of the words up to the flags.
     pub const COUNT_FLAGS: usize = offset_of!(sys::seL4_UserContext, rflags) / size_of::<Word>() + 1;
+    /// Count of the words up to `rcx`: after the flags `rax`, `rbx`, `rcx`.
+    pub const COUNT_RCX: usize = offset_of!(sys::seL4_UserContext, rcx) / size_of::<Word>() + 1;
+    /// Count of the words up to `rdi`: after `rcx` `rdx`, `rsi`, `rdi`.
+    pub const COUNT_RDI: usize = offset_of!(sys::seL4_UserContext, rdi) / size_of::<Word>() + 1;
+    /// Count of the words up to `r15`, the last general register.
+    pub const COUNT_R15: usize = offset_of!(sys::seL4_UserContext, r15) / size_of::<Word>() + 1;
     /// Count of all words.
     pub const COUNT_ALL: usize = size_of::<sys::seL4_UserContext>() / size_of::<Word>();
 

@@ -17,9 +17,6 @@ type Raw<T> = Result<T, Word>;
 /// Whether the kernel knows the right grant-reply.
 pub(crate) const HAS_GRANT_REPLY: bool = cfg!(sel4_grant_reply);
 
-/// Whether the kernel saves the registers of the FPU by `xsave`.
-pub(crate) const HAS_XSAVE: bool = cfg!(sel4_xsave);
-
 /// Number of bits of a badge.
 #[cfg(sel4_tagged_cap_data)]
 pub(crate) const BADGE_BITS: u32 = sys::bf::Badge::Badge.width();
@@ -175,3 +172,6 @@ pub(crate) fn io_ports(
     let range = Word::from(first) << u16::BITS | Word::from(last);
     sys::seL4_CNode_Mint(ipc, root, index, depth, initial, all_ports, Word::from(Word::BITS), 0, range)
 }
+
+/// Whether the kernel saves registers of the FPU by XSAVE.
+pub(crate) const HAS_XSAVE: bool = cfg!(sel4_xsave);

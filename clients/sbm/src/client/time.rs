@@ -1,0 +1,126 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Time: a clock, sleep, and the watch words by which the server knows of a running call.
+#![expect(unsafe_code, reason = "the watch words, and the time-stamp counter")]
+
+use core::{fmt, time::Duration};
+
+use sbm_abi::{
+    Handle, Request,
+    limits::{CLIENT_IPC_BUFFER, MAX_BUDGET_MS},
+    watch::{DEADLINE_OFFSET, MARKS, MARKS_OFFSET, NEXT_LOOK_OFFSET},
+};
+
+use super::{env::env, server};
+use crate::error::Error;
+
+const NANOS: u128 = 1_000_000_000;
+
+const DEADLINE: *mut u64 = (CLIENT_IPC_BUFFER + DEADLINE_OFFSET) as usize as *mut u64;
+const NEXT_LOOK: *const u64 = (CLIENT_IPC_BUFFER + NEXT_LOOK_OFFSET) as usize as *const u64;
+const FIRST_MARK: *mut u8 = (CLIENT_IPC_BUFFER + MARKS_OFFSET) as usize as *mut u8;
+
+/// Most time that a call can be given: an hour.
+pub const LONGEST_BUDGET: Duration = Duration::from_millis(MAX_BUDGET_MS);
+
+/// Reads the time-stamp counter.
+#[inline]
+fn ticks() -> u64 {
+    // SAFETY: every x86-64 CPU has it, and the kernel leaves it to user mode.
+    unsafe { core::arch::x86_64::_rdtsc() }
+}
+
+/// Returns the time since the root task started. It never goes back, and knows nothing of the time of day.
+///
+/// Its unit is the nanosecond; how far the CPU's counter goes in one was measured at start, to about one in a thousand.
+#[must_use]
+pub fn now() -> Duration {
+    let gone = u128::from(ticks().saturating_sub(env().boot_ticks()));
+    let nanos = gone * NANOS / u128::from(env().ticks_per_second().max(1));
+    Duration::from_nanos(u64::try_from(nanos).unwrap_or(u64::MAX))
+}
+
+/// Waits for at least `duration`, without using the CPU.
+///
+/// # Errors
+/// [`Error::Server`].
+pub fn sleep(duration: Duration) -> Result<(), Error> {
+    let until = ticks().saturating_add(ticks_of(duration));
+    server::request(&Request::Sleep { until }).map(drop)
+}
+
+/// Ends the running call of the client called `name` with an error, if it is in one. The client goes on with
+/// [`Error::Canceled`](crate::Error::Canceled).
+///
+/// # Errors
+/// [`Error::Server`]: this client is no supervisor (EPERM), or there is no client of that name (EINVAL).
+pub fn cancel(name: &str) -> Result<(), Error> {
+    server::cancel(name).map(drop)
+}
+
+fn ticks_of(duration: Duration) -> u64 {
+    let ticks = duration.as_nanos().saturating_mul(u128::from(env().ticks_per_second())) / NANOS;
+    u64::try_from(ticks).unwrap_or(u64::MAX)
+}
+
+/// How long a call may take, in ticks of the time-stamp counter; 0 for no limit.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Budget(u64);
+
+impl Budget {
+    /// Leaves calls without a limit.
+    pub(crate) const NONE: Self = Self(0);
+
+    /// Limits calls to `duration`.
+    pub(crate) fn of(duration: Duration) -> Result<Self, Error> {
+        if duration.is_zero() || duration > LONGEST_BUDGET {
+            return Err(Error::Budget { asked: duration, limit: LONGEST_BUDGET });
+        }
+        Ok(Self(ticks_of(duration).max(1)))
+    }
+
+    #[inline]
+    pub(crate) const fn is_none(self) -> bool {
+        self.0 == 0
+    }
+
+    /// Tells the server that a call begins, and returns the deadline of the call around it, if there is one.
+    ///
+    /// Every store comes before the load, so that either the server has seen them when it looked last, or it says when it
+    /// looks next.
+    #[inline]
+    pub(crate) fn begin(self, handle: Handle) -> u64 {
+        let deadline = ticks().saturating_add(self.0);
+        let mark = FIRST_MARK.wrapping_add(usize::from(handle.index()) % MARKS);
+        // SAFETY: the page of the IPC buffer is mapped, readable and writable, for the program's whole life; what lies at
+        // these addresses of it is used here alone, and aligned.
+        let (outer, next_look) = unsafe {
+            let outer = DEADLINE.read_volatile();
+            DEADLINE.write_volatile(deadline);
+            mark.write_volatile(1);
+            (outer, NEXT_LOOK.read_volatile())
+        };
+        if deadline < next_look {
+            arm();
+        }
+        outer
+    }
+
+    /// Tells the server that the call is over.
+    #[inline]
+    pub(crate) fn end(outer: u64) {
+        // SAFETY: as in `begin`.
+        unsafe { DEADLINE.write_volatile(outer) }
+    }
+}
+
+impl fmt::Debug for Budget {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} ticks", self.0)
+    }
+}
+
+/// Has the server look in time. It cannot refuse.
+#[cold]
+fn arm() {
+    let _ = server::request(&Request::Arm);
+}

@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Time: which call is overdue, who sleeps, and when to look again.
+//!
+//! Calls do not pass the server. A client says in its [watch words](sbm_abi::watch) when its running call has to be
+//! over; the server *looks* at them when the first deadline that it knows of is over, and a few times a second while
+//! there is any. It never looks while no call has a budget, nobody sleeps, and no sandbox runs on that was called.
+//!
+//! What decides is the clock, not the time that a function used: one that waits is as deadly as one that loops. A client
+//! that waits in an overdue call gets its answer through its own thread, whatever became of the right to give it.
+
+use sbm_abi::{
+    Access, Errno, Fault, FaultKind, Label, Message, Registers, Response, SMALL_MESSAGE,
+    limits::MAX_CLIENTS,
+    watch::{LOOKS_PER_SECOND, MARKS, MOST_LOOKS_PER_SECOND},
+};
+
+use crate::{Answer, CancelError, ClientId, NoSandbox, Platform, Server, State};
+
+/// Most marks of one client that one look goes through; the next one goes on.
+const MOST_MARKS: usize = 32;
+
+/// A value of the time-stamp counter, and how far it goes in a second.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Clock {
+    /// The value.
+    pub now: u64,
+    /// How far it goes in a second, at least 1.
+    pub per_second: u64,
+}
+
+impl Clock {
+    /// Returns when to look at the latest, if there is anything to look at.
+    const fn interval_over(self) -> u64 {
+        self.now.saturating_add(self.per_second / LOOKS_PER_SECOND)
+    }
+
+    /// Returns when to look at the earliest.
+    const fn earliest(self) -> u64 {
+        self.now.saturating_add(self.per_second / MOST_LOOKS_PER_SECOND)
+    }
+}
+
+/// What a client does.
+pub struct Running<'a, P: Platform> {
+    /// The client.
+    pub client: &'a P::Client,
+    /// The sandbox that it calls, if it does, and its index.
+    pub called: Option<(usize, &'a P::Sandbox)>,
+}
+
+impl<P: Platform, const N: usize> Server<P, N> {
+    /// Lists what runs: each client, and the sandbox that it calls, with its index.
+    pub fn running<'a>(&'a self, platform: &'a P) -> impl Iterator<Item = Running<'a, P>> + 'a {
+        self.clients.iter().flatten().map(|client| {
+            let called = platform.calls(&client.objects);
+            let sandbox = called.and_then(|index| Some((index, self.sandboxes.get(index)?.sandbox.as_ref()?)));
+            Running { client: &client.objects, called: sandbox.map(|(index, sandbox)| (index, &sandbox.objects)) }
+        })
+    }
+
+    /// Lets a client end other clients' calls.
+    pub fn make_supervisor(&mut self, id: ClientId) {
+        if let Some(client) = &mut self.clients[id.get()] {
+            client.supervises = true;
+        }
+    }
+
+    /// Ends what is overdue, wakes who has slept enough, stops what runs on, and says when to look again.
+    pub fn look(&mut self, platform: &mut P, clock: Clock) {
+        let mut next = None;
+        for id in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
+            for due in [self.wake(platform, id, clock), self.watch(platform, id, clock)].into_iter().flatten() {
+                next = Some(next.unwrap_or(u64::MAX).min(due));
+            }
+        }
+        let next = next.map(|next: u64| next.clamp(clock.earliest(), clock.interval_over()));
+        for client in self.clients.iter().flatten() {
+            platform.publish(&client.objects, next);
+        }
+        platform.look_at(next);
+    }
+
+    /// Wakes a client that has slept enough, or says when it will have.
+    fn wake(&mut self, platform: &mut P, id: ClientId, clock: Clock) -> Option<u64> {
+        let client = self.clients[id.get()].as_mut()?;
+        let until = client.sleeps_until?;
+        if until > clock.now {
+            return Some(until);
+        }
+        client.sleeps_until = None;
+        // It fits: every response fits four words.
+        if let Ok(message) = Message::<SMALL_MESSAGE>::new(&Response::Done) {
+            let mut words = [0; 3];
+            words.iter_mut().zip(message.words()).for_each(|(to, word)| *to = word);
+            platform.answer(&client.objects, Answer { label: 0, length: message.words().len(), words });
+        }
+        None
+    }
+
+    /// Ends a client's call if it is overdue, stops those of its sandboxes that run on, and says when to look again.
+    fn watch(&mut self, platform: &mut P, id: ClientId, clock: Clock) -> Option<u64> {
+        let client = self.clients[id.get()].as_ref()?;
+        let deadline = platform.deadline(&client.objects);
+        let mut next = (deadline != 0).then_some(deadline);
+        if next.is_some_and(|deadline| deadline <= clock.now) {
+            // What is over and belongs to no call is not looked at again before the next interval is over.
+            let _ = self.end_call(platform, id, FaultKind::TimedOut);
+            next = Some(clock.interval_over());
+        }
+        if self.stop_what_runs_on(platform, id, deadline != 0) {
+            next = Some(next.unwrap_or(u64::MAX).min(clock.interval_over()));
+        }
+        next
+    }
+
+    /// Ends the call that a client waits in, if it waits in one: the client gets an error, and the sandbox waits again.
+    fn end_call(&mut self, platform: &mut P, id: ClientId, kind: FaultKind) -> Result<(), NoSandbox> {
+        let client = self.clients[id.get()].as_ref().ok_or(NoSandbox)?;
+        let index = platform.calls(&client.objects).ok_or(NoSandbox)?;
+        let sandbox = self.sandboxes.get_mut(index).and_then(|entry| entry.sandbox.as_mut());
+        let sandbox = sandbox.filter(|it| it.owner == id && it.state != State::Spare).ok_or(NoSandbox)?;
+        let ip = platform.position(&sandbox.objects).unwrap_or(0);
+        let fault = Fault { kind, access: Access::None, vector: 0, address: 0, ip };
+        // First the client: with that, whatever its sandbox still answers reaches nobody.
+        platform.answer(&client.objects, Answer { label: Label::Aborted as u64, length: 3, words: fault.words() });
+        platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
+        sandbox.state = State::Faulted;
+        Ok(())
+    }
+
+    /// Stops the marked sandboxes of a client that run though they are not called. Tells whether marks are left to look at.
+    ///
+    /// While a call has a deadline (`armed`) marks stay, since it may be about to begin; afterwards each is taken away.
+    fn stop_what_runs_on(&mut self, platform: &mut P, id: ClientId, armed: bool) -> bool {
+        let Some(client) = &mut self.clients[id.get()] else { return false };
+        let called = platform.calls(&client.objects);
+        for _ in 0..MOST_MARKS {
+            let Some(mark) = platform.take_mark(&client.objects, client.next_mark) else {
+                if core::mem::take(&mut client.next_mark) == 0 {
+                    return armed;
+                }
+                // Those before the ones where this look began.
+                continue;
+            };
+            client.next_mark = mark + 1;
+            if armed {
+                platform.set_mark(&client.objects, mark);
+            }
+            for index in (mark..N).step_by(MARKS) {
+                let Some(sandbox) = &mut self.sandboxes[index].sandbox else { continue };
+                if sandbox.owner == id && called != Some(index) && !platform.waits(&sandbox.objects, sandbox.entries) {
+                    let ip = platform.position(&sandbox.objects).unwrap_or(0);
+                    let fault = Fault { kind: FaultKind::TimedOut, access: Access::None, vector: 0, address: 0, ip };
+                    platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
+                }
+            }
+        }
+        true
+    }
+
+    /// Lets a client sleep: it gets its answer when its time has come.
+    pub(crate) fn sleep(&mut self, id: ClientId, until: u64) -> Result<(), NoSandbox> {
+        self.owner(id)?.sleeps_until = Some(until);
+        Ok(())
+    }
+
+    /// Ends the running call of the client called `name`.
+    pub(crate) fn cancel(&mut self, platform: &mut P, id: ClientId, name: &str) -> Result<Response, CancelError> {
+        if !self.owner(id)?.supervises {
+            return Err(CancelError::NotSupervisor);
+        }
+        let is_named = |id: &ClientId| self.client(*id).is_some_and(|client| platform.name(client) == name);
+        let target = (0..MAX_CLIENTS as u64).filter_map(ClientId::new).find(is_named);
+        let target = target.ok_or(CancelError::NoClient)?;
+        // Where no call is running there is nothing to end.
+        let _ = self.end_call(platform, target, FaultKind::Canceled);
+        Ok(Response::Done)
+    }
+}
+
+impl From<CancelError> for Errno {
+    fn from(error: CancelError) -> Self {
+        match error {
+            CancelError::NoSandbox => Self::BadHandle,
+            CancelError::NotSupervisor => Self::Perm,
+            CancelError::NoClient => Self::Invalid,
+        }
+    }
+}
