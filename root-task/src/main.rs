@@ -195,12 +195,6 @@ fn require_ram(bootinfo: &BootInfoPtr, [serial, debug_exit, ..]: &[init_thread::
     DebugExit::new(debug_exit.cptr().cast()).exit(FAILURE, || init_thread::suspend_self())
 }
 
-/// Reads the time-stamp counter.
-fn ticks() -> u64 {
-    // SAFETY: every x86-64 CPU has it, and the kernel leaves it to user mode.
-    unsafe { core::arch::x86_64::_rdtsc() }
-}
-
 /// Takes the I/O ports of the serial line, the debug exit, fw_cfg and the timer, in that order.
 fn ports(bootinfo: &BootInfoPtr) -> Result<[init_thread::Slot; 4], Error> {
     type Port = cap::IOPort;

@@ -49,7 +49,7 @@ pub fn sleep(duration: Duration) -> Result<(), Error> {
 }
 
 /// Ends the running call of the client called `name` with an error, if it is in one. The client goes on with
-/// [`Error::Canceled`](crate::Error::Canceled).
+/// [`Error::Canceled`].
 ///
 /// # Errors
 /// [`Error::Server`]: this client is no supervisor (EPERM), or there is no client of that name (EINVAL).
