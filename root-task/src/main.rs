@@ -77,11 +77,7 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     memory.take(bootinfo, taken)?;
     let mut machine = Machine::new(memory, console, port_slot(3).cap(), measurement)?;
     own_fault::watch(&mut machine)?;
-    println!(
-        "root-task: seL4, {} MiB of memory, {} programs",
-        machine.memory.total_bytes() >> 20,
-        Archive::new(ARCHIVE).map_or(0, |archive| archive.files().count())
-    );
+    println!("root-task: seL4, {} MiB of memory", machine.memory.total_bytes() >> 20);
     let mut service = Service { server, machine };
     let input = match HostInput::read(&mut service.machine, port_slot(2).cap(), texts) {
         Ok(input) => input,

@@ -133,16 +133,26 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// While a call has a deadline (`armed`) marks stay, since it may be about to begin; afterwards each is taken away.
     fn stop_what_runs_on(&mut self, platform: &mut P, id: ClientId, armed: bool) -> bool {
         let Some(client) = &mut self.clients[id.get()] else { return false };
-        let called = platform.calls(&client.objects);
+        // Asked for at the first mark: most looks find none.
+        let mut called = None;
+        let start = core::mem::take(&mut client.next_mark);
+        let (mut from, mut limit) = (start, usize::MAX);
         for _ in 0..MOST_MARKS {
-            let Some(mark) = platform.take_mark(&client.objects, client.next_mark) else {
-                if core::mem::take(&mut client.next_mark) == 0 {
+            let mark = match platform.take_mark(&client.objects, from) {
+                Some(mark) if mark < limit => mark,
+                // This look began there.
+                Some(mark) => {
+                    platform.set_mark(&client.objects, mark);
                     return armed;
                 }
-                // Those before the ones where this look began.
-                continue;
+                None if limit > start => {
+                    (from, limit) = (0, start);
+                    continue;
+                }
+                None => return armed,
             };
-            client.next_mark = mark + 1;
+            from = mark + 1;
+            let called = *called.get_or_insert_with(|| platform.calls(&client.objects));
             if armed {
                 platform.set_mark(&client.objects, mark);
             }

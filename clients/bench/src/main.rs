@@ -20,6 +20,7 @@ mod faults;
 mod keyring;
 mod life;
 mod profile;
+mod time;
 
 use sbm::{Env, Error, Sbm, println};
 
@@ -36,7 +37,7 @@ pub(crate) const WARM_UP: usize = 8;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 5] = [calls::run, faults::run, life::run, keyring::run, life::alive];
+const GROUPS: [Group; 6] = [calls::run, faults::run, time::run, life::run, keyring::run, life::alive];
 
 /// The argument for a short measurement.
 const QUICK: &str = "quick";
