@@ -33,9 +33,8 @@ impl InputFile {
 
 /// What the host asks for.
 pub(crate) struct HostInput {
+    /// Names of programs, separated by commas; one that may end other clients' calls has [`SUPERVISOR`] after its name.
     pub(crate) programs: &'static str,
-    /// Which of them may end other clients' calls, separated by commas.
-    pub(crate) supervisors: &'static str,
     pub(crate) arguments: Vec<&'static str, MAX_ARGUMENTS>,
     pub(crate) files: Vec<InputFile, MAX_INPUTS>,
     /// How the root task is to fail, if the host wants to see that.
@@ -97,7 +96,7 @@ type Device = FwCfg<cap::IOPort>;
 impl HostInput {
     /// What to do where no host is: on a PC.
     pub(crate) const fn none() -> Self {
-        Self { programs: DEFAULT_PROGRAM, supervisors: "", arguments: Vec::new(), files: Vec::new(), failing: None }
+        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new(), failing: None }
     }
 
     /// Reads everything that the host hands over.
@@ -111,9 +110,6 @@ impl HostInput {
         let mut texts = Texts(buffer);
         if let Some(programs) = text(&mut device, &mut texts, "opt/sbm/run")? {
             input.programs = programs;
-        }
-        if let Some(supervisors) = text(&mut device, &mut texts, "opt/sbm/supervisors")? {
-            input.supervisors = supervisors;
         }
         if let Some(arguments) = text(&mut device, &mut texts, "opt/sbm/args")? {
             for argument in arguments.split('\n').filter(|argument| !argument.is_empty()) {
@@ -134,6 +130,9 @@ impl HostInput {
         Ok(input)
     }
 }
+
+/// Stands after the name of a program that may end other clients' calls.
+pub(crate) const SUPERVISOR: &str = ":supervisor";
 
 /// What runs when nobody says what.
 const DEFAULT_PROGRAM: &str = "pgp-keys";

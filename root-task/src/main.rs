@@ -41,7 +41,7 @@ use crate::{
     clock::Measurement,
     console::Console,
     cspace::port_slot,
-    input::HostInput,
+    input::{HostInput, SUPERVISOR},
     machine::Machine,
     memory::Memory,
     serve::{SandboxServer, Service},
@@ -102,7 +102,11 @@ fn start_clients(service: &mut Service, input: &HostInput, boot_ticks: u64) -> b
             println!("root-task: at most {MAX_CLIENTS} clients can run at once; {name} does not");
             return false;
         };
-        all &= start_client(service, input, id, name, boot_ticks);
+        let plain = name.strip_suffix(SUPERVISOR);
+        all &= start_client(service, input, id, plain.unwrap_or(name), boot_ticks);
+        if plain.is_some() {
+            service.server.make_supervisor(id);
+        }
     }
     service.server.divide(service.machine.free());
     all
@@ -136,9 +140,6 @@ fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'
     match Client::start(&mut service.machine, &launch) {
         Ok(client) => {
             service.server.add_client(&mut service.machine, id, program, client);
-            if input.supervisors.split(',').any(|supervisor| supervisor == name) {
-                service.server.make_supervisor(id);
-            }
             true
         }
         Err(error) => {

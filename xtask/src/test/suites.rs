@@ -21,16 +21,14 @@ pub(super) fn run(
     suite: &Client,
 ) -> Result<Tally, Failure> {
     let (is_root, supervisor, exact) = (suite.root, suite.supervisor, suite.exact);
-    let programs = [std::slice::from_ref(&suite.program), &suite.with].concat().join(",");
+    let first = if supervisor { format!("{}:supervisor", suite.program) } else { suite.program.clone() };
+    let programs = [&[first], suite.with.as_slice()].concat().join(",");
     let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
     let are_several = console::are_several(&programs);
     machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: programs }];
     if is_root {
         machine.items.push(numbers());
-    }
-    if supervisor {
-        machine.items.push(Item::Text { name: "opt/sbm/supervisors".to_owned(), text: suite.to_owned() });
     }
     if exact {
         machine.extra = bench::instruction_clock();
