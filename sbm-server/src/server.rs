@@ -453,53 +453,29 @@ fn make_at<P: Platform>(
 ) -> Result<Made<P>, InitError> {
     let plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
     let charge = plan.charge_of_new::<P>();
-    cover(platform, client, layout, 1, charge)?;
+    cover::<_, InitError>(platform, client, layout, 1, charge)?;
     let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
     let registers = Registers::start(entries, arguments, stack);
     let objects = platform.make(&mut client.objects, names, &plan, &registers)?;
     Ok(Made { base: layout.base(), arguments, stack, charge, objects })
 }
 
-/// Why a client did not get its page tables.
-enum CoverError {
-    Quota(OverQuota),
-    Exhausted,
-}
-
-impl From<CoverError> for InitError {
-    fn from(error: CoverError) -> Self {
-        match error {
-            CoverError::Quota(over) => Self::Quota(over),
-            CoverError::Exhausted => Self::Exhausted,
-        }
-    }
-}
-
-impl From<CoverError> for GrowError {
-    fn from(error: CoverError) -> Self {
-        match error {
-            CoverError::Quota(over) => Self::Quota(over),
-            CoverError::Exhausted => Self::Exhausted,
-        }
-    }
-}
-
 /// Makes sure that the quota has room for `sandboxes` and `charge`, and gives the client the page tables that it lacks to
 /// share `layout`. It keeps them, and is charged for them.
-fn cover<P: Platform>(
+fn cover<P: Platform, E: From<OverQuota> + From<Exhausted>>(
     platform: &mut P,
     client: &mut Client<P>,
     layout: Layout<'_>,
     sandboxes: u16,
     charge: Charge,
-) -> Result<(), CoverError> {
+) -> Result<(), E> {
     const TABLE: Charge = Charge { pages: 1, slots: 1 };
-    client.admits(sandboxes, charge).map_err(CoverError::Quota)?;
+    client.admits(sandboxes, charge)?;
     for region in layout.regions() {
         if !client.has_table(region) {
-            client.admits(sandboxes, charge.plus(TABLE)).map_err(CoverError::Quota)?;
-            let number = u16::try_from(region).map_err(|_| CoverError::Exhausted)?;
-            platform.cover(&mut client.objects, number).map_err(|Exhausted| CoverError::Exhausted)?;
+            client.admits(sandboxes, charge.plus(TABLE))?;
+            let number = u16::try_from(region).map_err(|_| Exhausted)?;
+            platform.cover(&mut client.objects, number)?;
             client.set_table(region);
             client.charge = client.charge.plus(TABLE);
         }
@@ -568,7 +544,7 @@ fn grow_at<P: Platform>(
 ) -> Result<(), GrowError> {
     let plan = Plan::new(layout, 0, |table| additions.lacks(table)).ok_or(Exhausted)?;
     let (charge, tables) = plan.charges_of_growth();
-    cover(platform, client, layout, 0, charge.plus(tables))?;
+    cover::<_, GrowError>(platform, client, layout, 0, charge.plus(tables))?;
     add_tables(platform, client, sandbox, additions, &plan.tables, tables)?;
     let part = match platform.add_pages(&client.objects, &sandbox.objects, &plan) {
         Ok(part) => part,
