@@ -16,9 +16,13 @@ impl Keyring {
     /// What is listed where no file is given.
     pub(crate) const DEMO: Self = Self::carried("demo.pgp", include_bytes!("../../pgp/testdata/demo.pgp"));
 
-    /// A key whose user id claims to be longer than the whole key: it drives the planted bug.
-    pub(crate) const CRAFTED: Self =
+    /// A key whose user id claims to be longer than the whole key: it drives the bug that overruns.
+    pub(crate) const OVERRUNNING: Self =
         Self::carried("planted-bug.pgp", include_bytes!("../../pgp/testdata/planted-bug.pgp"));
+
+    /// A key whose user id claims a length that leads back to its start: it drives the bug that loops.
+    pub(crate) const LOOPING: Self =
+        Self::carried("planted-loop.pgp", include_bytes!("../../pgp/testdata/planted-loop.pgp"));
 
     const fn carried(name: &'static str, bytes: &'static [u8]) -> Self {
         Self { name, bytes, file: None }

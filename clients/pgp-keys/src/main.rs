@@ -40,7 +40,7 @@ const RECORDS_BYTES: usize = 1 << 20;
 static RECORDS: ConstStaticCell<[u8; RECORDS_BYTES]> = ConstStaticCell::new([0; RECORDS_BYTES]);
 
 const SUCCESS: u8 = 0;
-/// A file could not be listed, or the planted bug was not stopped.
+/// A file could not be listed, or a planted bug was not stopped.
 const FAILURE: u8 = 1;
 /// The arguments make no sense.
 const USAGE: u8 = 2;

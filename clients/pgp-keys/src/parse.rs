@@ -4,16 +4,24 @@
 //! [`parse_keys`] is what runs inside. Everything that it says is a claim: the client takes a length of at most what it
 //! has room for, an error that there is, and records that [`Records`] finds sound one by one.
 
-use core::fmt;
+use core::{fmt, time::Duration};
 
 use sbm::{Error, OutputBuffer, Sbm, Tainted, Unfit, copy_in, copy_out, shared_out};
 use sbm_abi::limits;
-use sbm_pgp::{Corrupt, Options, ParseError, Records, parse_keyring, records::capacity_bound, scratch_bound};
+use sbm_pgp::{
+    Corrupt, Options, ParseError, PlantedBug, Records, parse_keyring, records::capacity_bound, scratch_bound,
+};
 
 use crate::keyring::Keyring;
 
 /// Bytes of the sandbox's stack: four times of what the parser needs where it goes deepest, in the hashes.
 const STACK: usize = 8 * 1024;
+
+/// Time for a keyring. The largest that fits takes less than a second in an emulated machine.
+const BUDGET: Duration = Duration::from_secs(10);
+
+/// Time for a parser that is going to loop.
+const SHORT_BUDGET: Duration = Duration::from_millis(100);
 
 /// Bytes of a page: no buffer is smaller.
 const PAGE: usize = limits::PAGE as usize;
@@ -34,9 +42,15 @@ fn parse_keys(keyring: &[u8], scratch: &mut [u8], records: &mut [u8]) -> Answer 
     parse_keyring(keyring, scratch, records, Options::default()).map_err(ParseError::to_raw)
 }
 
-/// Parses a keyring with the bug that was planted on purpose: runs in the sandbox.
-fn parse_keys_with_planted_bug(keyring: &[u8], scratch: &mut [u8], records: &mut [u8]) -> Answer {
-    let options = Options::default().with_planted_bug(true);
+/// Parses a keyring with a bug that was planted on purpose, and reads past its input: runs in the sandbox.
+fn parse_keys_and_overrun(keyring: &[u8], scratch: &mut [u8], records: &mut [u8]) -> Answer {
+    let options = Options::default().with_planted_bug(PlantedBug::Overrun);
+    parse_keyring(keyring, scratch, records, options).map_err(ParseError::to_raw)
+}
+
+/// Parses a keyring with a bug that was planted on purpose, and does not end: runs in the sandbox.
+fn parse_keys_and_loop(keyring: &[u8], scratch: &mut [u8], records: &mut [u8]) -> Answer {
+    let options = Options::default().with_planted_bug(PlantedBug::Loop);
     parse_keyring(keyring, scratch, records, options).map_err(ParseError::to_raw)
 }
 
@@ -129,7 +143,7 @@ impl Parser {
     }
 
     fn with_room(bytes: usize, room: Room) -> Result<Self, Error> {
-        let mut builder = Sbm::builder().stack(STACK).room_out(3, room.records);
+        let mut builder = Sbm::builder().budget(BUDGET).stack(STACK).room_out(3, room.records);
         if bytes <= BUFFER {
             builder = builder.room_in(1, bytes);
         }
@@ -153,11 +167,20 @@ impl Parser {
         }
     }
 
-    /// Parses the keyring with the planted bug; whatever it finds is dropped.
-    pub(crate) fn call_planted_bug(&mut self, keyring: &Keyring, records: &mut [u8]) -> Result<(), Error> {
+    /// Parses a keyring with a planted bug; whatever it finds is dropped.
+    pub(crate) fn call_planted_bug(
+        &mut self,
+        bug: PlantedBug,
+        keyring: &Keyring,
+        records: &mut [u8],
+    ) -> Result<(), Error> {
         let records = copy_out(&mut records[..self.room.records]).at_end();
         let arguments = (copy_in(keyring.bytes).at_end(), shared_out(self.scratch), records);
-        self.sbm.call(parse_keys_with_planted_bug, arguments).map(|_: Tainted<Answer>| ())
+        let answer = match bug {
+            PlantedBug::Overrun => self.sbm.call(parse_keys_and_overrun, arguments),
+            PlantedBug::Loop => self.sbm.call_within(SHORT_BUDGET, parse_keys_and_loop, arguments),
+        };
+        answer.map(|_: Tainted<Answer>| ())
     }
 
     /// Parses a keyring and returns its records, all of which are sound.

@@ -19,7 +19,7 @@ fn main() -> ExitCode {
         match argument.to_str() {
             Some("--json") => json = true,
             #[cfg(feature = "planted-bug")]
-            Some("--planted-bug") => options = options.with_planted_bug(true),
+            Some("--planted-bug") => options = options.with_planted_bug(sbm_pgp::PlantedBug::Overrun),
             _ => files.push(argument),
         }
     }

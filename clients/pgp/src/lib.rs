@@ -46,6 +46,8 @@ pub use error::{ParseError, Reason};
 pub use fingerprint::{Fingerprint, KeyId};
 pub use key::{Key, KeyVersion, Role};
 pub use keyring::{parse_keyring, scratch_bound};
+#[cfg(feature = "planted-bug")]
+pub use parser::PlantedBug;
 pub use parser::{Options, Sink, Summary, UserAttribute, UserId, parse};
 pub use records::{Corrupt, Entry, Records, Writer};
 pub use text::{Json, Text};

@@ -17,19 +17,28 @@ use crate::packet::{Header, Kind};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub struct Options {
-    /// **Deliberately wrong; for the demonstration.** Trusts the length that a user id packet claims: the copy into the
-    /// output then reads past the input and writes past the output, as a parser in C with that bug would do. Undefined
-    /// behaviour outside a sandbox.
+    /// **Deliberately wrong; for the demonstration.** The parser has this bug.
     #[cfg(feature = "planted-bug")]
-    pub planted_bug: bool,
+    pub planted_bug: Option<PlantedBug>,
+}
+
+/// **Deliberately wrong; for the demonstration.** What the parser does with the length that a packet claims.
+#[cfg(feature = "planted-bug")]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PlantedBug {
+    /// Copies as many bytes of a user id: reads past the input and writes past the output, as a parser in C with that bug
+    /// would do. Undefined behaviour outside a sandbox.
+    Overrun,
+    /// Steps over as many bytes, in 32 bits: never ends where that leads back.
+    Loop,
 }
 
 impl Options {
-    /// Switches the planted bug on or off.
+    /// Switches a planted bug on.
     #[cfg(feature = "planted-bug")]
     #[must_use]
-    pub const fn with_planted_bug(mut self, planted_bug: bool) -> Self {
-        self.planted_bug = planted_bug;
+    pub const fn with_planted_bug(mut self, planted_bug: PlantedBug) -> Self {
+        self.planted_bug = Some(planted_bug);
         self
     }
 }
@@ -127,6 +136,10 @@ impl Parser {
     pub(crate) fn sequence(&mut self, input: &[u8], sink: &mut impl Sink) -> Result<(), ParseError> {
         let len = u32::try_from(input.len()).map_err(|_| ParseError::InputTooLarge)?;
         let end = self.base.checked_add(len).ok_or(ParseError::InputTooLarge)?;
+        #[cfg(feature = "planted-bug")]
+        if self.options.planted_bug == Some(PlantedBug::Loop) {
+            core::hint::black_box(crate::planted::count_as_claimed(input));
+        }
         let mut cursor = Cursor::new(input);
         let mut primary = None;
         while !cursor.is_empty() {
@@ -219,7 +232,8 @@ impl Parser {
     #[cfg(feature = "planted-bug")]
     fn trust_claimed_length(&self, input: &[u8], mut cursor: Cursor<'_>, sink: &mut impl Sink) {
         let Ok(header) = Header::read(&mut cursor) else { return };
-        if self.options.planted_bug && header.kind == Kind::UserId && header.claimed() > cursor.rest().len() {
+        let is_cut = header.kind == Kind::UserId && header.claimed() > cursor.rest().len();
+        if self.options.planted_bug == Some(PlantedBug::Overrun) && is_cut {
             let start = input.len().saturating_sub(cursor.rest().len());
             sink.user_id_as_claimed(input, start, header.claimed());
         }

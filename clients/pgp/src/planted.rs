@@ -1,9 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The planted bug: a copy that believes the length in the input.
+//! The planted bugs: a copy and a loop that believe the length in the input.
 //!
-//! **Deliberately unsound, for the demonstration.** This is the only unsafe code of the crate and is compiled with the
-//! feature `planted-bug` only. It is what `memcpy(out, in, length_from_the_file)` is in C: the kind of bug for which a
-//! parser belongs into a sandbox. There it ends in a page fault, which the caller gets as an error.
+//! **Deliberately wrong, for the demonstration.** They are compiled with the feature `planted-bug` only, and the copy is the
+//! only unsafe code of the crate. It is what `memcpy(out, in, length_from_the_file)` is in C, and the loop what
+//! `offset += length_from_the_file` is there: the kind of bug for which a parser belongs into a sandbox. There the copy ends
+//! in a page fault and the loop at the end of its time budget; the caller gets either as an error.
 #![allow(unsafe_code)]
 
 /// Copies `claimed` bytes from `from` in `source` to `to` in `target`, whether both have them or not.
@@ -18,4 +19,23 @@ pub(crate) fn copy_as_claimed(target: &mut [u8], to: usize, source: &[u8], from:
         // volatile so that the compiler keeps them as they stand, byte by byte and in this order.
         unsafe { target.wrapping_add(at).write_volatile(source.wrapping_add(at).read_volatile()) };
     }
+}
+
+/// Counts packets by the lengths that they claim, in the current format.
+///
+/// Offsets have 32 bits and wrap: does not return when a packet claims as many bytes as lead back to its own start.
+#[inline(never)]
+pub(crate) fn count_as_claimed(input: &[u8]) -> u32 {
+    let (mut at, mut count) = (0_u32, 0_u32);
+    while let [0xc0..=0xff, first, rest @ ..] = input.get(at as usize..).unwrap_or_default() {
+        let (header, claimed) = match (*first, rest) {
+            (one @ ..=191, _) => (2, u32::from(one)),
+            (first @ 192..=223, [second, ..]) => (3, (u32::from(first - 192) << 8) + u32::from(*second) + 192),
+            (255, [a, b, c, d, ..]) => (6, u32::from_be_bytes([*a, *b, *c, *d])),
+            _ => break,
+        };
+        at = at.wrapping_add(header).wrapping_add(claimed);
+        count = count.wrapping_add(1);
+    }
+    count
 }

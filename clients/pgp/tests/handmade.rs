@@ -85,9 +85,17 @@ fn unusual() -> Vec<u8> {
     ])
 }
 
-/// A key whose user id claims to have 256 MiB: see `Options::planted_bug`.
+/// A key whose user id claims to have 256 MiB: see `PlantedBug::Overrun`.
 fn planted_bug() -> Vec<u8> {
     join(&[&ed25519_key(PUBLIC_KEY), &packet_claiming(USER_ID, 0x0fff_ffff, b"Mallory Overrun <mallory@example.org>")])
+}
+
+/// A key whose user id claims so many bytes that header and body have 2^32: see `PlantedBug::Loop`.
+fn planted_loop() -> Vec<u8> {
+    join(&[
+        &ed25519_key(PUBLIC_KEY),
+        &packet_claiming(USER_ID, 6_u32.wrapping_neg(), b"Mallory Again <mallory@example.org>"),
+    ])
 }
 
 #[test]
@@ -96,6 +104,7 @@ fn handmade_keyrings_are_as_made_here() {
     check_file("framing.pgp", &framing());
     check_file("unusual.pgp", &unusual());
     check_file("planted-bug.pgp", &planted_bug());
+    check_file("planted-loop.pgp", &planted_loop());
 }
 
 #[test]

@@ -45,13 +45,13 @@ const NOT_FOR_GPG: [&str; 7] = [
     "rfc9580-a5-v6-locked.asc",
 ];
 
-/// Test data that is refused without the switch for the planted bug.
-const CRAFTED: &str = "planted-bug.pgp";
+/// Test data that is refused without a switch for a planted bug.
+const CRAFTED: [&str; 2] = ["planted-bug.pgp", "planted-loop.pgp"];
 
 /// Why a test failed.
 type Verdict = Result<(), String>;
 
-/// Boots the guest as often as it takes, and counts one test for each keyring and three for the rest.
+/// Boots the guest as often as it takes, and counts one test for each keyring and four for the rest.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let data = workspace.root().join("clients/pgp/testdata");
     let guest = Guest { workspace, image, options };
@@ -66,11 +66,13 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
 
     let boot = guest.run(&[], &[])?;
     tell("a_planted_bug_is_stopped_and_its_sandbox_used_again", planted_bug(&boot));
+    tell("a_parser_that_loops_is_stopped_where_it_loops", planted_loop(&boot));
     tell("without_a_file_the_carried_keyring_is_listed", carried_keyring(&boot, &data));
     tell("what_is_no_keyring_is_refused_in_one_line", refused(&guest, &data)?);
 
     let gpg = Gpg::new(&workspace.target().join("gpg-home"));
-    let files: Vec<_> = files(&data).into_iter().filter(|file| !file.ends_with(CRAFTED)).collect();
+    let files: Vec<_> =
+        files(&data).into_iter().filter(|file| !CRAFTED.iter().any(|name| file.ends_with(name))).collect();
     let (ours, theirs): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| NOT_FOR_GPG.iter().any(|name| file.ends_with(name)));
     compare(&guest, &ours, Expected::of_listing, &mut tell)?;
@@ -164,6 +166,15 @@ fn planted_bug(boot: &Boot) -> Verdict {
     boot.ended(Ending::Success)
 }
 
+fn planted_loop(boot: &Boot) -> Verdict {
+    boot.find(&[
+        &["never ends on planted-loop.pgp"],
+        &["sandbox fault: over its time budget", "count_as_claimed (clients/pgp/src/planted.rs:"],
+        &["it was stopped as well"],
+        &["parses demo.pgp again"],
+    ])
+}
+
 fn carried_keyring(boot: &Boot, data: &Path) -> Verdict {
     let listing = read_text(&data.join("listings/demo.pgp.txt"))?;
     let lines: Vec<[&str; 1]> = listing.lines().map(|line| [line]).collect();
@@ -174,8 +185,8 @@ fn carried_keyring(boot: &Boot, data: &Path) -> Verdict {
 /// Hands everything malformed to the client, and one sound keyring after each batch.
 fn refused(guest: &Guest<'_>, data: &Path) -> Result<Verdict, Failure> {
     let mut malformed = files(&data.join("malformed"));
-    malformed.push(data.join(CRAFTED));
-    if malformed.len() < 2 {
+    malformed.extend(CRAFTED.map(|name| data.join(name)));
+    if malformed.len() <= CRAFTED.len() {
         return Ok(Err("the test data is missing".to_owned()));
     }
     for batch in malformed.chunks(BATCH - 1) {
