@@ -2,8 +2,8 @@
 //! Time: which call is overdue, who sleeps, and when to look again.
 //!
 //! Calls do not pass the server. A client says in its [watch words](sbm_abi::watch) when its running call has to be
-//! over; the server *looks* at them when the first deadline that it knows of is over, and a few times a second while
-//! there is any. It never looks while no call has a budget, nobody sleeps, and no sandbox runs on that was called.
+//! over; the server *looks* at them when the first deadline that it knows of is over, and 20 times a second while there
+//! is any, or a mark of a sandbox that was called. Where there is none and nobody sleeps it does not look.
 //!
 //! What decides is the clock, not the time that a function used: one that waits is as deadly as one that loops. A client
 //! that waits in an overdue call gets its answer through its own thread, whatever became of the right to give it.

@@ -10,11 +10,11 @@ use serde::{Deserialize, Serialize};
 #[serde(into = "u8", try_from = "u8")]
 #[repr(u8)]
 pub enum Errno {
-    /// A page is not the caller's, or the caller has fewer rights to it than asked.
+    /// A page is not the caller's, or the caller has fewer rights to it than asked; or the caller is no supervisor.
     Perm = 1,
     /// The handle is not of a sandbox of the caller's, or of one that does not exist any more.
     BadHandle = 9,
-    /// Memory, capability slots or address space ran out; nothing was changed.
+    /// Memory, capability slots, paging structures or address space ran out.
     NoMemory = 12,
     /// The function was aborted: CPU fault, stray system call, or panic.
     Fault = 14,
@@ -26,7 +26,7 @@ pub enum Errno {
     BadMessage = 74,
     /// The call was over its time budget.
     TimedOut = 110,
-    /// The caller's quota is used up.
+    /// The caller's share is used up.
     Quota = 122,
     /// The call was ended by a supervisor.
     Canceled = 125,

@@ -3,7 +3,7 @@
 
 use core::fmt;
 
-/// What a sandbox did that ended its call. The numbers are those of the wire.
+/// What ended a call. The numbers are those of the wire.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 #[repr(u8)]
 pub enum FaultKind {

@@ -150,7 +150,8 @@ pub enum Response {
         /// Spare sandboxes that stand ready for this client.
         spares: u16,
     },
-    /// The request was refused, and changed nothing.
+    /// The request was refused. It changed nothing, but that spares of the client may have gone to make room for it, and that
+    /// the client may have got page tables for its arena.
     Refused(Errno),
 }
 

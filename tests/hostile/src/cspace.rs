@@ -2,8 +2,8 @@
 //! A sandbox makes every system call on every slot of its capability space: two hold a capability, and nothing that it
 //! does with them reaches anyone but itself.
 //!
-//! Two combinations are left out, because a call that is never answered blocks its client: `Recv` and `NBRecv` on the
-//! sandbox's own endpoint while it has not answered yet.
+//! Two combinations are left to the suite `time`: `Recv` and `NBRecv` on the sandbox's own endpoint while it has not
+//! answered yet, since only the end of its budget ends such a call.
 
 use harness::{Random, Test, Verdict, Why, check, raw, same, tests};
 use sbm::{Error, FaultKind, Sbm, Tainted};

@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Messages to a sandbox that ask for no answer: whoever calls one that serves no more would wait for ever.
+//! Messages to a sandbox that ask for no answer: a call to one that serves no more ends with its budget only.
 
 use harness::{Verdict, raw, same};
 use sbm::{Error, OutputBuffer, Sbm, Tainted, shared_out};

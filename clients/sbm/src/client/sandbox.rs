@@ -36,7 +36,7 @@ pub enum Isolation {
     #[default]
     Strong,
     /// Not at all: it runs in the client, on the same buffers (of pages mapped writable, on a copy). A fault in it ends
-    /// the client. For trying things out.
+    /// the client, and a call has no budget. For trying things out.
     None,
 }
 
@@ -234,14 +234,15 @@ impl Builder {
     /// Sets how long a call may take: more than zero, at most [`LONGEST_BUDGET`](crate::LONGEST_BUDGET); five seconds unless
     /// told otherwise. It is the clock that counts, so time that others use counts as well.
     ///
-    /// A sandbox with a budget runs only while it is called: one that goes on after its answer is stopped a twentieth of a
-    /// second after the call began, or sooner.
+    /// A sandbox with a budget runs only while it is called: one that goes on after its answer is stopped within a twentieth
+    /// of a second, sooner where the budget is shorter. Of more than 32 that were called, each look takes 32, in turn.
     pub const fn budget(mut self, budget: Duration) -> Self {
         self.budget = Some(budget);
         self
     }
 
-    /// Leaves calls without a budget: a function that does not answer blocks its client for good.
+    /// Leaves calls without a budget: a function that does not answer blocks its client until a supervisor ends the call, and
+    /// one that goes on after its answer runs until the sandbox is reset or dropped.
     pub const fn no_budget(mut self) -> Self {
         self.budget = None;
         self
