@@ -19,6 +19,9 @@ use crate::{Answer, CancelError, ClientId, NoSandbox, Platform, Server, State};
 /// Most marks of one client that one look goes through; the next one goes on.
 const MOST_MARKS: usize = 32;
 
+/// How often the server looks for a call that is overdue before it has begun: a call is ended a millisecond late at most.
+const SOON_PER_SECOND: u64 = 1250;
+
 /// A value of the time-stamp counter, and how far it goes in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Clock {
@@ -32,6 +35,11 @@ impl Clock {
     /// Returns when to look at the latest, if there is anything to look at.
     const fn interval_over(self) -> u64 {
         self.now.saturating_add(self.per_second / LOOKS_PER_SECOND)
+    }
+
+    /// Returns when to look for a call that is overdue before it has begun.
+    const fn soon(self) -> u64 {
+        self.now.saturating_add(self.per_second / SOON_PER_SECOND)
     }
 
     /// Returns when to look at the earliest.
@@ -103,9 +111,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let deadline = platform.deadline(&client.objects);
         let mut next = (deadline != 0).then_some(deadline);
         if next.is_some_and(|deadline| deadline <= clock.now) {
-            // What is over and belongs to no call is not looked at again before the next interval is over.
-            let _ = self.end_call(platform, id, FaultKind::TimedOut);
-            next = Some(clock.interval_over());
+            // Where it belongs to no call, that may be about to begin: it is late already.
+            let ended = self.end_call(platform, id, FaultKind::TimedOut).is_ok();
+            next = Some(if ended { clock.interval_over() } else { clock.soon() });
         }
         if self.stop_what_runs_on(platform, id, deadline != 0) {
             next = Some(next.unwrap_or(u64::MAX).min(clock.interval_over()));

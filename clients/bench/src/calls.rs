@@ -46,7 +46,8 @@ pub(crate) fn run(_env: &'static Env, runs: &mut Runs) -> Result<(), Error> {
 }
 
 fn raw(runs: &mut Runs) -> Result<(), Error> {
-    let mut sbm = Sbm::builder().report(false).build()?;
+    // Its function never ends.
+    let mut sbm = Sbm::builder().no_budget().report(false).build()?;
     sbm.call(serve_raw, ())?;
     let endpoint = Endpoint::from_bits(sbm.endpoint_slot());
     let message = MessageInfo::new(0, 0, 0, 2);
