@@ -32,6 +32,8 @@ pub struct Server<P: Platform, const N: usize> {
     pub(crate) clients: [Option<Client<P>>; MAX_CLIENTS],
     pub(crate) arenas: [Arena; MAX_CLIENTS],
     pub(crate) sandboxes: [Entry<P>; N],
+    /// When the server looks next, if it does.
+    pub(crate) next_look: Option<u64>,
     vacant: Vec<SandboxIndex, N>,
     /// Entries below this one have been used; the others need not be listed as vacant.
     used: usize,
@@ -45,6 +47,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             clients: [const { None }; MAX_CLIENTS],
             arenas: [const { Arena::EMPTY }; MAX_CLIENTS],
             sandboxes: [const { Entry::EMPTY }; N],
+            next_look: None,
             vacant: Vec::new(),
             used: 0,
         }
@@ -55,8 +58,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub fn add_client(&mut self, platform: &mut P, id: ClientId, program: Program, objects: P::Client) {
         self.end_client(platform, id);
         self.arenas[id.get()].open();
-        // Nothing is known of its calls: it is to ask for the first look itself.
-        platform.publish(&objects, None);
+        platform.publish(&objects, self.next_look);
         self.clients[id.get()] = Some(Client::new(objects, program));
     }
 
@@ -110,17 +112,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
             Request::Usage => self.usage(platform, id).map_err(Errno::from),
             Request::Arm => {
                 let now = clock(platform);
-                self.look(platform, now);
-                Ok(Response::Done)
+                self.arm(platform, id, now).map_err(Errno::from)
             }
-            Request::Sleep { until } => match self.sleep(id, until) {
-                Ok(()) => {
-                    let now = clock(platform);
-                    self.look(platform, now);
-                    return Effect::Wait;
-                }
-                Err(error) => Err(error.into()),
-            },
+            Request::Sleep { until } => {
+                let now = clock(platform);
+                return self.sleep(platform, id, now, until).unwrap_or_else(|error| refuse(error.into()));
+            }
             Request::Cancel(name) => self.cancel(platform, id, name).map_err(Errno::from),
             Request::Exit(status) => {
                 self.end_client(platform, id);
@@ -426,12 +423,12 @@ const fn may_pass(error: InitError) -> bool {
 /// round for ever.
 ///
 /// The message may be forged, and a function may go there by itself, so that the message says as much: what counts is
-/// where the kernel holds the thread. A single step is never the entry point's own fault, whose flags the server sets.
+/// where the kernel holds the thread. A single step or a breakpoint tells what came before: it is not the entry point's own.
 fn is_stuck<P: Platform>(platform: &P, sandbox: &Sandbox<P>, fault: Fault) -> bool {
-    const DEBUG: u8 = 1;
+    const TRAPS: [u8; 2] = [1, 3];
     let abort = u64::from(sandbox.entries.abort);
-    let stepped = fault.kind == FaultKind::Exception && fault.vector == DEBUG;
-    fault.ip == abort && !stepped && platform.position(&sandbox.objects) == Some(abort)
+    let trapped = fault.kind == FaultKind::Exception && TRAPS.contains(&fault.vector);
+    fault.ip == abort && !trapped && platform.position(&sandbox.objects) == Some(abort)
 }
 
 /// A sandbox that was made, before it is in the table.

@@ -14,12 +14,13 @@ use sbm_abi::{
     watch::{LOOKS_PER_SECOND, MARKS, MOST_LOOKS_PER_SECOND},
 };
 
-use crate::{Answer, CancelError, ClientId, NoSandbox, Platform, Server, State};
+use crate::{Answer, CancelError, ClientId, Effect, NoSandbox, Platform, Server, State};
 
 /// Most marks of one client that one look goes through; the next one goes on.
 const MOST_MARKS: usize = 32;
 
-/// How often the server looks for a call that is overdue before it has begun: a call is ended a millisecond late at most.
+/// How often the server looks for a call that is overdue before it has begun, and for marks that a look has left: a call
+/// is ended a millisecond late at most.
 const SOON_PER_SECOND: u64 = 1250;
 
 /// A value of the time-stamp counter, and how far it goes in a second.
@@ -42,10 +43,16 @@ impl Clock {
         self.now.saturating_add(self.per_second / SOON_PER_SECOND)
     }
 
-    /// Returns when to look at the earliest.
-    const fn earliest(self) -> u64 {
-        self.now.saturating_add(self.per_second / MOST_LOOKS_PER_SECOND)
+    /// Puts off a look that would come too soon after this moment, and advances one that would come too late.
+    fn within_bounds(self, due: u64) -> u64 {
+        due.clamp(self.now.saturating_add(self.per_second / MOST_LOOKS_PER_SECOND), self.interval_over())
     }
+}
+
+/// Whether a look has gone through all marks of a client.
+enum Marks {
+    Done,
+    More,
 }
 
 /// What a client does.
@@ -81,11 +88,36 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 next = Some(next.unwrap_or(u64::MAX).min(due));
             }
         }
-        let next = next.map(|next: u64| next.clamp(clock.earliest(), clock.interval_over()));
+        self.set_next_look(platform, next.map(|next| clock.within_bounds(next)));
+    }
+
+    /// Sees to it that the next look comes no later than `due`. To look at once would let a client that asks often have
+    /// the server look often.
+    fn look_by(&mut self, platform: &mut P, clock: Clock, due: u64) {
+        let due = clock.within_bounds(due);
+        if self.next_look.is_none_or(|next| due < next) {
+            self.set_next_look(platform, Some(due));
+        }
+    }
+
+    fn set_next_look(&mut self, platform: &mut P, next: Option<u64>) {
+        self.next_look = next;
         for client in self.clients.iter().flatten() {
             platform.publish(&client.objects, next);
         }
         platform.look_at(next);
+    }
+
+    /// Has the server look in time for the deadline that the client has written.
+    pub(crate) fn arm(&mut self, platform: &mut P, id: ClientId, clock: Clock) -> Result<Response, NoSandbox> {
+        let deadline = platform.deadline(&self.owner(id)?.objects);
+        if deadline != 0 {
+            self.look_by(platform, clock, deadline);
+        }
+        let next = self.next_look;
+        // It may have written nonsense there.
+        platform.publish(&self.owner(id)?.objects, next);
+        Ok(Response::Done)
     }
 
     /// Wakes a client that has slept enough, or says when it will have.
@@ -115,10 +147,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
             let ended = self.end_call(platform, id, FaultKind::TimedOut).is_ok();
             next = Some(if ended { clock.interval_over() } else { clock.soon() });
         }
-        if self.stop_what_runs_on(platform, id, deadline != 0) {
-            next = Some(next.unwrap_or(u64::MAX).min(clock.interval_over()));
-        }
-        next
+        let armed = deadline != 0;
+        let marks = match self.stop_what_runs_on(platform, id, armed) {
+            Marks::More => Some(clock.soon()),
+            Marks::Done => armed.then(|| clock.interval_over()),
+        };
+        next.into_iter().chain(marks).min()
     }
 
     /// Ends the call that a client waits in, if it waits in one: the client gets an error, and the sandbox waits again.
@@ -136,11 +170,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
         Ok(())
     }
 
-    /// Stops the marked sandboxes of a client that run though they are not called. Tells whether marks are left to look at.
+    /// Stops the marked sandboxes of a client that run though they are not called: they clear what functions left, which a
+    /// thread may be about to do anyway, and wait.
     ///
     /// While a call has a deadline (`armed`) marks stay, since it may be about to begin; afterwards each is taken away.
-    fn stop_what_runs_on(&mut self, platform: &mut P, id: ClientId, armed: bool) -> bool {
-        let Some(client) = &mut self.clients[id.get()] else { return false };
+    fn stop_what_runs_on(&mut self, platform: &mut P, id: ClientId, armed: bool) -> Marks {
+        let Some(client) = &mut self.clients[id.get()] else { return Marks::Done };
         // Asked for at the first mark: most looks find none.
         let mut called = None;
         let start = core::mem::take(&mut client.next_mark);
@@ -151,13 +186,13 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 // This look began there.
                 Some(mark) => {
                     platform.set_mark(&client.objects, mark);
-                    return armed;
+                    return Marks::Done;
                 }
                 None if limit > start => {
                     (from, limit) = (0, start);
                     continue;
                 }
-                None => return armed,
+                None => return Marks::Done,
             };
             from = mark + 1;
             let called = *called.get_or_insert_with(|| platform.calls(&client.objects));
@@ -167,19 +202,30 @@ impl<P: Platform, const N: usize> Server<P, N> {
             for index in (mark..N).step_by(MARKS) {
                 let Some(sandbox) = &mut self.sandboxes[index].sandbox else { continue };
                 if sandbox.owner == id && called != Some(index) && !platform.waits(&sandbox.objects, sandbox.entries) {
-                    let ip = platform.position(&sandbox.objects).unwrap_or(0);
-                    let fault = Fault { kind: FaultKind::TimedOut, access: Access::None, vector: 0, address: 0, ip };
-                    platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
+                    let registers = Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack);
+                    platform.restart(&sandbox.objects, &registers);
                 }
             }
         }
-        true
+        client.next_mark = from;
+        Marks::More
     }
 
     /// Lets a client sleep: it gets its answer when its time has come.
-    pub(crate) fn sleep(&mut self, id: ClientId, until: u64) -> Result<(), NoSandbox> {
-        self.owner(id)?.sleeps_until = Some(until);
-        Ok(())
+    pub(crate) fn sleep(
+        &mut self,
+        platform: &mut P,
+        id: ClientId,
+        clock: Clock,
+        until: u64,
+    ) -> Result<Effect, NoSandbox> {
+        let client = self.owner(id)?;
+        if until <= clock.now {
+            return Ok(Effect::Answer(Response::Done));
+        }
+        client.sleeps_until = Some(until);
+        self.look_by(platform, clock, until);
+        Ok(Effect::Wait)
     }
 
     /// Ends the running call of the client called `name`.

@@ -151,6 +151,7 @@ fn a_forged_fault_at_the_abort_entry_is_answered_however_often() {
     for (position, fault) in [
         (Some(0x20_5555), exception(ABORT, 6)),
         (Some(ABORT), exception(ABORT, 1)),
+        (Some(ABORT), exception(ABORT, 3)),
         (Some(ABORT), exception(0x20_5555, 6)),
         (None, exception(ABORT, 6)),
     ] {

@@ -91,27 +91,46 @@ fn the_next_look_is_at_the_first_deadline_within_bounds() {
         ([NOW + 1, 0], Some(NOW + LEAST)),
         ([NOW + INTERVAL + 1, 0], Some(NOW + INTERVAL)),
         ([u64::MAX, 0], Some(NOW + INTERVAL)),
-        ([1, 0], Some(NOW + SOON)),
+        ([1, 0], Some(NOW + LEAST)),
     ] {
         let mut world = World::new();
         for (owner, deadline) in world.machine.owners.values_mut().zip(deadlines) {
             owner.deadline = deadline;
         }
-        assert_eq!(send(&mut world, 0, NOW, &Request::Arm), Effect::Answer(Response::Done));
+        for from in 0..2 {
+            assert_eq!(send(&mut world, from, NOW, &Request::Arm), Effect::Answer(Response::Done));
+        }
         assert_eq!(world.machine.look_at, next, "{deadlines:?}");
         for owner in world.machine.owners.values() {
             assert_eq!(owner.next_look, next);
         }
+        world.look(NOW);
+        let next = if deadlines[0] == 1 { Some(NOW + SOON) } else { next };
+        assert_eq!(world.machine.look_at, next, "{deadlines:?}");
     }
 }
 
 #[test]
-fn a_client_that_begins_knows_of_no_look() {
+fn to_ask_for_a_look_is_no_look_and_puts_none_off() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    call(&mut world, handle, NOW - 1);
+    send(&mut world, 0, NOW, &Request::Arm);
+    assert!(answers(&world, 0).is_empty());
+    world.machine.owners.get_mut(&0).unwrap().deadline = NOW + 20_000;
+    world.machine.owners.get_mut(&0).unwrap().next_look = Some(7);
+    send(&mut world, 0, NOW, &Request::Arm);
+    assert_eq!((world.machine.look_at, world.machine.owners[&0].next_look), (Some(NOW + LEAST), Some(NOW + LEAST)));
+    assert_eq!(send(&mut world, 3, NOW, &Request::Arm), Effect::Answer(Response::Refused(Errno::BadHandle)));
+}
+
+#[test]
+fn a_client_that_begins_knows_of_the_next_look() {
     let mut world = World::new();
     world.machine.owners.get_mut(&0).unwrap().deadline = NOW + 10;
     send(&mut world, 0, NOW, &Request::Arm);
     world.start(2);
-    assert_eq!(world.machine.owners[&2].next_look, None);
+    assert_eq!(world.machine.owners[&2].next_look, Some(NOW + LEAST));
 }
 
 #[test]
@@ -131,7 +150,9 @@ fn what_runs_on_is_stopped_and_what_waits_or_is_called_is_not() {
     world.look(NOW);
     let restarted: Vec<_> = world.machine.restarts.iter().map(|(sandbox, _)| *sandbox).collect();
     assert_eq!(restarted, [name(&world, runs)]);
-    assert_eq!(world.sandbox(runs).registers.rip, u64::from(ENTRIES.abort));
+    // What it was about to clear it clears.
+    let (arguments, stack) = world.parts(runs);
+    assert_eq!(world.sandbox(runs).registers, Registers::reset(ENTRIES, arguments, stack));
     assert_eq!(world.state(runs), Some(State::Ready));
     assert!(world.machine.owners[&0].marks.is_empty() && answers(&world, 0).is_empty());
 }
@@ -194,10 +215,10 @@ fn a_client_sleeps_until_its_time_has_come() {
 }
 
 #[test]
-fn a_client_that_sleeps_until_what_is_over_is_woken_at_once() {
+fn a_client_that_sleeps_until_what_is_over_does_not_sleep() {
     let mut world = World::new();
-    assert_eq!(send(&mut world, 0, NOW, &Request::Sleep { until: NOW }), Effect::Wait);
-    assert_eq!(answers(&world, 0).len(), 1);
+    assert_eq!(send(&mut world, 0, NOW, &Request::Sleep { until: NOW }), Effect::Answer(Response::Done));
+    assert_eq!((world.machine.look_at, answers(&world, 0).len()), (None, 0));
     assert_eq!(
         send(&mut world, 3, NOW, &Request::Sleep { until: NOW }),
         Effect::Answer(Response::Refused(Errno::BadHandle))

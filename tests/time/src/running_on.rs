@@ -19,6 +19,7 @@ pub(crate) const TESTS: &[Test] = tests![
     many_sandboxes_that_run_on_are_stopped,
     a_sandbox_that_was_stopped_works_and_keeps_what_it_had,
     a_sandbox_that_waits_is_left_alone,
+    a_look_leaves_nothing_behind_that_a_reset_was_to_clear,
 ];
 
 fn answer() {
@@ -161,6 +162,46 @@ fn a_sandbox_that_waits_is_left_alone() -> Verdict {
     for calls in 1..6 {
         same!(counting.sbm.call(count, (shared_out(counting.output),))?.assume_checked(), calls);
         sbm::sleep(LOOK)?;
+    }
+    Ok(())
+}
+
+const SECRET: u64 = 0x5ec2_e75e_c2e7;
+
+fn dirty_the_stack() -> u64 {
+    let mut words = [0_u64; 900];
+    words.fill(core::hint::black_box(SECRET));
+    core::hint::black_box(&mut words);
+    raw::fill_vectors(SECRET);
+    words[899]
+}
+
+fn leftovers() -> u64 {
+    let mut vectors = [0; 2];
+    raw::vector_words(&mut vectors);
+    let top = raw::stack_pointer() & !0xfff;
+    // The page below, and this one as far as it is there.
+    let words = (top - 4096..top).step_by(8).filter(|address| raw::read_word(*address) == SECRET);
+    words.count() as u64 + u64::from(vectors.contains(&SECRET))
+}
+
+/// The thread clears when it runs, and a look may come before: after an idle time the next call asks for one.
+fn a_look_leaves_nothing_behind_that_a_reset_was_to_clear() -> Verdict {
+    for (idle, budget) in [(0, 5000), (60, 5000), (150, 2), (150, 20), (60, 1)] {
+        let budget = Duration::from_millis(budget);
+        let mut sbm = Sbm::builder().budget(budget).stack(3 * 4096).report(false).build()?;
+        same!(sbm.call(dirty_the_stack, ())?.assume_checked(), SECRET);
+        check!(sbm.call(leftovers, ())?.assume_checked() > 0, "nothing was left to be cleared");
+        wait(Duration::from_millis(idle));
+        sbm.reset()?;
+        same!(sbm.call(leftovers, ())?.assume_checked(), 0, "left after a reset, {idle} ms idle");
+        // As a spare it is the next one.
+        same!(sbm.call(dirty_the_stack, ())?.assume_checked(), SECRET);
+        wait(Duration::from_millis(idle));
+        drop(sbm);
+        let mut sbm = Sbm::builder().budget(budget).stack(3 * 4096).report(false).build()?;
+        sbm::sleep(Duration::from_micros(1))?;
+        same!(sbm.call(leftovers, ())?.assume_checked(), 0, "left in a spare, {idle} ms idle");
     }
     Ok(())
 }
