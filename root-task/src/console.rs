@@ -78,21 +78,32 @@ impl Console {
         self.write_as(Writer::Client(client, name), bytes);
     }
 
+    /// Ends what a client has begun that has ended.
+    pub(crate) fn forget(self, client: ClientId) {
+        // SAFETY: as in `write_as`.
+        let State { serial, lines, .. } = unsafe { &mut *STATE.0.get() };
+        lines.forget(client, |piece| put(serial, piece));
+    }
+
     fn write_as(self, writer: Writer<'_>, bytes: &[u8]) {
         // SAFETY: one thread at a time, and nothing that is called from here writes to the console. A thread that
         // faulted does not use its reference any more; what it left half-written are numbers, checked where they are
         // used.
         let State { serial, lines, .. } = unsafe { &mut *STATE.0.get() };
-        lines.write(writer, bytes, |piece| match serial {
-            // A console that does not take bytes has nobody to tell it to.
-            Some(serial) => drop(serial.write(piece)),
-            None => piece.iter().copied().for_each(sel4::debug_put_char),
-        });
+        lines.write(writer, bytes, |piece| put(serial, piece));
     }
 
     /// Returns something to write text to.
     pub(crate) const fn writer(self) -> RootTaskText {
         RootTaskText(self)
+    }
+}
+
+fn put(serial: &mut Option<Serial<cap::IOPort>>, piece: &[u8]) {
+    match serial {
+        // A console that does not take bytes has nobody to tell it to.
+        Some(serial) => drop(serial.write(piece)),
+        None => piece.iter().copied().for_each(sel4::debug_put_char),
     }
 }
 

@@ -98,6 +98,7 @@ impl Platform for Machine {
     }
 
     fn end(&mut self, client: Client) {
+        self.console.forget(client.id());
         client.end(self);
     }
 

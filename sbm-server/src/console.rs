@@ -7,7 +7,8 @@
 //!
 //! Text is UTF-8. Control characters other than newline and tab, U+0080 to U+009F among them, and bytes that are no UTF-8
 //! become question marks: a terminal would take them for commands. A character may come in two texts of one writer;
-//! up to three bytes of each writer wait for the rest.
+//! up to three bytes of each writer wait for the rest. What a client has begun ends with it ([`Console::forget`]): its
+//! number may be another one's next.
 
 use core::str;
 
@@ -29,7 +30,7 @@ const CHARACTER: usize = 4;
 pub enum Writer<'a> {
     /// The root task.
     RootTask,
-    /// A client. Its number stands for the same client as long as the console lives.
+    /// A client. Its number stands for the same client until [`Console::forget`].
     Client(ClientId, &'a str),
 }
 
@@ -114,6 +115,17 @@ impl Console {
             } else if !chunk.invalid().is_empty() {
                 self.piece(writer, REPLACED, &mut put);
             }
+        }
+    }
+
+    /// Ends what a client has begun that is gone: its line, and the character whose rest does not come any more.
+    pub fn forget(&mut self, client: ClientId, mut put: impl FnMut(&[u8])) {
+        if let Some(begun) = self.begun.get_mut(client.get()) {
+            *begun = Begun::NOTHING;
+        }
+        if self.line == Some(Owner::Client(client)) {
+            put(b"\n");
+            self.line = None;
         }
     }
 
@@ -296,6 +308,35 @@ mod tests {
     fn what_does_not_complete_a_character_begins_its_own() {
         assert_eq!(written(&[(client(0), b"\xe2\x82"), (client(0), b"\xc3"), (client(0), b"\xa9\n")]), "a| ?\u{e9}\n");
         assert_eq!(written(&[(client(0), b"\xf0"), (client(0), b"\x80\n")]), "a| ??\n");
+    }
+
+    #[test]
+    fn a_client_that_ended_leaves_nothing_begun_to_the_next_one_with_its_number() {
+        let id = ClientId::new(0).unwrap();
+        for (forgotten, expected) in [(0, "a| x\nb| ?y"), (1, "a| x\u{e9}y")] {
+            let (mut console, mut all) = (Console::new(), Vec::new());
+            let mut put = |piece: &[u8]| all.extend_from_slice(piece);
+            console.write(Writer::Client(id, "a"), b"x\xc3", &mut put);
+            console.forget(ClientId::new(forgotten).unwrap(), &mut put);
+            console.write(Writer::Client(id, "b"), b"\xa9y", &mut put);
+            assert_eq!(String::from_utf8(all).unwrap(), expected);
+        }
+    }
+
+    #[test]
+    fn the_end_of_a_client_ends_its_own_line_and_no_other() {
+        for (writer, bytes, expected) in [
+            (client(0), &b"x"[..], "a| x\ntwo\n"),
+            (client(0), b"x\n", "a| x\ntwo\n"),
+            (Writer::RootTask, b"one ", "one two\n"),
+        ] {
+            let (mut console, mut all) = (Console::new(), Vec::new());
+            let mut put = |piece: &[u8]| all.extend_from_slice(piece);
+            console.write(writer, bytes, &mut put);
+            console.forget(ClientId::new(0).unwrap(), &mut put);
+            console.write(Writer::RootTask, b"two\n", &mut put);
+            assert_eq!(String::from_utf8(all).unwrap(), expected);
+        }
     }
 
     proptest! {

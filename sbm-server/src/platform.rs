@@ -137,7 +137,7 @@ pub trait Platform {
     /// Ends the sandbox with its parts and takes back everything, on both sides; memory is cleared before it is used again.
     fn destroy(&mut self, sandbox: Self::Sandbox, parts: impl Iterator<Item = Self::Part>);
 
-    /// Ends the client, whose sandboxes are gone, and takes back everything.
+    /// Ends the client, whose sandboxes are gone, and takes back everything; what it has begun on the console ends too.
     fn end(&mut self, client: Self::Client);
 
     /// Writes a client's text to the console.
