@@ -3,11 +3,12 @@
 
 use std::{
     collections::{BTreeMap, BTreeSet},
+    mem::take,
     vec::Vec,
 };
 
 use sbm_abi::{
-    BufferAccess, EntryPoints, Registers,
+    BufferAccess, EntryPoints, Label, Registers,
     limits::{ARENA_BASE, PAGE},
 };
 
@@ -62,6 +63,10 @@ pub(super) struct Owner {
     pub(super) taken: (u32, u32),
     /// Index of the sandbox that it calls.
     pub(super) calls: Option<usize>,
+    /// Whether it waits until its time has come.
+    pub(super) sleeps: bool,
+    /// Whether the server has looked since it began.
+    pub(super) watched: bool,
     pub(super) answers: Vec<Answer>,
     /// Its watch words.
     pub(super) deadline: u64,
@@ -301,7 +306,13 @@ impl Platform for Fake {
 
     fn answer(&mut self, client: &u32, answer: Answer) {
         let owner = self.owners.get_mut(client).unwrap();
-        owner.calls = None;
+        if answer.label == Label::Returned as u64 {
+            assert!(take(&mut owner.sleeps), "woken though it does not sleep");
+        } else {
+            let called = owner.calls.take().expect("answered though it calls nothing");
+            let is_called = |it: &Held| it.client == *client && it.names.index.get() == called;
+            assert!(self.boxes.values().any(is_called), "answered for a sandbox that is not its own");
+        }
         owner.answers.push(answer);
     }
 
@@ -326,6 +337,7 @@ impl Platform for Fake {
 
     fn look_at(&mut self, next_look: Option<u64>) {
         self.look_at = next_look;
+        self.owners.values_mut().for_each(|owner| owner.watched = true);
     }
 
     fn name<'a>(&self, client: &'a u32) -> &'a str {

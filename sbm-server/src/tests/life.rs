@@ -1,17 +1,17 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How sandboxes and clients live and end: spares, faults, and any sequence of events.
 
-use std::{vec, vec::Vec};
+use std::{collections::BTreeSet, vec, vec::Vec};
 
 use proptest::prelude::*;
 use sbm_abi::{
-    Access, BufferAccess, Fault, FaultKind, Handle, Registers, Request, Response,
-    limits::{ARENA_BASE, INPUT_BASE, PAGE},
+    Access, BufferAccess, Fault, FaultKind, Handle, Message, Registers, Request, Response, decode_request,
+    limits::{ARENA_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 
 use super::{
     DATA, ENTRIES, SANDBOXES, World, buffers, client,
-    fake::{Held, Mapped},
+    fake::{Held, Mapped, NAMES},
     index, map, spec,
 };
 use crate::{Effect, KernelFault, SandboxIndex, State};
@@ -213,6 +213,10 @@ enum Step {
     Fail(u32),
     /// A client calls a sandbox, by index, and has marks and a deadline, by how far away it is.
     Call(u64, Option<usize>, Vec<usize>, u64),
+    Arm(u64),
+    Sleep(u64, u64),
+    /// A client ends another one's call; the second one may.
+    Cancel(u64, usize),
     Look(u64),
     End(u64),
 }
@@ -238,6 +242,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0u32..4).prop_map(Step::Fail),
         3 => (who(), proptest::option::of(0usize..14), proptest::collection::vec(0usize..2048, 0..40), 0u64..200_000)
             .prop_map(|(who, calls, marks, deadline)| Step::Call(who, calls, marks, deadline)),
+        1 => who().prop_map(Step::Arm),
+        2 => (who(), 0u64..200_000).prop_map(|(who, later)| Step::Sleep(who, later)),
+        2 => (who(), 0usize..3).prop_map(|(who, target)| Step::Cancel(who, target)),
         3 => (0u64..300_000).prop_map(Step::Look),
         1 => who().prop_map(Step::End),
     ];
@@ -251,6 +258,11 @@ struct Lasting {
     sandboxes: Vec<(usize, u32, State, Held)>,
     /// What other clients have mapped.
     others: Vec<Mapped>,
+    /// Deadline, marks and next look of all clients.
+    watch_words: Vec<(u64, BTreeSet<usize>, Option<u64>)>,
+    look_at: Option<u64>,
+    restarts: usize,
+    answers: usize,
 }
 
 fn lasting(world: &World, from: u64) -> Lasting {
@@ -262,26 +274,42 @@ fn lasting(world: &World, from: u64) -> Lasting {
             sandboxes.push((at, entry.generation, sandbox.state, world.machine.boxes[&sandbox.objects].clone()));
         }
     }
-    let others = world.machine.owners.iter().filter(|(name, _)| u64::from(**name) != from);
-    Lasting { sandboxes, others: others.map(|(_, owner)| owner.mapped.clone()).collect() }
+    let owners = &world.machine.owners;
+    let others = owners.iter().filter(|(name, _)| u64::from(**name) != from);
+    let watch_words = owners.values().map(|owner| (owner.deadline, owner.marks.clone(), owner.next_look));
+    Lasting {
+        sandboxes,
+        others: others.map(|(_, owner)| owner.mapped.clone()).collect(),
+        watch_words: watch_words.collect(),
+        look_at: world.machine.look_at,
+        restarts: world.machine.restarts.len(),
+        answers: owners.values().map(|owner| owner.answers.len()).sum(),
+    }
 }
 
-/// Asks, and checks that a refusal changed nothing but what the documentation says.
-fn ask(world: &mut World, from: u64, request: &Request<'_>) -> Response {
+/// Sends, and checks that a refusal changed nothing but what the documentation says.
+fn send(world: &mut World, from: u64, bytes: &[u8]) -> Effect {
     let before = lasting(world, from);
-    let restarts = world.machine.restarts.len();
-    let answer = world.ask(from, request);
-    if matches!(answer, Response::Refused(_)) {
-        assert!(lasting(world, from) == before, "a refused {request:?} changed something");
-        assert_eq!(world.machine.restarts.len(), restarts);
+    let effect = world.send(from, super::NOW, bytes);
+    if matches!(effect, Effect::Answer(Response::Refused(_))) {
+        assert!(lasting(world, from) == before, "a refused {:?} changed something", decode_request(bytes));
     }
-    answer
+    effect
+}
+
+fn ask(world: &mut World, from: u64, request: &Request<'_>) -> Option<Response> {
+    let message = Message::<MAX_MESSAGE>::new(request).unwrap();
+    match send(world, from, message.bytes()) {
+        Effect::Answer(response) => Some(response),
+        Effect::Wait | Effect::Ended(_) => None,
+    }
 }
 
 proptest! {
     #[test]
     fn no_sequence_of_events_loses_anything(steps in steps()) {
         let mut world = World::new();
+        world.server.make_supervisor(client(1));
         let whole = (1000, 4000);
         let mut handles = vec![Handle::new(3, 3)];
         let mut bases = vec![ARENA_BASE];
@@ -293,7 +321,7 @@ proptest! {
                     ask(&mut world, who, &Request::Register(entries));
                 }
                 Step::Init(who, pages) => {
-                    if let Response::Ready { handle, .. } = ask(&mut world, who, &Request::Init(spec(pages))) {
+                    if let Some(Response::Ready { handle, .. }) = ask(&mut world, who, &Request::Init(spec(pages))) {
                         handles.push(handle);
                     }
                 }
@@ -301,7 +329,7 @@ proptest! {
                 Step::Reset(who, at) => { ask(&mut world, who, &Request::Reset(pick(at))); }
                 Step::Grow(who, at, pages) => {
                     let request = Request::Grow { handle: pick(at), buffers: buffers(&pages) };
-                    if let Response::Grown { base } = ask(&mut world, who, &request) {
+                    if let Some(Response::Grown { base }) = ask(&mut world, who, &request) {
                         bases.push(base);
                     }
                 }
@@ -318,8 +346,7 @@ proptest! {
                     world.server.fault(&mut world.machine, index, exception(ip, 13));
                 },
                 Step::Bytes(who, bytes) => {
-                    let effect = world.send(who, super::NOW, &bytes);
-                    if matches!(effect, Effect::Ended(_)) {
+                    if matches!(send(&mut world, who, &bytes), Effect::Ended(_)) {
                         world.start(u32::try_from(who).unwrap());
                     }
                 }
@@ -328,6 +355,13 @@ proptest! {
                     owner.calls = calls;
                     owner.marks.extend(marks);
                     owner.deadline = if deadline % 3 == 0 { 0 } else { super::NOW + deadline };
+                }
+                Step::Arm(who) => assert_eq!(ask(&mut world, who, &Request::Arm), Some(Response::Done)),
+                Step::Sleep(who, later) => {
+                    ask(&mut world, who, &Request::Sleep { until: super::NOW + later });
+                }
+                Step::Cancel(who, target) => {
+                    ask(&mut world, who, &Request::Cancel(NAMES[target]));
                 }
                 Step::Look(later) => world.look(super::NOW + later),
                 Step::Fail(steps) => world.machine.fails_in = Some(steps),

@@ -12,7 +12,7 @@ use std::{boxed::Box, num::NonZeroU32, vec::Vec};
 
 use fake::Fake;
 use sbm_abi::{
-    BufferAccess, BufferSpec, EntryPoints, Handle, Message, Pages, Request, Response, Spec,
+    BufferAccess, BufferSpec, EntryPoints, Handle, Message, Pages, Request, Response, Spec, decode_request,
     limits::{CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 
@@ -94,10 +94,19 @@ impl World {
         self.server.clients[client(from).get()].as_mut().unwrap().quota = quota;
     }
 
-    /// Sends bytes as a request, at a time.
+    /// Sends bytes as a request, at a time. Whoever sends is in no call of a sandbox.
     fn send(&mut self, from: u64, now: u64, bytes: &[u8]) -> Effect {
         let clock = Clock { now, per_second: PER_SECOND };
-        self.server.request(&mut self.machine, client(from), |_| clock, bytes)
+        let sleeps = matches!(decode_request(bytes), Ok(Request::Sleep { .. }));
+        let mut waits = false;
+        if let Some(owner) = self.machine.owners.get_mut(&u32::try_from(from).unwrap()) {
+            owner.calls = None;
+            owner.sleeps |= sleeps;
+            waits = sleeps;
+        }
+        let effect = self.server.request(&mut self.machine, client(from), |_| clock, bytes);
+        assert_eq!(effect == Effect::Wait, waits, "who asks to sleep waits, and nobody else");
+        effect
     }
 
     /// Looks, at a time.
@@ -195,6 +204,10 @@ impl World {
             }
             let spares = living.iter().filter(of).filter(|it| it.state == State::Spare).count();
             assert_eq!(spares, client.spares.len(), "a spare is not listed");
+            assert_eq!(client.sleeps_until.is_some(), owner.sleeps, "who sleeps is not known");
+            // One that began since knows of no look, and asks for one.
+            let next_look = self.machine.look_at.filter(|_| owner.watched);
+            assert_eq!(owner.next_look, next_look, "a client is told of another look than the next");
         }
     }
 }
