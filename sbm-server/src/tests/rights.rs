@@ -2,12 +2,14 @@
 //! What each side gets, where, with which rights; and who may ask for it.
 
 use sbm_abi::{
-    BufferAccess, BufferSpec, Errno, Handle, Layout, Registers, Request, Response, Spec,
-    limits::{ARENA_BASE, CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, CODE_BASE, INPUT_BASE, PAGE},
+    BufferAccess, BufferSpec, Errno, Handle, Layout, Message, Registers, Request, Response, Spec,
+    limits::{
+        ARENA_BASE, CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE,
+    },
 };
 
 use super::{
-    DATA, ENTRIES, INPUT_PAGES, OTHER_ENTRIES, World, client,
+    DATA, ENTRIES, INPUT_PAGES, NOW, OTHER_ENTRIES, World, client,
     fake::{Frame, Mapped},
     grow, index, map, pages, spec,
 };
@@ -204,14 +206,34 @@ fn a_client_that_registered_nothing_gets_no_sandbox() {
 }
 
 #[test]
-fn a_client_that_is_not_there_gets_nothing() {
+fn a_client_that_is_not_there_gets_nothing_and_changes_nothing() {
     let mut world = World::new();
-    for request in [Request::Register(ENTRIES), Request::Usage, Request::Reset(Handle::new(0, 0))] {
-        assert_eq!(world.ask(3, &request), refused(Errno::BadHandle));
+    let handle = world.init(0, 1);
+    world.look(NOW);
+    let before = world.machine.clone();
+    for (request, answer) in [
+        (Request::Register(ENTRIES), refused(Errno::BadHandle)),
+        (Request::Init(spec(1)), refused(Errno::Invalid)),
+        (grow(handle, 1), refused(Errno::BadHandle)),
+        (Request::Shrink { handle, base: ARENA_BASE }, refused(Errno::BadHandle)),
+        (map(handle, DATA, 1), refused(Errno::BadHandle)),
+        (Request::Reset(handle), refused(Errno::BadHandle)),
+        (Request::Destroy(handle), refused(Errno::BadHandle)),
+        (Request::Console(b"x"), Response::Done),
+        (Request::Usage, refused(Errno::BadHandle)),
+        (Request::Arm, Response::Done),
+        (Request::Sleep { until: NOW }, refused(Errno::BadHandle)),
+        (Request::Cancel("zero"), refused(Errno::BadHandle)),
+    ] {
+        let message = Message::<MAX_MESSAGE>::new(&request).unwrap();
+        assert_eq!(world.send(3, NOW, message.bytes()), Effect::Answer(answer), "{request:?}");
+        assert_eq!(world.machine, before, "{request:?}");
+        world.check();
     }
-    assert_eq!(world.ask(3, &Request::Init(spec(1))), refused(Errno::Invalid));
-    assert_eq!(world.ask(3, &Request::Console(b"x")), Response::Done);
-    assert!(world.machine.texts.is_empty());
+    let exit = Message::<MAX_MESSAGE>::new(&Request::Exit(5)).unwrap();
+    assert_eq!(world.send(3, NOW, exit.bytes()), Effect::Ended(5));
+    assert_eq!(world.machine, before);
+    assert_eq!(world.state(handle), Some(State::Ready));
 }
 
 #[test]
@@ -245,7 +267,7 @@ fn text_goes_to_the_console_as_its_clients_up_to_the_limit() {
 fn bytes_that_are_no_request_are_refused() {
     let mut world = World::new();
     for bytes in [&[][..], &[0xff], &[1]] {
-        let effect = world.send(0, super::NOW, bytes);
+        let effect = world.send(0, NOW, bytes);
         assert_eq!(effect, Effect::Answer(refused(Errno::BadMessage)));
     }
 }
