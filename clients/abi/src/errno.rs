@@ -140,4 +140,13 @@ mod tests {
             assert_eq!(Errno::ALL.iter().filter(|other| other.name() == errno.name()).count(), 1);
         }
     }
+
+    #[test]
+    fn errors_are_told_in_words() {
+        extern crate std;
+        use std::string::ToString;
+
+        assert_eq!(Errno::NoMemory.to_string(), "ENOMEM");
+        assert_eq!(NoErrno(3).to_string(), "3 is no error number of the sbm API");
+    }
 }

@@ -169,6 +169,8 @@ mod tests {
         assert_eq!(of(FaultKind::SystemCall, 0), "system call");
         assert_eq!(of(FaultKind::Capability, 0), "capability fault");
         assert_eq!(of(FaultKind::Forged, 0), "forged fault message");
+        assert_eq!(of(FaultKind::TimedOut, 0), "over its time budget");
+        assert_eq!(of(FaultKind::Canceled, 0), "ended by a supervisor");
         for (vector, mnemonic) in [
             (0, "#DE"),
             (1, "#DB"),

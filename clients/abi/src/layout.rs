@@ -276,6 +276,19 @@ mod tests {
     }
 
     #[test]
+    fn what_is_wrong_with_a_shape_is_told_in_words() {
+        use std::string::ToString;
+
+        for (error, words) in [
+            (LayoutError::Stack { pages: 300 }, "a stack of 300 pages; it has 1 to 256"),
+            (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 1024"),
+            (LayoutError::Count { buffers: 9 }, "9 buffers; there can be 1 to 8"),
+        ] {
+            assert_eq!(error.to_string(), words);
+        }
+    }
+
+    #[test]
     fn the_smallest_sandbox_spans_eight_pages() {
         assert_eq!(Layout::of_sandbox(&Spec::default()).unwrap().span_bits(), 15);
     }

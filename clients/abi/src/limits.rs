@@ -91,3 +91,36 @@ pub const SANDBOX_CNODE_BITS: u8 = 2;
 const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= STACK_TOP_OFFSET as usize);
 const _: () = assert!(MAX_CONSOLE + 16 <= MAX_MESSAGE);
 const _: () = assert!(CLIENT_STACK_BASE + CLIENT_STACK_BYTES < CLIENT_IPC_BUFFER);
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_in_the_argument_page_lies_apart_and_fills_it() {
+        let words = u32::try_from(MAX_ARGUMENT_WORDS * 8);
+        assert!(words.is_ok_and(|end| end <= STACK_TOP_OFFSET));
+        assert_eq!((STACK_TOP_OFFSET + 8, SELF_OFFSET + 8), (SELF_OFFSET, PANIC_TEXT_OFFSET));
+        assert_eq!(PANIC_TEXT_OFFSET + PANIC_TEXT_BYTES, PAGE);
+    }
+
+    #[test]
+    fn a_clients_parts_are_whole_pages_in_order() {
+        assert_eq!((LARGE_PAGE, CODE_BASE), (1 << 21, 1 << 21));
+        assert_eq!((MAX_CODE_BYTES % LARGE_PAGE, CLIENT_STACK_BYTES % PAGE), (0, 0));
+        let parts = [
+            CODE_BASE,
+            CODE_BASE + MAX_CODE_BYTES,
+            PROGRAM_END,
+            CLIENT_STACK_BASE,
+            CLIENT_STACK_BASE + CLIENT_STACK_BYTES,
+            CLIENT_IPC_BUFFER,
+            CLIENT_START_INFO,
+            ARENA_BASE,
+            ARENA_END,
+            INPUT_END,
+        ];
+        assert!(parts.is_sorted_by(|one, next| one < next));
+        assert_eq!(ARENA_END, INPUT_BASE);
+    }
+}

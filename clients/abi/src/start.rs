@@ -59,3 +59,38 @@ impl<'a> StartInfo<'a> {
         postcard::to_slice(self, page).map(|bytes| bytes.len()).map_err(|_| crate::DecodeError)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    #![allow(clippy::unwrap_used)]
+    use super::*;
+    use crate::DecodeError;
+
+    fn info() -> StartInfo<'static> {
+        StartInfo {
+            name: "hello",
+            map: ClientMap { code_end: 1, data: 2, data_end: 300_000 },
+            boot_ticks: u64::MAX,
+            ticks_per_second: 4,
+            arguments: Vec::from_slice(&["--input", ""]).unwrap(),
+            inputs: Vec::from_slice(&[Input { name: "a file", address: 0x4000_0000, length: 9 }]).unwrap(),
+        }
+    }
+
+    #[test]
+    fn start_information_comes_back_as_it_was() {
+        let mut page = [0xff; 4096];
+        let length = info().encode(&mut page).unwrap();
+        assert_eq!(StartInfo::decode(&page).unwrap(), info());
+        assert_eq!(StartInfo::decode(&page[..length]).unwrap(), info());
+    }
+
+    #[test]
+    fn start_information_that_is_cut_off_or_has_no_room_is_refused() {
+        let mut page = [0; 4096];
+        let length = info().encode(&mut page).unwrap();
+        assert_eq!(StartInfo::decode(&page[..length - 1]), Err(DecodeError));
+        assert_eq!(info().encode(&mut page[..length - 1]), Err(DecodeError));
+        assert_eq!(info().encode(&mut page[..length]), Ok(length));
+    }
+}
