@@ -187,7 +187,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
         };
         let index = index.ok_or(InitError::AllInUse { limit: N })?;
         let mut made = self.make(platform, id, index, layout, entries);
-        while made.as_ref().is_err_and(|error| may_pass(*error)) && self.drop_spare(platform, id) {
+        // Whatever there was no room for: a spare that is given up may make it.
+        while made.is_err() && self.drop_spare(platform, id) {
             made = self.make(platform, id, index, layout, entries);
         }
         let made = made.inspect_err(|_| self.put_vacant(index))?;
@@ -412,11 +413,6 @@ impl<P: Platform, const N: usize> Default for Server<P, N> {
 
 const fn refuse(errno: Errno) -> Effect {
     Effect::Answer(Response::Refused(errno))
-}
-
-/// Tells whether an attempt may succeed once the client has given a spare up.
-const fn may_pass(error: InitError) -> bool {
-    matches!(error, InitError::Exhausted | InitError::Quota(_))
 }
 
 /// Tells whether a thread has faulted at the entry point where it was sent to answer a fault: to go on there would go
