@@ -99,6 +99,19 @@ mod tests {
     }
 
     #[test]
+    fn each_message_has_its_kind_and_tells_where() {
+        let of = |kind, access, vector, address| Fault { kind, access, vector, address, ip: 7 };
+        for (message, fault) in [
+            (KernelFault::Vm { ip: 7, address: 8, prefetch: true, fsr: 4 }, of(FaultKind::Page, Access::Execute, 0, 8)),
+            (KernelFault::Exception { ip: 7, vector: 6 }, of(FaultKind::Exception, Access::None, 6, 0)),
+            (KernelFault::UnknownSyscall { ip: 7 }, of(FaultKind::SystemCall, Access::None, 0, 0)),
+            (KernelFault::Capability { ip: 7 }, of(FaultKind::Capability, Access::None, 0, 0)),
+        ] {
+            assert_eq!(decode_fault(message), fault);
+        }
+    }
+
+    #[test]
     fn what_the_kernel_does_not_send_is_forged() {
         assert_eq!(decode_fault(KernelFault::Other).kind, FaultKind::Forged);
     }

@@ -174,3 +174,39 @@ impl Share {
         (Charge::of(0, self.pages()), Charge::of(tables, tables))
     }
 }
+
+#[cfg(test)]
+mod tests {
+    extern crate std;
+
+    use std::vec::Vec;
+
+    use super::*;
+
+    #[test]
+    fn tables_are_those_of_the_regions_after_their_directories() {
+        use Table::{Directory, Page};
+        let of = |regions| Table::of(regions).collect::<Vec<_>>();
+        assert_eq!(of(128..130), [Page(128), Page(129)]);
+        assert_eq!(of(511..513), [Directory(1), Page(511), Page(512)]);
+        assert_eq!(of(514..515), [Directory(1), Page(514)]);
+    }
+
+    #[test]
+    fn a_table_covers_its_own_regions_and_no_others() {
+        let (directory, page) = (Table::Directory(1), Table::Page(513));
+        assert_eq!((directory.address(), page.address()), (1 << 30, (1 << 30) + LARGE_PAGE));
+        for (table, regions, covers) in [
+            (page, 512..513, false),
+            (page, 513..514, true),
+            (page, 514..515, false),
+            (page, 500..600, true),
+            (directory, 511..512, false),
+            (directory, 512..513, true),
+            (directory, 1023..1024, true),
+            (directory, 1024..1025, false),
+        ] {
+            assert_eq!(table.covers(&regions), covers, "{table:?} {regions:?}");
+        }
+    }
+}

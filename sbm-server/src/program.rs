@@ -285,4 +285,13 @@ mod tests {
         let inputs = [Pages { address: INPUT_BASE, count: 1 }; MAX_INPUTS + 1];
         assert_eq!(Program::new(&CODE, &DATA, &inputs), Err(ProgramError::Inputs { limit: MAX_INPUTS }));
     }
+
+    #[test]
+    fn what_is_wrong_with_a_program_is_told_in_words() {
+        extern crate std;
+        use std::string::ToString;
+
+        assert!(ProgramError::Parts.to_string().contains("outside of a client's address space"));
+        assert!(ProgramError::Inputs { limit: 32 }.to_string().contains("more than 32 input files"));
+    }
 }

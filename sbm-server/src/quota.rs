@@ -145,4 +145,17 @@ mod tests {
         assert_eq!(quota.admits(used, 0, Charge { pages: 5, slots: 0 }), over(Resource::Pages, 5, 6, 10));
         assert_eq!(quota.admits(used, 0, Charge { pages: 0, slots: 9 }), over(Resource::Slots, 9, 12, 20));
     }
+
+    #[test]
+    fn what_is_over_a_quota_is_told_in_words() {
+        extern crate std;
+        use std::string::ToString;
+
+        for (resource, name) in
+            [(Resource::Sandboxes, "sandboxes"), (Resource::Pages, "pages"), (Resource::Slots, "slots")]
+        {
+            let over = OverQuota { resource, requested: 1, used: 2, limit: 3 };
+            assert_eq!(over.to_string(), std::format!("1 {name} asked for, 2 of 3 in use"));
+        }
+    }
 }

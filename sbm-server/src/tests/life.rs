@@ -10,11 +10,11 @@ use sbm_abi::{
 };
 
 use super::{
-    DATA, ENTRIES, SANDBOXES, World, buffers, client,
+    DATA, ENTRIES, QUOTA, SANDBOXES, World, buffers, client,
     fake::{Held, Mapped, NAMES},
     index, map, spec,
 };
-use crate::{Effect, KernelFault, SandboxIndex, State};
+use crate::{Effect, KernelFault, Quota, SandboxIndex, State};
 
 const ABORT: u64 = ENTRIES.abort as u64;
 
@@ -75,6 +75,18 @@ fn the_oldest_spare_goes_for_a_newer_one() {
         world.check();
     }
     assert_eq!(handles.map(|handle| world.state(handle)), [None, Some(State::Spare), Some(State::Spare)]);
+}
+
+#[test]
+fn a_client_without_spares_gives_a_destroyed_sandbox_back() {
+    let mut world = World::new();
+    for (spares, state) in [(0, None), (1, Some(State::Spare))] {
+        world.set_quota(0, Quota { spares, ..QUOTA });
+        let handle = world.init(0, 1);
+        world.ask(0, &Request::Destroy(handle));
+        assert_eq!(world.state(handle), state);
+        world.check();
+    }
 }
 
 #[test]

@@ -2,15 +2,29 @@
 //! Where requests end: limits, quotas, memory; and that a refusal leaves nothing behind.
 
 use sbm_abi::{
-    BufferAccess, Errno, LayoutError, Request, Response,
-    limits::{LARGE_PAGE, MAX_BUFFER_PAGES, MAX_GROWTHS, MAX_MAPPINGS, PAGE},
+    BufferAccess, Errno, Layout, LayoutError, Request, Response,
+    limits::{
+        ARENA_BASE, ARENA_END, CLIENT_STACK_BASE, INPUT_BASE, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_GROWTHS, MAX_MAPPINGS,
+        PAGE,
+    },
 };
 
-use super::{DATA, QUOTA, World, buffers, client, grow, map, spec};
-use crate::{Charge, GrowError, InitError, MapError, OverQuota, Quota, Resource, Server};
+use super::{DATA, Fake, QUOTA, World, buffers, client, grow, map, spec};
+use crate::{
+    Charge, GrowError, InitError, MapError, OverQuota, Plan, Platform, Quota, Resource, Server, plan::MAX_TABLES,
+};
 
 fn refused(errno: Errno) -> Response {
     Response::Refused(errno)
+}
+
+/// A world in which the first client runs into no quota.
+fn large_world() -> World {
+    let mut world = World::new();
+    let limit = Charge { pages: 100_000, slots: 400_000 };
+    world.machine.left = (limit.pages, limit.slots);
+    world.set_quota(0, Quota { limit, ..QUOTA });
+    world
 }
 
 #[test]
@@ -99,19 +113,20 @@ fn growths_of_all_sizes_in_any_order_leave_no_tables_behind() {
 
 #[test]
 fn a_page_table_stays_as_long_as_a_growth_or_a_mapping_lies_in_its_region() {
-    let mut world = World::new();
-    world.set_quota(0, Quota { limit: Charge { pages: 1000, slots: 4000 }, ..QUOTA });
+    let mut world = large_world();
     // Takes the first region whole, so that what is added lies in others.
     let handle = world.init(0, 400);
     let first = world.grown(0, handle, 1);
     let region = u16::try_from(first / LARGE_PAGE).unwrap();
     let second = world.grown(0, handle, 1);
     assert_eq!(second / LARGE_PAGE, first / LARGE_PAGE);
+    let other = world.grown(0, handle, 400);
+    assert_ne!(other / LARGE_PAGE, first / LARGE_PAGE);
     assert_eq!(world.ask(0, &Request::Shrink { handle, base: first }), Response::Done);
     let has = |world: &World| world.sandbox(handle).tables.contains(&crate::Table::Page(region));
     assert!(has(&world), "the second growth lies in it");
     assert_eq!(world.ask(0, &Request::Shrink { handle, base: second }), Response::Done);
-    assert!(!has(&world));
+    assert!(!has(&world), "what lies in another region does not need it");
     world.check();
 }
 
@@ -122,12 +137,11 @@ fn mappings_end_at_their_number() {
     for page in 0..MAX_MAPPINGS {
         assert_eq!(world.ask(0, &map(handle, DATA + u32::try_from(page).unwrap() * PAGE, 1)), Response::Done);
     }
-    let stack = sbm_abi::limits::CLIENT_STACK_BASE;
     let full = world.server.map(
         &mut world.machine,
         client(0),
         handle,
-        sbm_abi::Pages { address: stack, count: 1 },
+        sbm_abi::Pages { address: CLIENT_STACK_BASE, count: 1 },
         BufferAccess::ReadOnly,
     );
     assert_eq!(full, Err(MapError::Full { limit: MAX_MAPPINGS }));
@@ -279,10 +293,66 @@ fn spares_make_room_for_growth_and_for_mappings() {
 }
 
 #[test]
+fn a_new_sandbox_takes_a_page_and_slots_for_each_of_its_objects() {
+    let spec = spec(1);
+    let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
+    let plan = Plan::new(layout, 3, |_| true).unwrap();
+    // Arguments, stack of two pages, buffer; a page table; and what the platform has beside.
+    assert_eq!((plan.frames(), plan.shared_frames(), plan.table_count()), (4, 2, 1));
+    assert_eq!(plan.of_new::<Fake>(), (Fake::FIXED_PAGES + 1 + 4, 6 + 3 + 1 + 4 + 2));
+    assert_eq!(plan.of_pages(), (4, 4 + 2));
+}
+
+#[test]
+fn page_tables_are_noted_for_each_region_of_the_arena_and_for_no_other() {
+    let mut world = World::new();
+    let client = world.server.clients[0].as_mut().unwrap();
+    let (first, end) = (ARENA_BASE / LARGE_PAGE, ARENA_END / LARGE_PAGE);
+    for region in first - 1..=end {
+        assert!(!client.has_table(region), "{region}");
+        client.set_table(region);
+        assert_eq!(client.has_table(region), (first..end).contains(&region), "{region}");
+    }
+}
+
+#[test]
+fn a_sandbox_has_as_many_tables_as_its_list_has_room_for() {
+    let mut world = large_world();
+    let handle = world.init(0, 1);
+    let grow = |world: &mut World, pages: &[u16]| world.ask(0, &Request::Grow { handle, buffers: buffers(pages) });
+    // Its own, twice 17, and 5: with the guards each reaches into one region more than its buffers fill.
+    for pages in [&[1024; 8][..], &[1024; 8], &[1024; 2]] {
+        assert!(matches!(grow(&mut world, pages), Response::Grown { .. }));
+    }
+    assert_eq!(world.sandbox(handle).tables.len(), MAX_TABLES);
+    let before = world.sandbox(handle).clone();
+    assert_eq!(grow(&mut world, &[400]), refused(Errno::NoMemory));
+    assert_eq!(*world.sandbox(handle), before);
+    // What lies in a region that has one needs none.
+    assert!(matches!(grow(&mut world, &[1]), Response::Grown { .. }));
+    world.check();
+}
+
+#[test]
+fn every_growth_and_every_mapping_can_have_tables_of_its_own() {
+    let mut world = large_world();
+    let handle = world.init(0, 1);
+    for _ in 0..MAX_GROWTHS {
+        world.grown(0, handle, 400);
+    }
+    for address in [DATA, CLIENT_STACK_BASE, INPUT_BASE] {
+        assert_eq!(world.ask(0, &map(handle, address, 1)), Response::Done);
+    }
+    // The last one needs a page directory as well.
+    assert_eq!(world.sandbox(handle).tables.len(), 1 + MAX_GROWTHS + 3 + 1);
+    world.check();
+}
+
+#[test]
 fn what_is_free_is_divided_among_the_clients() {
     let mut world = World::new();
     world.machine.left = (101, 51);
-    world.server.divide(crate::Platform::free(&world.machine));
+    world.server.divide(world.machine.free());
     for index in 0..2 {
         let quota = world.server.clients[index].as_ref().unwrap().quota;
         assert_eq!((quota.sandboxes, quota.limit), (6, Charge { pages: 50, slots: 25 }));
@@ -314,7 +384,7 @@ fn usage_tells_what_is_free_and_what_the_client_has() {
 
 #[test]
 fn an_empty_server_has_no_clients() {
-    let server = Server::<super::Fake, 4>::default();
+    let server = Server::<Fake, 4>::default();
     assert!(!server.has_clients());
     assert!(World::new().server.has_clients());
 }

@@ -145,11 +145,13 @@ fn the_frames_that_are_mapped_are_those_of_the_addresses() {
 fn ranges_that_wrap_or_are_not_whole_pages_are_refused() {
     let mut world = World::new();
     let handle = world.init(0, 1);
-    for (address, pages) in [(u32::MAX - PAGE + 1, 2), (u32::MAX - PAGE + 1, 1), (DATA + 1, 1), (DATA, 0), (DATA, 4097)]
-    {
+    let last = u32::MAX - PAGE + 1;
+    for (address, pages) in [(last, 2), (last, 1), (last - 15 * PAGE, 16), (DATA + 1, 1), (DATA, 0), (DATA, 4097)] {
         assert_eq!(world.ask(0, &map(handle, address, pages)), refused(Errno::Invalid), "{address:#x} {pages}");
     }
-    assert_eq!(world.ask(0, &map(handle, DATA, 4096)), refused(Errno::Perm));
+    for (address, pages) in [(last - 15 * PAGE, 15), (DATA, 4096)] {
+        assert_eq!(world.ask(0, &map(handle, address, pages)), refused(Errno::Perm));
+    }
 }
 
 #[test]
@@ -190,6 +192,10 @@ fn a_destroyed_handle_is_refused_even_when_its_index_is_taken_again() {
     let old = world.init(0, 1);
     assert_eq!(world.ask(0, &Request::Destroy(old)), Response::Done);
     assert_eq!(world.ask(0, &Request::Reset(old)), refused(Errno::BadHandle));
+    // Nor is the next one of that index a name for the spare that it has become.
+    let spare = Handle::new(old.index(), old.generation() + 1);
+    assert_eq!(world.state(spare), Some(State::Spare));
+    assert_eq!(world.ask(0, &Request::Reset(spare)), refused(Errno::BadHandle));
     let new = world.init(0, 1);
     assert_eq!(new.index(), old.index());
     assert_eq!(world.ask(0, &Request::Destroy(old)), refused(Errno::BadHandle));
