@@ -233,7 +233,8 @@ fn metadata(scope: Scope) -> Result<Metadata, WorkspaceError> {
     let mut command = MetadataCommand::new();
     // Set by `cargo run`; the manifest's place at build time serves when the tool is started by hand.
     let manifest = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
-    command.manifest_path(Path::new(&manifest).join("Cargo.toml"));
+    // The workspace's: of one that is asked for by a member's manifest, that member is the only default one.
+    command.manifest_path(Path::new(&manifest).join("..").join("Cargo.toml"));
     if scope == Scope::Members {
         command.no_deps();
     }
