@@ -9,14 +9,15 @@
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
-//! With the argument `fault` the client itself faults, and with `hang` it never ends: the host tool's own tests look at
-//! both.
+//! With the argument `fault` the client itself faults, with `hang` it never ends, and with those of `ending` it does what
+//! it must not: the host tool's own tests look at all of them.
 #![no_std]
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
 mod cspace;
 mod early;
+mod ending;
 mod forging;
 mod garbage;
 mod growing;
@@ -38,6 +39,9 @@ fn main(env: &'static Env) -> u8 {
     }
     while env.arguments().contains(&"hang") {
         core::hint::spin_loop();
+    }
+    if ending::run(env).is_err() {
+        return 2;
     }
     if env.arguments().contains(&"print") {
         return u8::from(printing::run().is_err());
