@@ -22,6 +22,13 @@ pub const MARK: &str = "| ";
 /// Stands for what does not reach the console.
 const REPLACED: &[u8] = b"?";
 
+/// Tells whether a terminal takes a character for a command, or shows other characters in another order or place for it:
+/// controls, line and paragraph separators, marks and overrides of direction, and what has no width.
+fn is_command(character: char) -> bool {
+    character.is_control()
+        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+}
+
 /// Most bytes of a character.
 const CHARACTER: usize = 4;
 
@@ -160,7 +167,7 @@ impl Console {
 
     /// Writes text, with a replacement for each control character.
     fn text(&mut self, writer: Writer<'_>, text: &str, put: &mut impl FnMut(&[u8])) {
-        let is_command = |character: char| character.is_control() && !matches!(character, '\n' | '\t');
+        let is_command = |character: char| is_command(character) && !matches!(character, '\n' | '\t');
         for (number, run) in text.split(is_command).enumerate() {
             if number > 0 {
                 self.piece(writer, REPLACED, put);
@@ -263,7 +270,8 @@ mod tests {
 
     #[test]
     fn every_control_character_but_newline_and_tab_is_replaced() {
-        for character in ('\0'..'\u{a0}').filter(|character| character.is_control() && !"\n\t".contains(*character)) {
+        let all = ('\0'..'\u{a0}').chain(['\u{202e}', '\u{2028}', '\u{200b}', '\u{2066}', '\u{feff}']);
+        for character in all.filter(|character| is_command(*character) && !"\n\t".contains(*character)) {
             let text = std::format!("x{character}y");
             assert_eq!(written(&[(Writer::RootTask, text.as_bytes())]), "x?y", "{character:?}");
         }
@@ -367,7 +375,7 @@ mod tests {
             }
             for (owner, line) in lines {
                 let line = String::from_utf8(line).unwrap();
-                prop_assert!(!line.chars().any(|character| character.is_control() && character != '\t'));
+                prop_assert!(!line.chars().any(|character| is_command(character) && character != '\t'));
                 if let Some(Owner::Client(client)) = owner {
                     let start = std::format!("{}{MARK}", NAMES[client.get()]);
                     prop_assert!(line.starts_with(&start), "{line}");

@@ -79,7 +79,8 @@ fn parse_frames(text: &str) -> Vec<Frame> {
 /// Finds program and address in a report.
 fn report(line: &str) -> Option<(&str, u64)> {
     let field = |key: &str| {
-        let rest = &line[line.find(key)? + key.len()..];
+        // The last: what a sandbox's own words say stands before it.
+        let rest = &line[line.rfind(key)? + key.len()..];
         rest.split(|c: char| c.is_whitespace() || c == ',' || c == ';').next()
     };
     let address = u64::from_str_radix(field(" ip=0x")?, 16).ok()?;
