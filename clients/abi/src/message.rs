@@ -286,6 +286,15 @@ mod tests {
         assert!(message.words().len() <= 4);
     }
 
+    #[test]
+    fn an_index_and_a_generation_use_all_bits_of_a_handle() {
+        assert_eq!(Handle::GENERATIONS, 1 << 20);
+        let last = Handle::new(4095, Handle::GENERATIONS - 1);
+        assert_eq!(last, Handle(u32::MAX));
+        assert_eq!((last.index(), last.generation()), (4095, Handle::GENERATIONS - 1));
+        assert_eq!(Handle::new(0, Handle::GENERATIONS), Handle::new(0, 0));
+    }
+
     proptest! {
         #[test]
         fn any_bytes_are_a_request_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..=MAX_MESSAGE)) {
