@@ -5,10 +5,12 @@
 use harness::{
     Sentinels, Test, Verdict, Why, check,
     expect::{stuck, works},
-    raw, same, tests,
+    raw, same,
+    server::call_sandbox,
+    tests,
 };
 use sbm::{Errno, Error, Sbm, Tainted, copy_in, copy_inout, copy_out, word_enum};
-use sbm_abi::Label;
+use sbm_abi::{Label, Outcome, limits::CLIENT_SANDBOX_SLOTS};
 use sel4::{MessageInfo, syscall::REPLY};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -19,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     nothing_is_copied_out_of_a_panic,
     a_panic_with_a_full_stack_is_efault,
     a_sandbox_panics_again_after_a_reset,
+    a_panic_leaves_an_empty_stack,
     an_error_of_the_function_does_not_stick,
     an_error_of_the_call_sticks_until_a_reset,
     a_reset_without_an_error_starts_clean_as_well,
@@ -233,6 +236,23 @@ fn a_sandbox_panics_again_after_a_reset() -> Verdict {
         check!(matches!(result, Err(Error::Panic(_))), "no panic but {result:?}");
         sbm.reset()?;
         works(&mut sbm)?;
+    }
+    Ok(())
+}
+
+extern "C" fn panic_by_itself() {
+    panic_with(7);
+}
+
+/// Calls past the library, which would have it reset first.
+fn a_panic_leaves_an_empty_stack() -> Verdict {
+    let sbm = Sbm::builder().report(false).build()?;
+    let index = u16::try_from(sbm.endpoint_slot() - CLIENT_SANDBOX_SLOTS).unwrap_or(u16::MAX);
+    let words = [panic_by_itself as extern "C" fn() as usize as u64, 0];
+    for round in 0..100 {
+        let (info, [first, second, third, _]) = call_sandbox(index, MessageInfo::new(0, 0, 0, 2), &words);
+        let outcome = Outcome::decode(info.label(), [first, second, third]);
+        check!(matches!(outcome, Outcome::Panicked(_)), "round {round}: {outcome:?}");
     }
     Ok(())
 }
