@@ -65,8 +65,6 @@ pub(super) struct Owner {
     pub(super) calls: Option<usize>,
     /// Whether it waits until its time has come.
     pub(super) sleeps: bool,
-    /// Whether the server has looked since it began.
-    pub(super) watched: bool,
     pub(super) answers: Vec<Answer>,
     /// Its watch words.
     pub(super) deadline: u64,
@@ -337,7 +335,6 @@ impl Platform for Fake {
 
     fn look_at(&mut self, next_look: Option<u64>) {
         self.look_at = next_look;
-        self.owners.values_mut().for_each(|owner| owner.watched = true);
     }
 
     fn name<'a>(&self, client: &'a u32) -> &'a str {

@@ -227,7 +227,7 @@ fn a_client_that_is_not_there_gets_nothing_and_changes_nothing() {
         (Request::Destroy(handle), refused(Errno::BadHandle)),
         (Request::Console(b"x"), Response::Done),
         (Request::Usage, refused(Errno::BadHandle)),
-        (Request::Arm, Response::Done),
+        (Request::Arm, refused(Errno::BadHandle)),
         (Request::Sleep { until: NOW }, refused(Errno::BadHandle)),
         (Request::Cancel("zero"), refused(Errno::BadHandle)),
     ] {

@@ -157,6 +157,23 @@ fn what_runs_on_is_stopped_and_what_waits_or_is_called_is_not() {
     assert!(world.machine.owners[&0].marks.is_empty() && answers(&world, 0).is_empty());
 }
 
+/// What runs on may be in the middle of a reset, as a spare is after its life.
+#[test]
+fn what_is_stopped_is_reset() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let sandbox = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
+    let (name, wanted) = (sandbox.objects, Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack));
+    for _ in 0..2 {
+        world.machine.boxes.get_mut(&name).unwrap().waits = false;
+        world.machine.owners.get_mut(&0).unwrap().marks = [index(handle).get()].into_iter().collect();
+        world.machine.restarts.clear();
+        world.look(NOW);
+        assert_eq!(world.machine.restarts, [(name, wanted)]);
+        world.ask(0, &Request::Destroy(handle));
+    }
+}
+
 #[test]
 fn marks_stay_while_a_call_has_a_deadline_since_it_may_be_about_to_begin() {
     let mut world = World::new();

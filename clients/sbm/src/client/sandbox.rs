@@ -236,6 +236,7 @@ impl Builder {
     ///
     /// A sandbox with a budget runs only while it is called: one that goes on after its answer is stopped within a twentieth
     /// of a second, sooner where the budget is shorter. Of more than 32 that were called, each look takes 32, in turn.
+    /// Its registers and its stack are then those of a new one; its buffers and mapped pages stay as they are.
     pub const fn budget(mut self, budget: Duration) -> Self {
         self.budget = Some(budget);
         self
