@@ -10,7 +10,7 @@ use sel4::{
     syscall::{REPLY, YIELD},
 };
 
-use crate::{BUDGET, LOOK, sandbox, timed_out};
+use crate::{BUDGET, LOOK, timed_out};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_sandbox_that_runs_on_is_stopped,
