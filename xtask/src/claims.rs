@@ -96,10 +96,15 @@ fn is_listed(source: &str, name: &str) -> bool {
     lists.flat_map(|list| list.split(',')).any(|entry| entry.trim().rsplit("::").next() == Some(name))
 }
 
-/// Tells whether a function of this name is marked as a test.
+/// Tells whether a function of this name is marked as a test, and as one that runs.
 fn is_host_test(source: &str, name: &str) -> bool {
-    let marked = source.split("#[test]").skip(1).filter_map(|rest| rest.split_once("fn ")?.1.split_once('('));
-    marked.map(|(found, _)| found).any(|found| found == name)
+    let lines: Vec<&str> = source.lines().map(str::trim).collect();
+    let signature = format!("fn {name}(");
+    lines.iter().enumerate().filter(|(_, line)| line.starts_with(&signature)).any(|(at, _)| {
+        let above = lines[..at].iter().rev().take_while(|line| line.starts_with("#[") || line.starts_with("//"));
+        let marks: Vec<&&str> = above.filter(|line| line.starts_with("#[")).collect();
+        marks.iter().any(|mark| **mark == "#[test]") && !marks.iter().any(|mark| mark.contains("ignore"))
+    })
 }
 
 #[cfg(test)]
@@ -125,9 +130,19 @@ mod tests {
 
     #[test]
     fn a_function_is_a_test_if_it_is_marked() {
-        let source = "#[test]\nfn one() {}\n fn two() {}\n/// Doc.\n#[test]\n#[ignore]\nfn three(steps in steps()) {}";
+        let source =
+            "#[test]\nfn one() {}\n fn two() {}\n/// Doc.\n#[test]\n#[should_panic]\nfn three(steps in steps()) {}";
         assert!(is_host_test(source, "one") && is_host_test(source, "three"));
         assert!(!is_host_test(source, "two"));
+    }
+
+    #[test]
+    fn a_test_that_does_not_run_shows_nothing() {
+        for ignored in ["#[ignore]\n#[test]", "#[test]\n#[ignore]", "#[test]\n#[ignore = \"slow\"]"] {
+            let source = format!("#[test]\nfn before() {{}}\n\n{ignored}\nfn four() {{}}\n\n#[test]\nfn after() {{}}");
+            assert!(!is_host_test(&source, "four"), "{ignored}");
+            assert!(is_host_test(&source, "before") && is_host_test(&source, "after"), "{ignored}");
+        }
     }
 
     #[test]
