@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
 use sel4_kernel::Debugging;
 
 const EXAMPLES: &str = "\
@@ -26,6 +26,28 @@ pub(crate) struct Cli {
     pub(crate) no_install: bool,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+}
+
+impl Cli {
+    /// Reads the command line, or prints help or an error and leaves.
+    pub(crate) fn from_command_line() -> Self {
+        Self::try_parse().unwrap_or_else(|error| {
+            if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+                error.exit();
+            }
+            eprintln!("{}", one_line(&error));
+            std::process::exit(error.exit_code())
+        })
+    }
+}
+
+/// Says in one line what is wrong with a command line, and what helps.
+fn one_line(error: &clap::Error) -> String {
+    let text = error.to_string();
+    let said =
+        text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
+    let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
+    format!("{}; see `./x --help`", said.join(" ").replace(" tip: ", "; "))
 }
 
 #[derive(Debug, Subcommand)]
@@ -196,6 +218,25 @@ mod tests {
     fn arguments_after_dashes_go_to_the_program() {
         let cli = Cli::try_parse_from(["xtask", "run", "hello", "--json", "--", "--json", "x"]);
         assert!(matches!(cli, Ok(Cli { verb: Verb::Run(options), .. }) if options.args == ["--json", "x"]));
+    }
+
+    #[test]
+    fn what_is_wrong_is_said_in_one_line() {
+        for (arguments, said) in [
+            (&["xtask", "rnu"][..], "error: unrecognized subcommand 'rnu'; see `./x --help`"),
+            (
+                &["xtask", "run", "--inptu", "x"],
+                "error: unexpected argument '--inptu' found; a similar argument exists",
+            ),
+            (&["xtask", "run", "--input"], "error: a value is required for '--input"),
+            (&["xtask", "run", "--kernel-config", "fast"], "error: invalid value 'fast' for '--kernel-config"),
+        ] {
+            let line = Cli::try_parse_from(arguments).map_or_else(|error| one_line(&error), |_| String::new());
+            assert!(
+                line.starts_with(said) && line.ends_with("see `./x --help`") && line.lines().count() == 1,
+                "{line}"
+            );
+        }
     }
 
     #[test]

@@ -30,14 +30,12 @@ mod workspace;
 
 use std::process::ExitCode;
 
-use clap::Parser as _;
-
 use cli::{Cli, Verb};
 use failure::Failure;
 use workspace::Workspace;
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = Cli::from_command_line();
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
         Err(failure) => {
