@@ -298,7 +298,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     fn reset(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
         let sandbox = self.owned(id, handle)?.sandbox;
-        platform.restart(&sandbox.objects, &Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack));
+        sandbox.restart(platform);
         sandbox.state = State::Ready;
         Ok(Response::Done)
     }
@@ -310,7 +310,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             self.remove(platform, index);
             return Ok(Response::Done);
         }
-        platform.restart(&sandbox.objects, &Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack));
+        sandbox.restart(platform);
         sandbox.state = State::Spare;
         self.sandboxes[index.get()].end_generation();
         // What was used last is what is going to be wanted next: the oldest spare makes room.

@@ -3,7 +3,7 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    EntryPoints, Handle, Pages, Spec,
+    EntryPoints, Handle, Pages, Registers, Spec,
     limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
@@ -118,6 +118,13 @@ pub(crate) struct Sandbox<P: Platform> {
     /// What is charged to the owner, additions included.
     pub(crate) charge: Charge,
     pub(crate) objects: P::Sandbox,
+}
+
+impl<P: Platform> Sandbox<P> {
+    /// Lets the thread clear what its functions left, and wait for the next call.
+    pub(crate) fn restart(&self, platform: &mut P) {
+        platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack));
+    }
 }
 
 /// What can be added to a sandbox, and the paging structures that say what is there.

@@ -202,8 +202,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             for index in (mark..N).step_by(MARKS) {
                 let Some(sandbox) = &mut self.sandboxes[index].sandbox else { continue };
                 if sandbox.owner == id && called != Some(index) && !platform.waits(&sandbox.objects, sandbox.entries) {
-                    let registers = Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack);
-                    platform.restart(&sandbox.objects, &registers);
+                    sandbox.restart(platform);
                 }
             }
         }
