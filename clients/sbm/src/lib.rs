@@ -42,6 +42,19 @@
 // The memory functions, which the compiler calls by name.
 use sel4_runtime as _;
 
+/// Calls a macro for the arguments of every number that a sandboxed function can have.
+macro_rules! each_tuple {
+    ($tuple:ident) => {
+        $tuple!();
+        $tuple!(A 0);
+        $tuple!(A 0, B 1);
+        $tuple!(A 0, B 1, C 2);
+        $tuple!(A 0, B 1, C 2, D 3);
+        $tuple!(A 0, B 1, C 2, D 3, E 4);
+        $tuple!(A 0, B 1, C 2, D 3, E 4, G 5);
+    };
+}
+
 mod argument;
 mod client;
 mod error;

@@ -37,13 +37,7 @@ macro_rules! tuple {
     };
 }
 
-tuple!();
-tuple!(A 0);
-tuple!(A 0, B 1);
-tuple!(A 0, B 1, C 2);
-tuple!(A 0, B 1, C 2, D 3);
-tuple!(A 0, B 1, C 2, D 3, E 4);
-tuple!(A 0, B 1, C 2, D 3, E 4, G 5);
+each_tuple!(tuple);
 
 /// Returns the thunk of a function: its address stands for the function, as it has no data.
 pub(crate) fn thunk<A, F: Function<A>>(_: F) -> Thunk {
