@@ -122,6 +122,7 @@ pub(crate) struct Sandbox<P: Platform> {
 
 impl<P: Platform> Sandbox<P> {
     /// Lets the thread clear what its functions left, and wait for the next call.
+    #[inline]
     pub(crate) fn restart(&self, platform: &mut P) {
         platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack));
     }
