@@ -187,7 +187,7 @@ impl Build {
         // Scripts are started through `env python`, which Debian has under another name only.
         let path = std::env::var_os("PATH").unwrap_or_default();
         let paths = std::iter::once(tools).chain(std::env::split_paths(&path));
-        make.env("PATH", std::env::join_paths(paths).unwrap_or(path.clone()));
+        make.env("PATH", std::env::join_paths(paths).unwrap_or(path.clone())).env("PYTHONDONTWRITEBYTECODE", "1");
         make.arg(format!("-j{}", self.jobs)).args(["kernel.elf", "ARCH=x86", "SEL4_ARCH=x86_64", "PLAT=pc99"]);
         // The check for circular includes misreads the output of a modern preprocessor. It only checks.
         make.args(["SKIP_PATH_CHECKS=1", "XMLLINT_PATH=xmllint", "CIRCULAR_INCLUDES=true"]);

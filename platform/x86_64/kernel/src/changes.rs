@@ -39,7 +39,7 @@ struct Change {
     new: &'static str,
 }
 
-const CHANGES: [Change; 3] = [
+const CHANGES: [Change; 5] = [
     // Also direction, nested task and alignment check. A thread that makes a system call with NT set would otherwise stop
     // the machine, since the kernel then leaves through `iretq`.
     Change {
@@ -70,7 +70,19 @@ const CHANGES: [Change; 3] = [
 ",
         new: "    x86_write_gs_base_impl(base);\n",
     },
+    // Several of these run at once, and each would write its parser's tables to the one file that all of them read: one
+    // that reads it half written ends with a syntax error.
+    Change { file: "tools/bitfield_gen.py", what: "how a parser is made", old: PARSER, new: PARSER_WITHOUT_FILE },
+    Change {
+        file: "libsel4/tools/bitfield_gen.py",
+        what: "how a parser is made",
+        old: PARSER,
+        new: PARSER_WITHOUT_FILE,
+    },
 ];
+
+const PARSER: &str = "yacc.yacc(debug=0)";
+const PARSER_WITHOUT_FILE: &str = "yacc.yacc(debug=0, write_tables=False)";
 
 /// Makes all changes in an unpacked source.
 ///
