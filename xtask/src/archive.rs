@@ -8,6 +8,8 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
+use crate::failure::Reason;
+
 /// Why the archive cannot be written.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ArchiveError {
@@ -20,6 +22,12 @@ pub(crate) enum ArchiveError {
     /// The archive cannot be written.
     #[error("{} cannot be written ({cause}); check the free space there", path.display())]
     Write { path: PathBuf, cause: io::Error },
+}
+
+impl Reason for ArchiveError {
+    fn is_request(&self) -> bool {
+        false
+    }
 }
 
 /// Writes the archive of `programs`, given by name and file, unless it is there already.

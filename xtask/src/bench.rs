@@ -28,7 +28,7 @@ pub(crate) use self::baseline::suite;
 use self::report::Report;
 use crate::cli::{BenchOptions, KernelConfig, MachineOptions};
 use crate::console::Console;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::kernel;
@@ -88,9 +88,8 @@ pub(crate) enum BenchError {
     Peers(#[from] PeersError),
 }
 
-impl BenchError {
-    /// Tells whether the request was at fault, so that nothing was measured for it.
-    pub(crate) fn is_request(&self) -> bool {
+impl Reason for BenchError {
+    fn is_request(&self) -> bool {
         matches!(self, Self::NoRows { .. } | Self::Keyring { .. } | Self::OtherKernel)
     }
 }

@@ -11,7 +11,7 @@ use std::process::Command;
 use crate::archive;
 use crate::claims;
 use crate::cli::KernelOptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::guest;
 use crate::host::{Host, Need};
 use crate::kernel::Kernel;
@@ -30,6 +30,12 @@ pub(crate) enum CheckError {
     /// Checks failed, each of which was told.
     #[error("these checks failed: {checks}; see the messages above")]
     Failed { checks: String },
+}
+
+impl Reason for CheckError {
+    fn is_request(&self) -> bool {
+        false
+    }
 }
 
 /// Runs the verb: all checks, also when one fails.

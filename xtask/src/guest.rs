@@ -16,7 +16,7 @@ use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use crate::archive;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::kernel::Kernel;
 use crate::ui::Step;
 use crate::workspace::{CargoError, Client, GUEST_TARGET, ROOT_TASK, Workspace, run_cargo};
@@ -52,6 +52,12 @@ pub(crate) enum GuestError {
     /// objcopy failed.
     #[error("objcopy cannot convert {} ({message}); run `cargo xtask setup`", path.display())]
     Objcopy { path: PathBuf, message: String },
+}
+
+impl Reason for GuestError {
+    fn is_request(&self) -> bool {
+        false
+    }
 }
 
 /// The guest's programs on one kernel.

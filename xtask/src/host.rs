@@ -11,6 +11,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
 
+use crate::failure::Reason;
 use crate::ui::Step;
 
 /// Why the host is not ready.
@@ -34,6 +35,12 @@ pub(crate) enum HostError {
     /// apt succeeded, and something is still not there.
     #[error("{missing} still missing after apt-get installed {packages}; check PATH")]
     StillMissing { missing: String, packages: String },
+}
+
+impl Reason for HostError {
+    fn is_request(&self) -> bool {
+        true
+    }
 }
 
 /// Something that a step needs from the host.

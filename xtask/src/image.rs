@@ -13,7 +13,7 @@ use sel4_kernel::Prefix;
 
 use crate::archive;
 use crate::cli::KernelOptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::guest::{self, Guest};
 use crate::host::{Host, Need};
 use crate::kernel::Kernel;
@@ -41,6 +41,12 @@ pub(crate) enum ImageError {
     /// grub-mkrescue failed.
     #[error("grub-mkrescue failed ({message}); run `cargo xtask setup`")]
     Grub { message: String },
+}
+
+impl Reason for ImageError {
+    fn is_request(&self) -> bool {
+        false
+    }
 }
 
 /// Files that boot.

@@ -13,7 +13,7 @@ use sel4_kernel::{
 };
 
 use crate::cli::{KernelConfig, KernelOptions};
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::host::{Host, Need};
 use crate::ui::Step;
 use crate::workspace::Workspace;
@@ -32,6 +32,12 @@ pub(crate) enum KernelError {
     /// The thread that compiles the kernel panicked.
     #[error("the thread that builds the kernel failed; run `cargo xtask kernel`")]
     Thread,
+}
+
+impl Reason for KernelError {
+    fn is_request(&self) -> bool {
+        true
+    }
 }
 
 /// A kernel whose headers are there, and whose image may still be under way.

@@ -24,6 +24,7 @@ mod peers;
 mod qemu;
 mod run;
 mod symbols;
+mod tally;
 mod test;
 mod ui;
 mod workspace;

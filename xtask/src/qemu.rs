@@ -14,6 +14,7 @@ use std::thread;
 use std::time::{Duration, Instant};
 
 use crate::cli::MachineOptions;
+use crate::failure::Reason;
 use crate::host::find_command;
 use crate::image::Image;
 
@@ -57,6 +58,12 @@ pub(crate) enum QemuError {
     /// The image cannot be measured.
     #[error("{} cannot be read ({cause}); build again", path.display())]
     Image { path: PathBuf, cause: io::Error },
+}
+
+impl Reason for QemuError {
+    fn is_request(&self) -> bool {
+        false
+    }
 }
 
 /// How a machine ended.

@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use crate::cli::RunOptions;
 use crate::console::{self, Console};
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::kernel;
@@ -50,9 +50,8 @@ pub(crate) enum RunError {
     Silent { seconds: u64 },
 }
 
-impl RunError {
-    /// Tells whether the request was at fault, so that nothing was run.
-    pub(crate) fn is_request(&self) -> bool {
+impl Reason for RunError {
+    fn is_request(&self) -> bool {
         matches!(self, Self::UnknownProgram { .. } | Self::Input { .. })
     }
 }

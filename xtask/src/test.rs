@@ -11,16 +11,15 @@ mod host;
 mod pgp;
 mod suites;
 
-use std::fmt;
-
 use sel4_kernel::Debugging;
 
 use crate::bench::{self, BENCH};
 use crate::cli::TestOptions;
-use crate::failure::Failure;
+use crate::failure::{Failure, Reason};
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::kernel;
+use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 /// The suite that `cargo test` runs.
@@ -46,34 +45,13 @@ pub(crate) enum TestError {
     Failed,
 }
 
-/// How many tests passed and failed, and how many could not be run here.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-pub(crate) struct Tally {
-    pub(crate) passed: u32,
-    pub(crate) failed: u32,
-    pub(crate) skipped: u32,
-}
-
-impl Tally {
-    fn add(&mut self, other: Self) {
-        self.passed += other.passed;
-        self.failed += other.failed;
-        self.skipped += other.skipped;
+impl Reason for TestError {
+    fn is_request(&self) -> bool {
+        matches!(self, Self::UnknownSuite { .. })
     }
 
-    pub(crate) fn count(&mut self, passed: bool) {
-        if passed {
-            self.passed += 1;
-        } else {
-            self.failed += 1;
-        }
-    }
-}
-
-impl fmt::Display for Tally {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{} passed, {} failed", self.passed, self.failed)?;
-        if self.skipped > 0 { write!(f, ", {} skipped", self.skipped) } else { Ok(()) }
+    fn is_told(&self) -> bool {
+        matches!(self, Self::Failed)
     }
 }
 

@@ -107,6 +107,19 @@ pub(crate) fn printable(line: &str) -> String {
     text
 }
 
+/// Writes a number with its thousands apart.
+pub(crate) fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -119,5 +132,13 @@ mod tests {
     #[test]
     fn escape_sequences_of_the_guest_do_not_reach_the_terminal() {
         assert_eq!(printable("\u{1b}[2Jx"), "\\u{1b}[2Jx");
+    }
+
+    #[test]
+    fn thousands_are_set_apart() {
+        assert_eq!(grouped(0), "0");
+        assert_eq!(grouped(999), "999");
+        assert_eq!(grouped(1_000), "1,000");
+        assert_eq!(grouped(271_761_467), "271,761,467");
     }
 }

@@ -14,6 +14,7 @@ use std::process::{Command, Stdio};
 use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 use sel4_kernel::{SOURCE_PACKAGE, SOURCE_PACKAGE_VERSION};
 
+use crate::failure::Reason;
 use crate::ui::Step;
 
 /// The target that guest programs are built for.
@@ -31,6 +32,12 @@ pub(crate) enum WorkspaceError {
     /// The kernel's source package is not among the dependencies.
     #[error("no dependency is {SOURCE_PACKAGE} {SOURCE_PACKAGE_VERSION}; restore platform/x86_64/kernel/Cargo.toml")]
     NoSourcePackage,
+}
+
+impl Reason for WorkspaceError {
+    fn is_request(&self) -> bool {
+        true
+    }
 }
 
 /// A program of the guest.

@@ -14,7 +14,7 @@ use crate::cli::TestOptions;
 use crate::failure::Failure;
 use crate::image::Image;
 use crate::peers::Row;
-use crate::test::Tally;
+use crate::tally::Tally;
 use crate::workspace::Workspace;
 
 /// The medians, relative to the checkout.

@@ -4,8 +4,8 @@
 use std::fmt;
 
 use super::median;
-use super::table::grouped;
 use crate::peers::Row;
+use crate::ui::grouped;
 
 /// What one row is allowed to be.
 #[derive(Clone, Copy, Debug)]

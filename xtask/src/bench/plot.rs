@@ -7,9 +7,9 @@ use plotters::prelude::*;
 use plotters::style::text_anchor::{HPos, Pos, VPos};
 
 use super::report::Report;
-use super::table::grouped;
 use super::{BenchError, INSTRUCTIONS, kernel_name};
 use crate::peers::Row;
+use crate::ui::grouped;
 
 /// Sizes, in pixels.
 const WIDTH: u32 = 1000;

@@ -29,7 +29,7 @@ fn line(row: &Row, width: usize, goal: &str) -> String {
     match row {
         Row::Measured { name, unit, count, min, median, p99 } => {
             let unit = if unit == INSTRUCTIONS { String::new() } else { format!("  {unit}") };
-            let [min, median, p99] = [min, median, p99].map(|number| grouped(*number));
+            let [min, median, p99] = [min, median, p99].map(|number| ui::grouped(*number));
             let goal = if goal.is_empty() { String::new() } else { format!("  {goal}") };
             let name = ui::printable(name);
             ui::printable(&format!("{name:width$} {median:>11} {min:>11} {p99:>11} {count:>5}{unit}{goal}"))
@@ -38,30 +38,9 @@ fn line(row: &Row, width: usize, goal: &str) -> String {
     }
 }
 
-/// Writes a number with its thousands apart.
-pub(super) fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn thousands_are_set_apart() {
-        assert_eq!(grouped(0), "0");
-        assert_eq!(grouped(999), "999");
-        assert_eq!(grouped(1_000), "1,000");
-        assert_eq!(grouped(271_761_467), "271,761,467");
-    }
 
     #[test]
     fn a_row_that_could_not_be_measured_says_why() {
