@@ -244,7 +244,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     ) -> Result<Response, GrowError> {
         let layout = Layout::of_growth(buffers)?;
         loop {
-            let owned = self.owned(id, handle)?;
+            let mut owned = self.owned(id, handle)?;
             if owned.additions.growths.is_full() {
                 return Err(GrowError::Full { limit: MAX_GROWTHS });
             }
@@ -263,14 +263,14 @@ impl<P: Platform, const N: usize> Server<P, N> {
         handle: Handle,
         base: u32,
     ) -> Result<Response, ShrinkError> {
-        let Owned { client, sandbox, additions, arena, .. } = self.owned(id, handle)?;
-        let growth = additions.growths.iter().position(|growth| growth.base == base);
-        let growth = additions.growths.swap_remove(growth.ok_or(ShrinkError::NoGrowth { base })?);
+        let mut owned = self.owned(id, handle)?;
+        let growths = &mut owned.additions.growths;
+        let growth = growths.iter().position(|growth| growth.base == base);
+        let growth = growths.swap_remove(growth.ok_or(ShrinkError::NoGrowth { base })?);
         platform.remove(growth.part);
-        arena.release(growth.base, growth.bits);
-        sandbox.charge = sandbox.charge.minus(growth.charge);
-        client.charge = client.charge.minus(growth.charge);
-        drop_unused(platform, client, sandbox, additions);
+        owned.arena.release(growth.base, growth.bits);
+        owned.refund(growth.charge);
+        owned.drop_unused(platform);
         Ok(Response::Done)
     }
 
@@ -486,111 +486,89 @@ struct Owned<'a, P: Platform> {
 }
 
 impl<P: Platform> Owned<'_, P> {
+    fn charge(&mut self, charge: Charge) {
+        self.sandbox.charge = self.sandbox.charge.plus(charge);
+        self.client.charge = self.client.charge.plus(charge);
+    }
+
+    fn refund(&mut self, charge: Charge) {
+        self.sandbox.charge = self.sandbox.charge.minus(charge);
+        self.client.charge = self.client.charge.minus(charge);
+    }
+
     /// Adds buffers, if there is room for them now, and returns where.
-    fn grow(self, platform: &mut P, layout: Layout<'_>) -> Result<u32, GrowError> {
+    fn grow(&mut self, platform: &mut P, layout: Layout<'_>) -> Result<u32, GrowError> {
         let bits = layout.span_bits();
         let base = self.arena.reserve(bits)?;
-        let made = grow_at(platform, self.client, self.sandbox, self.additions, layout.at(base));
+        let made = self.grow_at(platform, layout.at(base));
         if made.is_err() {
             self.arena.release(base, bits);
         }
         made.map(|()| base)
     }
 
+    fn grow_at(&mut self, platform: &mut P, layout: Layout<'_>) -> Result<(), GrowError> {
+        let plan = Plan::new(layout, 0, |table| self.additions.lacks(table)).ok_or(Exhausted)?;
+        let (charge, tables) = plan.charges_of_growth();
+        cover::<_, GrowError>(platform, self.client, layout, 0, charge.plus(tables))?;
+        self.add_tables(platform, &plan.tables, tables)?;
+        let made = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
+        let part = made.inspect_err(|_| self.drop_unused(platform))?;
+        let growth = Growth { base: layout.base(), bits: layout.span_bits(), extent: layout.extent(), charge, part };
+        // There is room: it was looked for before.
+        let _ = self.additions.growths.push(growth);
+        self.charge(charge);
+        Ok(())
+    }
+
     /// Maps pages of the client's own, if there is room for it now.
-    fn map(self, platform: &mut P, pages: Pages, access: BufferAccess) -> Result<(), MapError> {
-        let Self { client, sandbox, additions, .. } = self;
-        if additions.mappings.is_full() {
+    fn map(&mut self, platform: &mut P, pages: Pages, access: BufferAccess) -> Result<(), MapError> {
+        if self.additions.mappings.is_full() {
             return Err(MapError::Full { limit: MAX_MAPPINGS });
         }
         // The kernel would silently put one mapping in the place of another.
         let overlaps =
             |other: &&Mapping<P::Part>| pages.address < other.pages.end() && other.pages.address < pages.end();
-        if let Some(other) = additions.mappings.iter().find(overlaps) {
+        if let Some(other) = self.additions.mappings.iter().find(overlaps) {
             return Err(MapError::Overlaps { other: other.pages });
         }
-        let share = client.program.share(pages, access, |table| additions.lacks(table))?;
+        let share = self.client.program.share(pages, access, |table| self.additions.lacks(table))?;
         let (charge, tables) = share.charges();
-        client.admits(0, charge.plus(tables))?;
-        add_tables(platform, client, sandbox, additions, &share.tables, tables)?;
-        let part = match platform.share(&client.objects, &sandbox.objects, &share) {
-            Ok(part) => part,
-            Err(Exhausted) => {
-                drop_unused(platform, client, sandbox, additions);
-                return Err(MapError::Exhausted);
-            }
-        };
+        self.client.admits(0, charge.plus(tables))?;
+        self.add_tables(platform, &share.tables, tables)?;
+        let made = platform.share(&self.client.objects, &self.sandbox.objects, &share);
+        let part = made.inspect_err(|_| self.drop_unused(platform))?;
         // There is room: it was looked for above.
-        let _ = additions.mappings.push(Mapping { pages, part });
-        sandbox.charge = sandbox.charge.plus(charge);
-        client.charge = client.charge.plus(charge);
+        let _ = self.additions.mappings.push(Mapping { pages, part });
+        self.charge(charge);
         Ok(())
     }
-}
 
-fn grow_at<P: Platform>(
-    platform: &mut P,
-    client: &mut Client<P>,
-    sandbox: &mut Sandbox<P>,
-    additions: &mut Additions<P>,
-    layout: Layout<'_>,
-) -> Result<(), GrowError> {
-    let plan = Plan::new(layout, 0, |table| additions.lacks(table)).ok_or(Exhausted)?;
-    let (charge, tables) = plan.charges_of_growth();
-    cover::<_, GrowError>(platform, client, layout, 0, charge.plus(tables))?;
-    add_tables(platform, client, sandbox, additions, &plan.tables, tables)?;
-    let part = match platform.add_pages(&client.objects, &sandbox.objects, &plan) {
-        Ok(part) => part,
-        Err(Exhausted) => {
-            drop_unused(platform, client, sandbox, additions);
-            return Err(GrowError::Exhausted);
+    /// Adds paging structures, as one bundle.
+    fn add_tables(&mut self, platform: &mut P, tables: &[Table], charge: Charge) -> Result<(), Exhausted> {
+        let additions = &mut *self.additions;
+        if tables.is_empty() {
+            return Ok(());
         }
-    };
-    let growth = Growth { base: layout.base(), bits: layout.span_bits(), extent: layout.extent(), charge, part };
-    // There is room: it was looked for before.
-    let _ = additions.growths.push(growth);
-    sandbox.charge = sandbox.charge.plus(charge);
-    client.charge = client.charge.plus(charge);
-    Ok(())
-}
-
-/// Adds paging structures to a sandbox, as one bundle.
-fn add_tables<P: Platform>(
-    platform: &mut P,
-    client: &mut Client<P>,
-    sandbox: &mut Sandbox<P>,
-    additions: &mut Additions<P>,
-    tables: &[Table],
-    charge: Charge,
-) -> Result<(), Exhausted> {
-    if tables.is_empty() {
-        return Ok(());
+        let room = additions.tables.capacity() - additions.tables.len();
+        if tables.len() > room || additions.bundles.is_full() {
+            return Err(Exhausted);
+        }
+        let is_new = |name: &u8| additions.bundles.iter().all(|bundle| bundle.name != *name);
+        let name = (0..OWN).find(is_new).ok_or(Exhausted)?;
+        let part = platform.add_tables(&self.sandbox.objects, tables)?;
+        // There is room for all: it was looked for above.
+        let _ = additions.bundles.push(Bundle { name, charge, part });
+        additions.tables.extend(tables.iter().map(|table| (*table, name)));
+        self.charge(charge);
+        Ok(())
     }
-    let room = additions.tables.capacity() - additions.tables.len();
-    if tables.len() > room || additions.bundles.is_full() {
-        return Err(Exhausted);
-    }
-    let is_new = |name: &u8| additions.bundles.iter().all(|bundle| bundle.name != *name);
-    let name = (0..OWN).find(is_new).ok_or(Exhausted)?;
-    let part = platform.add_tables(&sandbox.objects, tables)?;
-    // There is room for all: it was looked for above.
-    let _ = additions.bundles.push(Bundle { name, charge, part });
-    additions.tables.extend(tables.iter().map(|table| (*table, name)));
-    sandbox.charge = sandbox.charge.plus(charge);
-    client.charge = client.charge.plus(charge);
-    Ok(())
-}
 
-/// Takes paging structures back that nothing in the sandbox needs.
-fn drop_unused<P: Platform>(
-    platform: &mut P,
-    client: &mut Client<P>,
-    sandbox: &mut Sandbox<P>,
-    additions: &mut Additions<P>,
-) {
-    while let Some(bundle) = additions.unused_bundle() {
-        platform.remove(bundle.part);
-        sandbox.charge = sandbox.charge.minus(bundle.charge);
-        client.charge = client.charge.minus(bundle.charge);
+    /// Takes paging structures back that nothing in the sandbox needs.
+    fn drop_unused(&mut self, platform: &mut P) {
+        while let Some(bundle) = self.additions.unused_bundle() {
+            platform.remove(bundle.part);
+            self.refund(bundle.charge);
+        }
     }
 }
