@@ -10,7 +10,7 @@
 //!   mark[sandbox] = 1                                 marked, not called, and not waiting: it is stopped
 //!   if deadline < next_look { Request::Arm }          next_look = when it looks again, if at all
 //!   the call
-//!   deadline = 0, or that of the call around this one
+//!   deadline = 0
 //! ```
 //!
 //! The client writes the deadline before it reads when the server looks next, and the server writes that after it has

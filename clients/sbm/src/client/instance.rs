@@ -275,9 +275,9 @@ impl Instance {
         if budget.is_none() {
             return call::call(self.handle, thunk, block);
         }
-        let outer = budget.begin(self.handle);
+        budget.begin(self.handle);
         let outcome = call::call(self.handle, thunk, block);
-        Budget::end(outer);
+        Budget::end();
         outcome
     }
 

@@ -83,33 +83,32 @@ impl Budget {
         self.0 == 0
     }
 
-    /// Tells the server that a call begins, and returns the deadline of the call around it, if there is one.
+    /// Tells the server that a call begins. There is none around it: a client's thread waits while its function runs, and
+    /// one that runs in the client itself has no budget.
     ///
     /// Every store comes before the load, so that either the server has seen them when it looked last, or it says when it
     /// looks next.
     #[inline]
-    pub(crate) fn begin(self, handle: Handle) -> u64 {
+    pub(crate) fn begin(self, handle: Handle) {
         let deadline = ticks().saturating_add(self.0);
         let mark = FIRST_MARK.wrapping_add(usize::from(handle.index()) % MARKS);
         // SAFETY: the page of the IPC buffer is mapped, readable and writable, for the program's whole life; what lies at
         // these addresses of it is used here alone, and aligned.
-        let (outer, next_look) = unsafe {
-            let outer = DEADLINE.read_volatile();
+        let next_look = unsafe {
             DEADLINE.write_volatile(deadline);
             mark.write_volatile(1);
-            (outer, NEXT_LOOK.read_volatile())
+            NEXT_LOOK.read_volatile()
         };
         if deadline < next_look {
             arm();
         }
-        outer
     }
 
     /// Tells the server that the call is over.
     #[inline]
-    pub(crate) fn end(outer: u64) {
+    pub(crate) fn end() {
         // SAFETY: as in `begin`.
-        unsafe { DEADLINE.write_volatile(outer) }
+        unsafe { DEADLINE.write_volatile(0) }
     }
 }
 
