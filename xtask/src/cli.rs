@@ -3,7 +3,8 @@
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum, error::ErrorKind};
+use clap::error::{ContextKind, ContextValue, ErrorKind};
+use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
 use sel4_kernel::Debugging;
 
 const EXAMPLES: &str = "\
@@ -43,11 +44,27 @@ impl Cli {
 
 /// Says in one line what is wrong with a command line, and what helps.
 fn one_line(error: &clap::Error) -> String {
+    if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(given))) =
+        (error.kind(), error.get(ContextKind::InvalidSubcommand))
+    {
+        return format!("error: there is no verb {given}; {}; see `./x --help`", nearest_verb(given));
+    }
     let text = error.to_string();
     let said =
         text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
     format!("{}; see `./x --help`", said.join(" ").replace(" tip: ", "; "))
+}
+
+/// Names the verb that was meant, as far as a slip or two of the fingers can tell; else all.
+fn nearest_verb(given: &str) -> String {
+    let command = Cli::command();
+    let verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+    let distance = |verb: &str| strsim::damerau_levenshtein(given, verb);
+    match verbs.iter().min_by_key(|verb| distance(verb)) {
+        Some(verb) if distance(verb) <= (given.chars().count() / 3).max(1) => format!("did you mean {verb}?"),
+        _ => format!("there are: {}", verbs.join(", ")),
+    }
 }
 
 #[derive(Debug, Subcommand)]
@@ -152,11 +169,12 @@ pub(crate) struct RunOptions {
     /// Give up after this many seconds; 0 waits for ever
     #[arg(long, value_name = "SECONDS", default_value_t = 120)]
     pub(crate) timeout: u64,
-    /// Write only the program's JSON lines to standard output, everything else to standard error
+    /// Write only the program's JSON lines to standard output, everything else to standard error; the program gets
+    /// `--json` as its first argument
     #[arg(long)]
     pub(crate) json: bool,
-    /// Hand a text to the guest through fw_cfg, as NAME=TEXT; the root task's own tests use it
-    #[arg(long, value_name = "NAME=TEXT", hide = true)]
+    /// Hand a text to the guest through fw_cfg, as NAME=TEXT; opt/sbm/run=ONE,OTHER runs two programs
+    #[arg(long, value_name = "NAME=TEXT")]
     pub(crate) item: Vec<String>,
     /// Arguments for the program
     #[arg(last = true, value_name = "ARGS")]
@@ -207,7 +225,6 @@ pub(crate) struct BenchOptions {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use clap::CommandFactory as _;
 
     #[test]
     fn the_command_line_is_well_formed() {
@@ -223,7 +240,10 @@ mod tests {
     #[test]
     fn what_is_wrong_is_said_in_one_line() {
         for (arguments, said) in [
-            (&["xtask", "rnu"][..], "error: unrecognized subcommand 'rnu'; see `./x --help`"),
+            (&["xtask", "rnu"][..], "error: there is no verb rnu; did you mean run?"),
+            (&["xtask", "rn"], "error: there is no verb rn; did you mean run?"),
+            (&["xtask", "imagine"], "error: there is no verb imagine; did you mean image?"),
+            (&["xtask", "frobnicate"], "error: there is no verb frobnicate; there are: setup, kernel, "),
             (
                 &["xtask", "run", "--inptu", "x"],
                 "error: unexpected argument '--inptu' found; a similar argument exists",

@@ -160,7 +160,9 @@ fn flags(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<String>, GuestErr
     let mut hasher = DefaultHasher::new();
     (kernel.name(), layout).hash(&mut hasher);
     let mut flags: Vec<_> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
-    flags.push(format!("-Clink-arg=-Wl,-T,{}", path.display()));
+    // Not by `-Wl`, which takes a comma in the path for a separator.
+    flags.push("-Clink-arg=-T".to_owned());
+    flags.push(format!("-Clink-arg={}", path.display()));
     flags.push(format!("--cfg=guest_build=\"{:x}\"", hasher.finish()));
     Ok(flags)
 }

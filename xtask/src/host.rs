@@ -101,6 +101,7 @@ const TOOLS: &[Tool] = &[
     tool(Need::Guest, Sign::LibClang, "libclang1-14"),
     tool(Need::Image, Sign::Command("objcopy"), "binutils"),
     tool(Need::Image, Sign::Command("addr2line"), "binutils"),
+    tool(Need::Image, Sign::Command("nm"), "binutils"),
     tool(Need::Qemu, Sign::Command("qemu-system-x86_64"), "qemu-system-x86"),
     tool(Need::Iso, Sign::Command("grub-mkrescue"), "grub-common"),
     tool(Need::Iso, Sign::File("/usr/lib/grub/i386-pc/multiboot.mod"), "grub-pc-bin"),
@@ -145,13 +146,14 @@ impl Host {
         }
         let list = packages.join(" ");
         let is_root = is_root();
-        let sudo = if is_root { "" } else { "sudo " };
+        let has_sudo = find_command("sudo").is_some();
+        let sudo = if is_root || !has_sudo { "" } else { "sudo " };
         let command = format!("{sudo}apt-get install --no-install-recommends {list}");
+        if !is_root && !has_sudo {
+            return Err(HostError::NoSudo { missing, command });
+        }
         if !self.may_install {
             return Err(HostError::Missing { missing, command });
-        }
-        if !is_root && find_command("sudo").is_none() {
-            return Err(HostError::NoSudo { missing, command });
         }
         eprintln!("installing with apt-get: {list}");
         let step = Step::start("installing packages");

@@ -137,7 +137,7 @@ impl Image {
 /// Runs the verb that builds what QEMU boots.
 pub(crate) fn build_verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
     let image = Image::build(workspace, host, options)?;
-    println!("{}\n{}", image.kernel.display(), image.root_task.display());
+    say!("{}\n{}", image.kernel.display(), image.root_task.display());
     Ok(())
 }
 
@@ -146,7 +146,7 @@ pub(crate) fn image_verb(workspace: &Workspace, host: &Host, options: &KernelOpt
     Image::require(workspace, host, options, &[Need::Iso])?;
     let image = Image::build(workspace, host, options)?;
     let iso = image.iso(host)?;
-    println!("qemu-system-x86_64 -kernel {} -initrd {}", image.kernel.display(), image.root_task.display());
-    println!("{}", iso.display());
+    say!("qemu-system-x86_64 -kernel {} -initrd {}", image.kernel.display(), image.root_task.display());
+    say!("{}", iso.display());
     Ok(())
 }

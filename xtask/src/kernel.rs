@@ -167,7 +167,7 @@ fn default_build(workspace: &Workspace, config: KernelConfig) -> Build {
 /// Runs the verb that builds or checks a kernel.
 pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
     let prefix = Kernel::choose(workspace, host, options)?.finish()?;
-    println!("{}", prefix.name().display());
+    say!("{}", prefix.name().display());
     Ok(())
 }
 

@@ -9,6 +9,11 @@
 //!
 //! Each verb returns a [`failure::Failure`], which `main` prints as one line that says what happened and what to do.
 
+#![deny(clippy::print_stdout, reason = "`say!` takes a closed pipe for what it is")]
+
+#[macro_use]
+mod ui;
+
 mod archive;
 mod bench;
 mod check;
@@ -23,10 +28,10 @@ mod kernel;
 mod peers;
 mod qemu;
 mod run;
+mod shell;
 mod symbols;
 mod tally;
 mod test;
-mod ui;
 mod workspace;
 
 use std::process::ExitCode;
@@ -36,6 +41,7 @@ use failure::Failure;
 use workspace::Workspace;
 
 fn main() -> ExitCode {
+    go_to_the_user();
     let cli = Cli::from_command_line();
     match dispatch(&cli) {
         Ok(()) => ExitCode::SUCCESS,
@@ -45,6 +51,15 @@ fn main() -> ExitCode {
             }
             failure.exit_code()
         }
+    }
+}
+
+/// Goes to the folder that `./x` was called in, which has left it for the checkout.
+fn go_to_the_user() {
+    if let Some(folder) = std::env::var_os("SBM_CALLED_IN")
+        && let Err(cause) = std::env::set_current_dir(&folder)
+    {
+        eprintln!("note: {} cannot be entered ({cause}); relative paths count from elsewhere", folder.display());
     }
 }
 

@@ -17,6 +17,7 @@ use crate::cli::MachineOptions;
 use crate::failure::Reason;
 use crate::host::find_command;
 use crate::image::Image;
+use crate::shell;
 
 /// What the guest writes to the debug-exit device, as QEMU's exit code.
 const EXIT_SUCCESS: i32 = 0x10 << 1 | 1;
@@ -38,7 +39,7 @@ const ANSWER: &str = "running: ";
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
 /// Where QEMU waits for gdb: not for the whole network.
-const GDB_DEVICE: &str = "tcp:127.0.0.1:1234";
+pub(crate) const GDB_ADDRESS: &str = "127.0.0.1:1234";
 
 /// Why QEMU does not start.
 #[derive(Debug, thiserror::Error)]
@@ -47,8 +48,11 @@ pub(crate) enum QemuError {
     #[error("qemu-system-x86_64 cannot be started ({cause}); run `cargo xtask setup`")]
     Start { cause: io::Error },
     /// QEMU refuses the machine.
-    #[error("QEMU refuses the machine ({message}); change --cpu, --accel or --memory")]
+    #[error("QEMU refuses the machine ({message}); {}", advice(message))]
     Refused { message: String },
+    /// Somebody else waits at the debugger's port.
+    #[error("{GDB_ADDRESS} cannot be used for gdb ({cause}); end what has it, such as another run with --gdb")]
+    Gdb { cause: io::Error },
     /// There is no KVM.
     #[error("/dev/kvm cannot be opened ({cause}); use --accel tcg")]
     NoKvm { cause: io::Error },
@@ -62,8 +66,21 @@ pub(crate) enum QemuError {
 
 impl Reason for QemuError {
     fn is_request(&self) -> bool {
-        false
+        matches!(self, Self::Gdb { .. })
     }
+}
+
+/// Returns what helps against a message of QEMU.
+fn advice(message: &str) -> &'static str {
+    const KNOWN: [(&str, &str); 6] = [
+        ("CPU model", "change --cpu"),
+        ("CPU feature", "change --cpu"),
+        ("accel", "change --accel"),
+        ("memory", "change --memory"),
+        ("Address already in use", "end what has the port, such as another run with --gdb"),
+        ("Failed to find an available port", "end what has the port, such as another run with --gdb"),
+    ];
+    KNOWN.iter().find(|(part, _)| message.contains(part)).map_or("see what it names", |(_, advice)| advice)
 }
 
 /// How a machine ended.
@@ -207,7 +224,12 @@ impl Machine {
         qemu.args(["-cpu", &self.options.cpu, "-accel", &self.options.accel]);
         qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
         match &self.boot {
-            Boot::Direct => qemu.arg("-kernel").arg(&image.kernel).arg("-initrd").arg(&image.root_task),
+            Boot::Direct => {
+                // `-initrd` takes a space and a comma for its own separators, and has no way to write them otherwise:
+                // so it gets the name alone, and QEMU runs in the folder.
+                let (folder, root_task) = split(&image.root_task);
+                qemu.current_dir(folder).arg("-kernel").arg(&image.kernel).arg("-initrd").arg(root_task)
+            }
             Boot::Iso(path) => qemu.arg("-cdrom").arg(path),
         };
         for item in &self.items {
@@ -218,11 +240,16 @@ impl Machine {
             qemu.arg("-global").arg(format!("fw_cfg.x-file-slots={}", self.items.len() + 32));
         }
         if self.gdb {
-            qemu.args(["-gdb", GDB_DEVICE, "-S"]);
+            qemu.args(["-gdb", &format!("tcp:{GDB_ADDRESS}"), "-S"]);
         }
         qemu.args(&self.extra).stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
         qemu
     }
+}
+
+/// Splits a path into its folder and its name.
+fn split(path: &Path) -> (&Path, &OsStr) {
+    (path.parent().unwrap_or(Path::new(".")), path.file_name().unwrap_or_default())
 }
 
 /// Returns the memory, in MiB, below which an image cannot work.
@@ -234,12 +261,13 @@ fn least_memory(kernel_end: u64, root_task: u64) -> u64 {
 }
 
 fn fw_cfg(item: &Item) -> OsString {
-    let (name, kind, value): (_, _, &OsStr) = match item {
-        Item::Text { name, text } => (name, "string", text.as_ref()),
-        Item::File { name, path } => (name, "file", path.as_os_str()),
+    let (name, kind, value) = match item {
+        Item::Text { name, text } => (name, "string", OsString::from(text)),
+        // QEMU runs in another folder.
+        Item::File { name, path } => (name, "file", std::path::absolute(path).unwrap_or(path.clone()).into_os_string()),
     };
     let mut argument = OsString::from(format!("name={name},{kind}="));
-    argument.push(without_commas(value));
+    argument.push(without_commas(&value));
     argument
 }
 
@@ -314,12 +342,21 @@ fn receive(lines: &Receiver<String>, deadline: Option<Instant>) -> Result<String
     }
 }
 
+/// Checks that a machine can wait for a debugger.
+pub(crate) fn check_gdb() -> Result<(), QemuError> {
+    std::net::TcpListener::bind(GDB_ADDRESS).map(drop).map_err(|cause| QemuError::Gdb { cause })
+}
+
 /// Returns the line to type for a debugger on a machine that waits for one.
 pub(crate) fn gdb_line(image: &Image, client: Option<&Path>) -> String {
-    let symbols = |path: &Path| format!(" -ex 'add-symbol-file {}'", path.display());
+    let symbols = |path: &Path| {
+        let command = format!("add-symbol-file {}", shell::for_gdb(&path.to_string_lossy()));
+        format!(" -ex {}", shell::quoted(&command))
+    };
     let client = client.map(symbols).unwrap_or_default();
     let root_task = symbols(&image.guest.root_task);
-    format!("gdb {} -ex 'target remote 127.0.0.1:1234'{root_task}{client}", image.prefix.kernel().display())
+    let kernel = shell::quoted(&image.prefix.kernel().to_string_lossy());
+    format!("gdb {kernel} -ex 'target remote {GDB_ADDRESS}'{root_task}{client}")
 }
 
 #[cfg(test)]
@@ -331,6 +368,20 @@ mod tests {
     fn a_comma_in_a_path_is_no_separator() {
         let item = Item::File { name: "opt/sbm/input/0/data".into(), path: "/a,b".into() };
         assert_eq!(fw_cfg(&item), "name=opt/sbm/input/0/data,file=/a,,b");
+    }
+
+    #[test]
+    fn advice_is_for_what_qemu_says() {
+        assert_eq!(advice("unable to find CPU model 'x'"), "change --cpu");
+        assert_eq!(advice("-accel x: invalid accelerator x"), "change --accel");
+        assert_eq!(advice("Failed to open file '/a'"), "see what it names");
+    }
+
+    #[test]
+    fn a_relative_file_is_told_as_absolute() {
+        let item = Item::File { name: "opt/x".into(), path: "a".into() };
+        let here = std::env::current_dir().unwrap();
+        assert_eq!(fw_cfg(&item), *format!("name=opt/x,file={}/a", here.display()));
     }
 
     #[test]

@@ -21,6 +21,12 @@ pub(crate) enum RunError {
     /// No such client.
     #[error("there is no client {name}; choose one of: {known}")]
     UnknownProgram { name: String, known: String },
+    /// A package that does not say that it is a client.
+    #[error("the package {name} is no client; add to {}: [package.metadata.sbm] client = true", manifest.display())]
+    NoClient { name: String, manifest: PathBuf },
+    /// A folder that the workspace does not know.
+    #[error("{} is no member of the workspace; add {name:?} to `members` in {}", manifest.display(), root.display())]
+    NoMember { name: String, manifest: PathBuf, root: PathBuf },
     /// An input file cannot be read.
     #[error("--input {} cannot be read ({cause}); name a file that can", path.display())]
     Input { path: PathBuf, cause: io::Error },
@@ -52,7 +58,7 @@ pub(crate) enum RunError {
 
 impl Reason for RunError {
     fn is_request(&self) -> bool {
-        matches!(self, Self::UnknownProgram { .. } | Self::Input { .. })
+        matches!(self, Self::UnknownProgram { .. } | Self::NoClient { .. } | Self::NoMember { .. } | Self::Input { .. })
     }
 }
 
@@ -62,6 +68,9 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
     check_program(workspace, options)?;
     let mut items = program_items(options);
     items.extend(input_items(&options.input)?);
+    if options.gdb {
+        qemu::check_gdb()?;
+    }
     kernel::check_machine(&options.kernel, &options.machine.accel)?;
     let further: &[_] = if options.iso { &[Need::Qemu, Need::Iso] } else { &[Need::Qemu] };
     Image::require(workspace, host, &options.kernel, further)?;
@@ -89,7 +98,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
         if options.json && !is_result {
             eprintln!("{text}");
         } else {
-            println!("{text}");
+            say!("{text}");
         }
     })?;
     outcome(ending, seconds).map_err(Failure::from)
@@ -99,6 +108,14 @@ fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunE
     let clients = workspace.clients();
     match &options.program {
         Some(name) if !clients.iter().any(|client| client.program == *name) => {
+            if let Some(manifest) = workspace.manifest(name) {
+                return Err(RunError::NoClient { name: name.clone(), manifest });
+            }
+            let manifest = workspace.root().join("clients").join(name).join("Cargo.toml");
+            if manifest.exists() && !workspace.has(&manifest) {
+                let (name, root) = (format!("clients/{name}"), workspace.root().join("Cargo.toml"));
+                return Err(RunError::NoMember { name, manifest, root });
+            }
             let known: Vec<_> = clients.into_iter().map(|client| client.program).collect();
             Err(RunError::UnknownProgram { name: name.clone(), known: known.join(", ") })
         }

@@ -72,7 +72,7 @@ pub(crate) fn verb_then(
     if let Err(failure) = &other {
         eprintln!("error: {failure}");
     }
-    println!("{tally}");
+    say!("{tally}");
     if tally.failed > 0 || other.is_err() { Err(TestError::Failed.into()) } else { Ok(()) }
 }
 
@@ -87,7 +87,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     let is_debug = options.kernel.debugging() == Debugging::Allowed;
     let (left_out, chosen): (Vec<_>, Vec<_>) = chosen.partition(|suite| is_debug && suite.contained);
     for suite in left_out {
-        println!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
+        say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
     let needs_image =

@@ -4,10 +4,32 @@
 //! Everything goes to standard error, so that standard output carries results only.
 
 use std::cell::Cell;
-use std::io::{self, IsTerminal as _};
+use std::fmt;
+use std::io::{self, IsTerminal as _, Write as _};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressStyle};
+
+/// Prints a line to standard output.
+macro_rules! say {
+    ($($text:tt)*) => {
+        $crate::ui::say_line(::std::format_args!($($text)*))
+    };
+}
+
+/// Prints a line to standard output, or leaves: without a word where nobody reads it any more, as at `| head`.
+pub(crate) fn say_line(text: fmt::Arguments<'_>) {
+    /// What a shell says of a program that a closed pipe ended.
+    const BROKEN_PIPE: i32 = 128 + 13;
+
+    if let Err(cause) = writeln!(io::stdout().lock(), "{text}") {
+        if cause.kind() == io::ErrorKind::BrokenPipe {
+            std::process::exit(BROKEN_PIPE);
+        }
+        eprintln!("error: standard output cannot be written ({cause}); check the free space there");
+        std::process::exit(1);
+    }
+}
 
 /// How long a step may take before its end is worth a line.
 const WORTH_MENTIONING: Duration = Duration::from_millis(500);

@@ -112,6 +112,20 @@ impl Workspace {
         programs
     }
 
+    /// Returns the manifest of a package of this workspace that has a program.
+    pub(crate) fn manifest(&self, name: &str) -> Option<PathBuf> {
+        let packages = self.metadata.workspace_packages();
+        let has_program =
+            |package: &Package| package.targets.iter().any(|target| target.kind.contains(&TargetKind::Bin));
+        let package = packages.into_iter().find(|package| package.name.as_str() == name && has_program(package))?;
+        Some(package.manifest_path.clone().into_std_path_buf())
+    }
+
+    /// Tells whether a manifest belongs to a package of this workspace.
+    pub(crate) fn has(&self, manifest: &Path) -> bool {
+        self.metadata.workspace_packages().iter().any(|package| package.manifest_path == manifest)
+    }
+
     /// Returns the packages that run on the host.
     pub(crate) fn host_packages(&self) -> Vec<&str> {
         let guest = self.guest_packages();

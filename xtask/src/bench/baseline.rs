@@ -74,7 +74,7 @@ pub(super) fn text(rows: &[Row]) -> String {
 pub(crate) fn suite(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
     if !is_default_kernel(options.kernel.kernel_config())? {
-        println!("test {BENCH} ... skipped: {FILE} is for the default kernel");
+        say!("test {BENCH} ... skipped: {FILE} is for the default kernel");
         tally.skipped += 1;
         return Ok(tally);
     }
@@ -87,8 +87,8 @@ pub(crate) fn suite(workspace: &Workspace, image: &Image, options: &TestOptions)
     for (name, verdict) in verdicts {
         tally.count(verdict.is_ok());
         match verdict {
-            Ok(()) => println!("test {BENCH}::{name} ... ok"),
-            Err(why) => println!("test {BENCH}::{name} ... FAILED: {why}"),
+            Ok(()) => say!("test {BENCH}::{name} ... ok"),
+            Err(why) => say!("test {BENCH}::{name} ... FAILED: {why}"),
         }
     }
     Ok(tally)

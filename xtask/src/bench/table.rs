@@ -10,17 +10,17 @@ use crate::ui;
 pub(super) fn print(report: &Report<'_>) {
     let all = report.rows.iter().chain(report.peers.iter().flat_map(|peers| &peers.rows));
     let width = all.map(|row| row.name().len()).max().unwrap_or(0);
-    println!("seL4 {}; figures are {INSTRUCTIONS} unless they say otherwise", kernel_name(report.kernel));
-    println!("keyring: {}", ui::printable(&file_name(report.keyring)));
-    println!("{:width$} {:>11} {:>11} {:>11} {:>5}  goal", "", "median", "min", "p99", "runs");
+    say!("seL4 {}; figures are {INSTRUCTIONS} unless they say otherwise", kernel_name(report.kernel));
+    say!("keyring: {}", ui::printable(&file_name(report.keyring)));
+    say!("{:width$} {:>11} {:>11} {:>11} {:>5}  goal", "", "median", "min", "p99", "runs");
     for row in report.rows {
         let goal = goals::judge(report.rows, row.name()).map(|judged| judged.to_string()).unwrap_or_default();
-        println!("{}", line(row, width, &goal));
+        say!("{}", line(row, width, &goal));
     }
     if let Some(peers) = report.peers {
-        println!("\nLinux {}", ui::printable(&peers.linux));
+        say!("\nLinux {}", ui::printable(&peers.linux));
         for row in &peers.rows {
-            println!("{}", line(row, width, ""));
+            say!("{}", line(row, width, ""));
         }
     }
 }

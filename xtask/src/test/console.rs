@@ -55,8 +55,8 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
         let ended = if ending == Ending::Success { Ok(()) } else { Err(format!("it ended as {ending:?}")) };
         let verdict = ended.and_then(|()| (test.run)(&lines));
         match &verdict {
-            Ok(()) => println!("test {}::{} ... ok", super::CONSOLE, test.name),
-            Err(why) => println!("test {}::{} ... FAILED: {why}", super::CONSOLE, test.name),
+            Ok(()) => say!("test {}::{} ... ok", super::CONSOLE, test.name),
+            Err(why) => say!("test {}::{} ... FAILED: {why}", super::CONSOLE, test.name),
         }
         tally.count(verdict.is_ok());
     }

@@ -8,14 +8,16 @@ use std::error::Error;
 use std::ffi::OsString;
 use std::fs;
 use std::io;
+use std::net::TcpListener;
 use std::path::Path;
 use std::process::{Command, Output, Stdio};
 
 use sel4_kernel::Debugging;
 
 use super::Tally;
-use crate::cli::TestOptions;
+use crate::cli::{KernelConfig, TestOptions};
 use crate::kernel;
+use crate::qemu;
 use crate::workspace::Workspace;
 
 /// A call that must fail.
@@ -60,6 +62,27 @@ const CASES: &[Case] = &[
         report: &[],
     },
     Case {
+        name: "a_package_that_is_no_client_is_told_what_to_add",
+        arguments: &["run", "xtask"],
+        variable: None,
+        error: &["xtask is no client", "xtask/Cargo.toml: [package.metadata.sbm] client = true"],
+        report: &[],
+    },
+    Case {
+        name: "a_verb_that_is_mistyped_is_told_which_was_meant",
+        arguments: &["rn"],
+        variable: None,
+        error: &["there is no verb rn; did you mean run?"],
+        report: &[],
+    },
+    Case {
+        name: "a_relative_input_counts_from_where_the_tool_was_called",
+        arguments: &["run", "--input", "README.md"],
+        variable: Some(("SBM_CALLED_IN", "/")),
+        error: &["--input README.md cannot be read"],
+        report: &[],
+    },
+    Case {
         name: "too_little_memory_is_told_with_what_is_enough",
         arguments: &["run", "hello", "--memory", "8"],
         variable: None,
@@ -70,7 +93,7 @@ const CASES: &[Case] = &[
         name: "a_machine_that_qemu_refuses_is_told",
         arguments: &["run", "hello", "--cpu", "nonexistent"],
         variable: None,
-        error: &["QEMU refuses the machine"],
+        error: &["QEMU refuses the machine", "change --cpu"],
         report: &[],
     },
     Case {
@@ -99,14 +122,14 @@ const CASES: &[Case] = &[
         arguments: &["run", "hostile", "--timeout", "5", "--", "write-code"],
         variable: None,
         error: &["the program reported failure"],
-        report: &["client fault: page fault, write at 0x200000 program=hostile"],
+        report: &["client fault: page fault, write at 0x200000 (client code) program=hostile"],
     },
     Case {
         name: "a_client_that_writes_an_input_file_is_ended",
         arguments: &["run", "hostile", "--timeout", "5", "--input", "README.md", "--", "write-input"],
         variable: None,
         error: &["the program reported failure"],
-        report: &["client fault: page fault, write at 0x", "program=hostile"],
+        report: &["client fault: page fault, write at 0x", "(client input) program=hostile"],
     },
     Case {
         name: "a_client_that_reads_memory_that_it_gave_back_is_ended",
@@ -114,6 +137,49 @@ const CASES: &[Case] = &[
         variable: None,
         error: &["the program reported failure"],
         report: &["client fault: page fault, read at 0x", "program=hostile"],
+    },
+    Case {
+        name: "a_client_that_overflows_its_stack_is_told_so_with_the_size",
+        arguments: &["run", "hostile", "--timeout", "20", "--", "overflow"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "client fault: page fault, write at 0xf0ff",
+            "(below the client's stack of 256 KiB) program=hostile",
+            " at hostile::reports::overflow (tests/hostile/src/reports/mod.rs:",
+        ],
+    },
+    Case {
+        name: "a_static_that_a_sandbox_touches_is_named",
+        arguments: &["run", "hostile", "--", "touch-static"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "(client data) program=hostile",
+            "reports/mod.rs:",
+            ", touching the static hostile::reports::TOUCHED",
+        ],
+    },
+    Case {
+        name: "a_long_path_leaves_room_for_the_message_of_a_panic",
+        arguments: &["run", "hostile", "--", "panic-far"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["panicking.rs:6: the message comes whole, although the path is long"],
+    },
+    Case {
+        name: "a_call_after_a_panic_is_told_as_not_made",
+        arguments: &["run", "hostile", "--", "call-again"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["sandbox of hostile: not called, it waits for a reset since: panic: "],
+    },
+    Case {
+        name: "a_full_stack_of_a_sandbox_is_told_with_its_size_and_what_helps",
+        arguments: &["run", "hostile", "--", "overflow-inside"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["(stack guard): its stack of 8 KiB is full, see Builder::stack", " at hostile::reports::overflow ("],
     },
     Case {
         name: "a_panic_in_the_root_task_is_told_with_file_and_line",
@@ -207,6 +273,8 @@ pub(super) fn run(workspace: &Workspace, options: &TestOptions) -> Tally {
         let output = call(workspace, case, options).map_err(|error| error.to_string());
         judge(&mut tally, case.name, output.and_then(|output| check(case.error, case.report, &output)));
     }
+    judge(&mut tally, "a_reader_that_goes_away_ends_the_tool_without_a_word", closed_pipe(workspace, options));
+    judge(&mut tally, "a_port_for_gdb_that_is_taken_is_told", taken_port(workspace, options));
     for kernel in KERNELS {
         let output = call_with(workspace, kernel, options).map_err(|error| error.to_string());
         let outcome = output.and_then(|output| {
@@ -220,8 +288,8 @@ pub(super) fn run(workspace: &Workspace, options: &TestOptions) -> Tally {
 
 fn judge(tally: &mut Tally, name: &str, outcome: Result<(), String>) {
     match &outcome {
-        Ok(()) => println!("test failures::{name} ... ok"),
-        Err(why) => println!("test failures::{name} ... FAILED: {why}"),
+        Ok(()) => say!("test failures::{name} ... ok"),
+        Err(why) => say!("test failures::{name} ... FAILED: {why}"),
     }
     tally.count(outcome.is_ok());
 }
@@ -244,27 +312,56 @@ fn call_with(workspace: &Workspace, kernel: &Kernel, options: &TestOptions) -> R
     }
     let elf = if kernel.headers_only { &chosen.kernel } else { &copy };
     let dirs = env::join_paths(std::iter::once(&include).chain(&chosen.include_dirs))?;
-    let mut command = Command::new(env::current_exe()?);
-    command.args(["run", "hello"]).env_remove("SEL4_PREFIX").env("SEL4_INCLUDE_DIRS", dirs).env("SEL4_KERNEL", elf);
-    if options.kernel.debugging() == Debugging::Allowed {
-        command.args(["--kernel-config", "debug"]);
+    let config = (options.kernel.debugging() == Debugging::Allowed).then_some(KernelConfig::Debug);
+    let mut command = prepare(workspace, &["run", "hello"], config)?;
+    command.env_remove("SEL4_PREFIX").env("SEL4_INCLUDE_DIRS", dirs).env("SEL4_KERNEL", elf);
+    Ok(command.output()?)
+}
+
+/// Runs a client whose lines nobody reads.
+fn closed_pipe(workspace: &Workspace, options: &TestOptions) -> Result<(), String> {
+    let run = || -> io::Result<Output> {
+        let (reader, writer) = io::pipe()?;
+        drop(reader);
+        prepare(workspace, &["run", "hello"], options.kernel.kernel_config)?.stdout(writer).output()
+    };
+    let output = run().map_err(|error| error.to_string())?;
+    let stderr = String::from_utf8_lossy(&output.stderr);
+    match (output.status.code(), stderr.lines().find(|line| line.contains("panicked") || line.starts_with("error"))) {
+        (Some(141), None) => Ok(()),
+        (code, line) => Err(format!("exit code {code:?}, {}", line.unwrap_or("without a message"))),
     }
-    Ok(command.current_dir(workspace.root()).stdin(Stdio::null()).env("RUSTC", rustc()).output()?)
+}
+
+/// Asks for a debugger while somebody else has its port.
+fn taken_port(workspace: &Workspace, options: &TestOptions) -> Result<(), String> {
+    let run = || -> io::Result<Output> {
+        // If somebody has it already, that is just as well.
+        let _taken = TcpListener::bind(qemu::GDB_ADDRESS);
+        prepare(workspace, &["run", "hello", "--gdb"], options.kernel.kernel_config)?.output()
+    };
+    let output = run().map_err(|error| error.to_string())?;
+    check(&[qemu::GDB_ADDRESS, "another run with --gdb"], &[], &output)
 }
 
 fn call(workspace: &Workspace, case: &Case, options: &TestOptions) -> io::Result<Output> {
-    let mut command = Command::new(env::current_exe()?);
-    command.args(case.arguments.iter().take_while(|argument| **argument != "--"));
     let is_prefix_case = case.variable.is_some_and(|(name, _)| name == "SEL4_PREFIX");
-    if let (Some(config), false) = (options.kernel.kernel_config, is_prefix_case) {
+    let config = options.kernel.kernel_config.filter(|_| !is_prefix_case);
+    prepare(workspace, case.arguments, config)?.envs(case.variable).output()
+}
+
+/// Prepares a call of this tool, in the checkout.
+fn prepare(workspace: &Workspace, arguments: &[&str], config: Option<KernelConfig>) -> io::Result<Command> {
+    let mut command = Command::new(env::current_exe()?);
+    command.args(arguments.iter().take_while(|argument| **argument != "--"));
+    if let Some(config) = config {
         command.args(["--kernel-config", config.name()]);
     }
-    command.args(case.arguments.iter().skip_while(|argument| **argument != "--"));
-    command.current_dir(workspace.root()).stdin(Stdio::null());
+    command.args(arguments.iter().skip_while(|argument| **argument != "--"));
+    command.current_dir(workspace.root()).stdin(Stdio::null()).env_remove("SBM_CALLED_IN");
     // Cargo asks the compiler for its version, by a path where PATH does not lead to it.
     command.env("RUSTC", rustc());
-    command.envs(case.variable);
-    command.output()
+    Ok(command)
 }
 
 /// Returns the compiler beside the cargo that runs this tool.

@@ -25,7 +25,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Tally, Failure> {
             if let Some(result) = result(&line) {
                 tally.add(result);
             } else if is_telling(&line) {
-                step.above(|| println!("{line}"));
+                step.above(|| say!("{line}"));
             }
         }
     }
@@ -33,7 +33,7 @@ pub(super) fn run(workspace: &Workspace) -> Result<Tally, Failure> {
     let messages = messages.join().unwrap_or_default();
     if !status.success() && tally.failed == 0 {
         step.above(|| eprintln!("{messages}"));
-        println!("test host::build ... FAILED: cargo test failed, see its messages");
+        say!("test host::build ... FAILED: cargo test failed, see its messages");
         tally.count(false);
     }
     step.done();

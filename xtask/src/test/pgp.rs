@@ -58,8 +58,8 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     let mut tally = Tally::default();
     let mut tell = |name: &str, verdict: Verdict| {
         match &verdict {
-            Ok(()) => println!("test {PROGRAM}::{name} ... ok"),
-            Err(why) => println!("test {PROGRAM}::{name} ... FAILED: {why}"),
+            Ok(()) => say!("test {PROGRAM}::{name} ... ok"),
+            Err(why) => say!("test {PROGRAM}::{name} ... FAILED: {why}"),
         }
         tally.count(verdict.is_ok());
     };
@@ -266,7 +266,7 @@ fn compare(
                 (Ok(listed), Expected::List(expected)) => tell(&test, same(&listed, &expected)),
                 (Err(why), Expected::List(_) | Expected::Missing(_)) => tell(&test, Err(why)),
                 (Ok(_), Expected::Missing(why)) => tell(&test, Err(why)),
-                (_, Expected::Unknown(why)) => println!("note: {} is not compared, {why}", path.display()),
+                (_, Expected::Unknown(why)) => say!("note: {} is not compared, {why}", path.display()),
             }
         }
     }

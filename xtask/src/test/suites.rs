@@ -47,10 +47,10 @@ pub(super) fn run(
             None => {}
         }
         // A verdict looks the same in every suite.
-        if are_several && !line.is_of(suite) { println!("{line}") } else { println!("{}", line.text) }
+        if are_several && !line.is_of(suite) { say!("{line}") } else { say!("{}", line.text) }
     });
     if let Some(report) = unfinished(ending, tally, options.timeout)? {
-        println!("test {suite} ... {report}");
+        say!("test {suite} ... {report}");
         tally.count(false);
     }
     Ok(tally)
