@@ -4,7 +4,7 @@
 use core::fmt::Write;
 
 use sbm_abi::{
-    Message, Response, SMALL_MESSAGE,
+    Access, Message, Response, SMALL_MESSAGE,
     limits::{MAX_CLIENTS, MAX_MESSAGE, MAX_SANDBOXES},
 };
 use sbm_server::{ClientId, Effect, KernelFault, Running, Server, decode_fault};
@@ -110,16 +110,15 @@ impl Service {
 
     /// Reports a client's own fault, in one line that the host tool completes with function and line.
     fn report(&self, client: ClientId, fault: KernelFault) {
-        if let Some(client) = self.server.client(client) {
-            let fault = decode_fault(fault);
-            let (what, name, ip) = (fault.what(), client.name(), fault.ip);
-            let _ = writeln!(
-                self.machine.console.writer(),
-                "client fault: {what}, {} at {:#x} program={name} ip={ip:#x}",
-                fault.access,
-                fault.address
-            );
+        let (Some(objects), Some(program)) = (self.server.client(client), self.server.program(client)) else { return };
+        let (fault, name) = (decode_fault(fault), objects.name());
+        let mut out = self.machine.console.writer();
+        let _ = write!(out, "client fault: {}", fault.what());
+        if fault.access != Access::None {
+            let region = program.map().region_of(fault.address);
+            let _ = write!(out, ", {} at {:#x} ({region})", fault.access, fault.address);
         }
+        let _ = writeln!(out, " program={name} ip={:#x}", fault.ip);
     }
 }
 

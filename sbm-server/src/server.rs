@@ -76,6 +76,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
         self.clients[id.get()].as_ref().map(|client| &client.objects)
     }
 
+    /// Returns what of a client lies where.
+    #[must_use]
+    pub fn program(&self, id: ClientId) -> Option<&Program> {
+        self.clients[id.get()].as_ref().map(|client| &client.program)
+    }
+
     /// Tells whether any client is left.
     pub fn has_clients(&self) -> bool {
         self.clients.iter().any(Option::is_some)

@@ -75,7 +75,10 @@ fn exists(root: &Path, test: &str) -> io::Result<bool> {
         return Ok(false);
     }
     for entry in fs::read_dir(folder)? {
-        if is_listed(&fs::read_to_string(entry?.path())?, name) {
+        let path = entry?.path();
+        // A module of several files has its tests in the first.
+        let path = if path.is_dir() { path.join("mod.rs") } else { path };
+        if is_listed(&fs::read_to_string(path)?, name) {
             return Ok(true);
         }
     }

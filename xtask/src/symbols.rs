@@ -2,9 +2,11 @@
 //! Turns addresses in the guest's reports into function and line.
 //!
 //! A line of the guest with ` ip=0x<hexadecimal>` and `program=<name>` gets ` at <function> (<file>:<line>)` appended,
-//! from the debug information of that program. Everything else passes unchanged.
+//! from the debug information of that program: of the user's own code, and after it what that has inlined of libraries.
+//! Where the line says that a client's data was touched, the static is named as well. Everything else passes unchanged.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -31,20 +33,36 @@ impl Symbols {
         if let Some((program, address)) = report(line)
             && client.is_none_or(|client| client == program)
             && let Some(file) = self.files.get(program)
-            && let Some(place) = self.place(&frames(file, address))
         {
-            line.push_str(&place);
+            let place = self.place(&frames(file, address));
+            let touched = touched(line).and_then(|touched| object(&objects(file), touched).map(str::to_owned));
+            line.extend(place);
+            line.extend(touched.map(|name| format!(", touching the static {name}")));
         }
     }
 
-    /// Describes the innermost frame of ours: where a library's inlined code was called from says more.
+    /// Describes the innermost frame of the user's own, with what of libraries is inlined there, outermost first.
     fn place(&self, frames: &[Frame]) -> Option<String> {
-        let frame = frames.iter().find(|frame| Path::new(&frame.place).starts_with(&self.root)).or(frames.first())?;
+        let is_own = |frame: &Frame| {
+            let place = Path::new(&frame.place).strip_prefix(&self.root);
+            place.is_ok_and(|place| !LIBRARIES.iter().any(|library| place.starts_with(library)))
+        };
+        let in_tree = |frame: &Frame| Path::new(&frame.place).starts_with(&self.root);
+        let position = frames.iter().position(is_own).or_else(|| frames.iter().position(in_tree)).unwrap_or(0);
+        let frame = frames.get(position)?;
         let root = self.root.to_string_lossy();
         let place = frame.place.strip_prefix(&*root).map_or(frame.place.as_str(), |rest| rest.trim_start_matches('/'));
-        Some(format!(" at {} ({place})", without_hash(&frame.function)))
+        let mut text = format!(" at {} ({})", without_hash(&frame.function), without_toolchain(place));
+        for inlined in frames[..position].iter().rev() {
+            text.push_str(", in ");
+            text.push_str(without_hash(&inlined.function));
+        }
+        Some(text)
     }
 }
+
+/// Where the libraries of guest programs lie in the checkout.
+const LIBRARIES: [&str; 3] = ["clients/sbm", "clients/abi", "platform"];
 
 /// One function that an address lies in; inlined functions make several of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -74,6 +92,52 @@ fn parse_frames(text: &str) -> Vec<Frame> {
         _ => None,
     };
     lines.chunks(2).filter_map(frame).collect()
+}
+
+/// Finds the address in a client's data that a report says was touched.
+fn touched(line: &str) -> Option<u64> {
+    let (before, _) = line.rsplit_once(" (client data")?;
+    u64::from_str_radix(before.rsplit_once(" at 0x")?.1, 16).ok()
+}
+
+/// A symbol of a program.
+#[derive(Clone, Debug, PartialEq, Eq)]
+struct Object {
+    range: Range<u64>,
+    name: String,
+}
+
+/// Asks nm of the binutils for the symbols that have a size.
+fn objects(file: &Path) -> Vec<Object> {
+    let mut command = Command::new("nm");
+    command.args(["--demangle", "--print-size", "--defined-only"]).arg(file);
+    let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
+    output.map(|output| parse_objects(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
+}
+
+/// Reads lines of address, size, kind and name; where there is no size, the line has a field less.
+fn parse_objects(text: &str) -> Vec<Object> {
+    let object = |line: &str| {
+        let [address, size, kind, name] = line.splitn(4, ' ').collect::<Vec<_>>().try_into().ok()?;
+        let number = |text: &str| u64::from_str_radix(text, 16).ok();
+        let start = number(address)?;
+        let range = start..start.checked_add(number(size)?)?;
+        (kind.len() == 1).then(|| Object { range, name: without_hash(name).to_owned() })
+    };
+    text.lines().filter_map(object).collect()
+}
+
+/// Names what lies at an address.
+fn object(objects: &[Object], address: u64) -> Option<&str> {
+    objects.iter().find(|object| object.range.contains(&address)).map(|object| object.name.as_str())
+}
+
+/// Removes where the toolchain was built from a path of the standard library.
+fn without_toolchain(place: &str) -> &str {
+    match place.split_once("/library/") {
+        Some((start, rest)) if start.starts_with("/rustc/") || start.contains("/rustlib/") => rest,
+        _ => place,
+    }
 }
 
 /// Finds program and address in a report.
@@ -125,8 +189,35 @@ mod tests {
         let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
         let frames =
             parse_frames("core::ptr::read\n/rustc/core/ptr.rs:9 (discriminator 2)\nhello::main\n/src/a/b.rs:3\n");
-        assert_eq!(symbols.place(&frames).as_deref(), Some(" at hello::main (a/b.rs:3)"));
+        assert_eq!(symbols.place(&frames).as_deref(), Some(" at hello::main (a/b.rs:3), in core::ptr::read"));
         assert_eq!(symbols.place(&frames[..1]).as_deref(), Some(" at core::ptr::read (/rustc/core/ptr.rs:9)"));
+    }
+
+    #[test]
+    fn the_client_library_is_not_the_users_own() {
+        let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
+        let text = "core::f\n/rustc/1/library/core/src/f.rs:1\nsbm::g\n/src/clients/sbm/src/g.rs:2\nuser::h\n/src/clients/h/m.rs:3\n";
+        let frames = parse_frames(text);
+        assert_eq!(symbols.place(&frames).as_deref(), Some(" at user::h (clients/h/m.rs:3), in sbm::g, in core::f"));
+        let own = symbols.place(&frames[..2]);
+        assert_eq!(own.as_deref(), Some(" at sbm::g (clients/sbm/src/g.rs:2), in core::f"));
+        assert_eq!(symbols.place(&frames[..1]).as_deref(), Some(" at core::f (core/src/f.rs:1)"));
+    }
+
+    #[test]
+    fn the_static_that_was_touched_is_found() {
+        let line = "sandbox fault: page fault, read at 0x400018 (client data) program=hello ip=0x201000";
+        assert_eq!(touched(line), Some(0x40_0018));
+        assert_eq!(touched("sandbox fault: page fault, read at 0x400018 (not mapped)"), None);
+        assert_eq!(touched("x (client data) program=hello"), None);
+        let objects = parse_objects(
+            "0000000000400010 0000000000000010 b memchr::FN::h0123456789abcdef\n\
+             0000000000400020 B _end\n\
+             0000000000400020 0000000000000004 d a b\n",
+        );
+        assert_eq!(object(&objects, 0x40_0018), Some("memchr::FN"));
+        assert_eq!(object(&objects, 0x40_0020), Some("a b"));
+        assert_eq!(object(&objects, 0x40_0024), None);
     }
 
     #[test]

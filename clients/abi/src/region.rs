@@ -33,6 +33,8 @@ pub enum Region {
     ClientData,
     /// The client's stack.
     ClientStack,
+    /// The unmapped page below the client's stack.
+    ClientStackGuard,
     /// An input file of the client.
     ClientInput,
     /// Another page of the client: its IPC buffer or start information.
@@ -54,6 +56,7 @@ impl fmt::Display for Region {
             Self::ClientCode => f.write_str("client code"),
             Self::ClientData => f.write_str("client data"),
             Self::ClientStack => f.write_str("client stack"),
+            Self::ClientStackGuard => write!(f, "below the client's stack of {} KiB", CLIENT_STACK_BYTES / 1024),
             Self::ClientInput => f.write_str("client input"),
             Self::ClientPrivate => f.write_str("client private page"),
             Self::NotMapped => f.write_str("not mapped"),
@@ -83,6 +86,8 @@ impl ClientMap {
             Region::ClientData
         } else if within(CLIENT_STACK_BASE, CLIENT_STACK_BASE + CLIENT_STACK_BYTES) {
             Region::ClientStack
+        } else if within(CLIENT_STACK_BASE - PAGE, CLIENT_STACK_BASE) {
+            Region::ClientStackGuard
         } else if within(INPUT_BASE, INPUT_END) {
             Region::ClientInput
         } else if within(CLIENT_STACK_BASE + CLIENT_STACK_BYTES, ARENA_BASE) {
@@ -209,7 +214,9 @@ mod tests {
             (0x40_0000, Region::ClientData),
             (0x40_1fff, Region::ClientData),
             (0x40_2000, Region::NotMapped),
-            (u64::from(CLIENT_STACK_BASE) - 1, Region::NotMapped),
+            (u64::from(CLIENT_STACK_BASE - PAGE) - 1, Region::NotMapped),
+            (u64::from(CLIENT_STACK_BASE - PAGE), Region::ClientStackGuard),
+            (u64::from(CLIENT_STACK_BASE) - 1, Region::ClientStackGuard),
             (u64::from(CLIENT_STACK_BASE + CLIENT_STACK_BYTES) - 1, Region::ClientStack),
             (u64::from(CLIENT_STACK_BASE + CLIENT_STACK_BYTES), Region::ClientPrivate),
             (u64::from(CLIENT_IPC_BUFFER), Region::ClientPrivate),

@@ -208,7 +208,7 @@ fn every_part_of_the_client_has_a_name() -> Verdict {
         (data, Region::ClientData),
         (data | (PAGE - 1), Region::ClientData),
         (PROGRAM_END, Region::NotMapped),
-        (CLIENT_STACK_BASE - 1, Region::NotMapped),
+        (CLIENT_STACK_BASE - 1, Region::ClientStackGuard),
         (CLIENT_STACK_BASE, Region::ClientStack),
         (CLIENT_IPC_BUFFER, Region::ClientPrivate),
         (CLIENT_START_INFO, Region::ClientPrivate),

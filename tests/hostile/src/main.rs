@@ -9,8 +9,9 @@
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
-//! With the argument `fault` the client itself faults, with `hang` it never ends, and with those of `ending` it does what
-//! it must not: the host tool's own tests look at all of them.
+//! With the argument `fault` the client itself faults, with `hang` it never ends, with those of `ending` it does what it
+//! must not, and with those of `reports` it goes wrong in ways that are told in particular words: the host tool's own
+//! tests look at all of them.
 #![no_std]
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
@@ -25,6 +26,7 @@ mod memory;
 mod observer;
 mod printing;
 mod registers;
+mod reports;
 mod strangers;
 mod transfer;
 mod unanswered;
@@ -40,7 +42,7 @@ fn main(env: &'static Env) -> u8 {
     while env.arguments().contains(&"hang") {
         core::hint::spin_loop();
     }
-    if ending::run(env).is_err() {
+    if reports::run(env).is_err() || ending::run(env).is_err() {
         return 2;
     }
     if env.arguments().contains(&"print") {

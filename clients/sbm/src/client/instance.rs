@@ -248,6 +248,11 @@ impl Instance {
         Ok(())
     }
 
+    /// Returns the size of the sandbox's stack.
+    pub(crate) const fn stack_bytes(&self) -> u32 {
+        self.stack.bytes()
+    }
+
     /// Tells whether functions run in the sandbox, and not in the client.
     pub(crate) const fn is_isolated(&self) -> bool {
         self.isolated

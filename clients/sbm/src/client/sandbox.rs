@@ -8,7 +8,7 @@ use core::{
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Fault, Outcome, Spec,
+    BufferAccess, BufferSpec, Fault, Outcome, Region, Spec,
     limits::{DEFAULT_BUDGET_MS, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 
@@ -122,7 +122,7 @@ impl Sbm {
         F: Function<A>,
     {
         if let Some(error) = &self.error {
-            return Err(error.clone());
+            return Err(self.refuse(error));
         }
         self.instance.begin();
         arguments.stage(&mut self.instance)?;
@@ -136,11 +136,20 @@ impl Sbm {
         Err(self.abort(outcome))
     }
 
+    /// Answers a call of a sandbox that was aborted and not reset.
+    #[cold]
+    fn refuse(&self, error: &Error) -> Error {
+        if self.report {
+            crate::println!("sandbox of {}: not called, it waits for a reset since: {error}", env().name());
+        }
+        error.clone()
+    }
+
     #[cold]
     fn abort(&mut self, outcome: Outcome) -> Error {
         let error = self.instance.error_of(outcome);
         if self.report {
-            report(&error);
+            report(&error, self.instance.stack_bytes());
         }
         self.error = Some(error.clone());
         error
@@ -198,9 +207,15 @@ const fn foreign(name: BufferName) -> Error {
 }
 
 /// Reports a call that was aborted, in one line that the host tool completes with function and line.
-fn report(error: &Error) {
+fn report(error: &Error, stack_bytes: u32) {
     let name = env().name();
     match error {
+        Error::Fault { fault: Fault { ip, .. }, region: Region::StackGuard } => {
+            let size = stack_bytes / 1024;
+            crate::println!(
+                "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={name} ip={ip:#x}"
+            );
+        }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
             crate::println!("sandbox fault: {error} program={name} ip={ip:#x}");
         }

@@ -13,6 +13,16 @@ pub(crate) fn place<'a>(info: &'a PanicInfo<'_>) -> (&'a str, u32) {
     info.location().map_or(("?", 0), |location| (location.file(), location.line()))
 }
 
+/// Most bytes of a path that are told: the rest of a line is for the message.
+const PATH_BYTES: usize = 40;
+
+/// Returns the end of a path, from a separator on if it is cut.
+fn end(path: &str) -> &str {
+    let Some(from) = path.len().checked_sub(PATH_BYTES) else { return path };
+    let behind = path.bytes().skip(from).position(|byte| byte == b'/').map_or(0, |separator| separator + 1);
+    path.get(from + behind..).unwrap_or(path)
+}
+
 /// Tells whether this code runs in a sandbox, by where its stack is.
 pub(crate) fn in_sandbox() -> bool {
     let stack: u64;
@@ -33,6 +43,7 @@ pub(crate) fn end_call(info: &PanicInfo<'_>) -> ! {
     };
     let mut text = Cut { bytes: text, length: 0 };
     let (file, line) = place(info);
+    let file = end(file);
     // What does not fit is dropped, which is no failure.
     let _ = write!(text, "{file}:{line}: {}", info.message());
     // SAFETY: in a sandbox; it does not return, and nothing of this stack is used again.

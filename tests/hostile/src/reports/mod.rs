@@ -1,0 +1,44 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What goes wrong in ways that are told in particular words, for the host tool's tests.
+
+#[path = "where_the_path_is_long/so_that_it_would_take_most_of_the_text/panicking.rs"]
+mod panicking;
+
+use core::sync::atomic::{AtomicU64, Ordering};
+
+use sbm::{Env, Error, Sbm, Tainted};
+
+/// A static that no sandbox has.
+static TOUCHED: AtomicU64 = AtomicU64::new(7);
+
+/// Does what an argument names, if one does; all but the first end in a sandbox.
+pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
+    for argument in env.arguments() {
+        let result = match *argument {
+            "overflow" => Ok(overflow(u64::MAX)),
+            "overflow-inside" => Sbm::new()?.call(overflow, (u64::MAX,)).map(Tainted::assume_checked),
+            "touch-static" => Sbm::new()?.call(touch, ()).map(Tainted::assume_checked),
+            "panic-far" => Sbm::new()?.call(panicking::panic_far, ()).map(Tainted::assume_checked),
+            "call-again" => {
+                let mut sbm = Sbm::new()?;
+                let first = sbm.call(panicking::panic_far, ());
+                let second = sbm.call(touch, ());
+                first.and(second).map(Tainted::assume_checked)
+            }
+            _ => continue,
+        };
+        result?;
+    }
+    Ok(())
+}
+
+/// Takes more stack than there is.
+#[inline(never)]
+fn overflow(depth: u64) -> u64 {
+    let frame = core::hint::black_box([depth; 64]);
+    if depth == 0 { 0 } else { overflow(depth - 1) + frame[1] }
+}
+
+fn touch() -> u64 {
+    TOUCHED.fetch_add(1, Ordering::Relaxed)
+}
