@@ -58,10 +58,13 @@ pub(crate) enum Need {
     Iso,
     /// To compare lists of keys.
     Gpg,
+    /// To compile and compare profiles.
+    AppArmor,
 }
 
 /// Everything that any verb needs.
-pub(crate) const ALL: &[Need] = &[Need::Kernel, Need::Guest, Need::Image, Need::Qemu, Need::Iso, Need::Gpg];
+pub(crate) const ALL: &[Need] =
+    &[Need::Kernel, Need::Guest, Need::Image, Need::Qemu, Need::Iso, Need::Gpg, Need::AppArmor];
 
 /// How to tell that a thing is there.
 #[derive(Clone, Copy, Debug)]
@@ -110,6 +113,10 @@ const TOOLS: &[Tool] = &[
     tool(Need::Gpg, Sign::Command("gpg"), "gpg"),
     // Which it asks about secret keys, also to list them.
     tool(Need::Gpg, Sign::Command("gpg-agent"), "gpg-agent"),
+    // A folder that is in PATH for root only.
+    tool(Need::AppArmor, Sign::File("/usr/sbin/apparmor_parser"), "apparmor"),
+    tool(Need::AppArmor, Sign::File("/etc/apparmor.d/usr.sbin.dnsmasq"), "apparmor-profiles"),
+    tool(Need::AppArmor, Sign::File("/etc/apparmor.d/usr.bin.totem"), "apparmor-profiles-extra"),
 ];
 
 /// The host, and whether packages may be installed on it.

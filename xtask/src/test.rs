@@ -34,6 +34,9 @@ const FAILURES: &str = "failures";
 /// The suite that compares what the client of this name lists.
 const PGP_KEYS: &str = "pgp-keys";
 
+/// Programs whose lists are compared with ours: in the host's tests, and in the suite beside them.
+const PEERS: [(Need, &str); 2] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, HOST)];
+
 /// Why tests are not run, or did not pass.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum TestError {
@@ -92,13 +95,13 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
     let needs_image =
         [CONSOLE, FAILURES, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
-    let compares_keys = [HOST, PGP_KEYS].iter().any(|name| is_chosen(name, false));
-    let gpg = if compares_keys { &[Need::Gpg] as &[_] } else { &[] };
+    let compared = PEERS.iter().filter(|(_, suite)| [HOST, suite].iter().any(|name| is_chosen(name, false)));
+    let peers: Vec<_> = compared.map(|(need, _)| *need).collect();
     if needs_image || !alone.is_empty() {
         kernel::check_machine(&options.kernel, &options.machine.accel)?;
-        Image::require(workspace, host, &options.kernel, &[&[Need::Qemu], gpg].concat())?;
+        Image::require(workspace, host, &options.kernel, &[&[Need::Qemu], &peers[..]].concat())?;
     } else {
-        host.require(gpg)?;
+        host.require(&peers)?;
     }
     if is_chosen(HOST, false) {
         tally.add(host::run(workspace)?);
