@@ -189,6 +189,34 @@ extern "C" fn system_call_at(message: *mut Message, number: i64) {
     )
 }
 
+/// Goes round `times` times with registers that ask for a system call, makes none, and returns what the first of them
+/// holds then. All instructions are as long as a system call, so that whoever is moved behind one still ends.
+#[unsafe(naked)]
+pub extern "C" fn spin_with_registers(cptr: u64, info: u64, number: i64, times: u32) -> u64 {
+    naked_asm!("2:", "dec ecx", "jnz 2b", "mov rax, rdi", "ret")
+}
+
+/// Yields for ever by the system call that stands at `wait`, where a sandbox's thread waits for calls, and counts the
+/// rounds in the word at `counter`.
+#[unsafe(naked)]
+pub extern "C" fn yield_at(wait: u64, counter: usize) {
+    naked_asm!(
+        "mov r12, rdi",
+        // The code behind the system call takes its stack from rbx and calls r10.
+        "mov r8, rsi",
+        "lea r10, [rip + 2f]",
+        "mov rbx, rsp",
+        "2:",
+        "inc qword ptr [r8]",
+        "mov rsp, rbx",
+        "mov rdx, {number}",
+        "mov edi, {endpoint}",
+        "jmp r12",
+        number = const sel4::syscall::YIELD,
+        endpoint = const sbm_abi::limits::SANDBOX_ENDPOINT_SLOT,
+    )
+}
+
 /// Makes a system call by its number alone; it must not come back.
 #[unsafe(naked)]
 pub extern "C" fn stray_system_call(cptr: u64, info: u64, number: i64) {

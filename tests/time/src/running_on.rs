@@ -5,9 +5,10 @@ use core::time::Duration;
 
 use harness::{Test, Verdict, check, expect::works, raw, same, tests};
 use sbm::{Error, OutputBuffer, Sbm, Tainted, shared_out};
+use sbm_abi::limits::SANDBOX_ENDPOINT_SLOT;
 use sel4::{
     MessageInfo,
-    syscall::{REPLY, YIELD},
+    syscall::{RECV, REPLY, YIELD},
 };
 
 use crate::{BUDGET, LOOK, timed_out};
@@ -18,7 +19,9 @@ pub(crate) const TESTS: &[Test] = tests![
     a_sandbox_that_runs_on_is_stopped_while_its_client_calls_another,
     many_sandboxes_that_run_on_are_stopped,
     a_sandbox_that_was_stopped_works_and_keeps_what_it_had,
+    a_sandbox_that_yields_on_where_calls_are_awaited_is_stopped,
     a_sandbox_that_waits_is_left_alone,
+    a_sandbox_that_waits_elsewhere_is_sent_back,
     a_look_leaves_nothing_behind_that_a_reset_was_to_clear,
 ];
 
@@ -37,6 +40,20 @@ fn answer_then_count(output: &mut [u8], yields: u8) -> u64 {
         if yields != 0 {
             raw::system_call(YIELD, 0, 0, [0; 4]);
         }
+    }
+}
+
+fn answer_then_yield_at(wait: u64, output: &mut [u8]) -> u64 {
+    answer();
+    raw::yield_at(wait, output.as_mut_ptr() as usize);
+    0
+}
+
+/// Answers, and waits in a place of its own for calls that it answers alike.
+fn answer_then_wait() -> u64 {
+    loop {
+        answer();
+        raw::system_call(RECV, SANDBOX_ENDPOINT_SLOT, 0, [0; 4]);
     }
 }
 
@@ -157,12 +174,37 @@ fn a_sandbox_that_was_stopped_works_and_keeps_what_it_had() -> Verdict {
     timed_out(&mut counting.sbm, |sbm| sbm.call(raw::spin_on, ()), BUDGET).map(drop)
 }
 
+fn a_sandbox_that_yields_on_where_calls_are_awaited_is_stopped() -> Verdict {
+    // So that it has its turn before the look.
+    let mut counting = Counting::with(Duration::from_secs(1))?;
+    wait(LOOK + LOOK);
+    let wait_address = u64::from(sbm::__entry_points().wait);
+    let answer = counting.sbm.call(answer_then_yield_at, (wait_address, shared_out(counting.output)))?;
+    same!(answer.assume_checked(), 1);
+    // It yields to this client, so that the look finds it in the system call.
+    wait(LOOK);
+    check!(counting.seen()? > 1, "it was not seen to count");
+    counting.is_stopped()?;
+    works(&mut counting.sbm)
+}
+
+fn a_sandbox_that_waits_elsewhere_is_sent_back() -> Verdict {
+    let mut counting = Counting::new()?;
+    same!(counting.sbm.call(answer_then_wait, ())?.assume_checked(), 1);
+    sbm::sleep(LOOK)?;
+    works(&mut counting.sbm)
+}
+
 fn a_sandbox_that_waits_is_left_alone() -> Verdict {
     let mut counting = Counting::new()?;
     for calls in 1..6 {
         same!(counting.sbm.call(count, (shared_out(counting.output),))?.assume_checked(), calls);
         sbm::sleep(LOOK)?;
     }
+    // Whoever was stopped would find none of this.
+    same!(counting.sbm.call(dirty_the_stack, ())?.assume_checked(), SECRET);
+    sbm::sleep(LOOK + LOOK)?;
+    check!(counting.sbm.call(leftovers, ())?.assume_checked() > 0, "it was stopped");
     Ok(())
 }
 

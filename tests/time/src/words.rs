@@ -10,6 +10,10 @@ use sbm_abi::{
     limits::CLIENT_IPC_BUFFER,
     watch::{DEADLINE_OFFSET, MARKS, MARKS_OFFSET, NEXT_LOOK_OFFSET},
 };
+use sel4::{
+    MessageInfo,
+    syscall::{CALL, REPLY, SEND},
+};
 
 use crate::{BUDGET, LOOK, nothing, sandbox, timed_out};
 
@@ -18,6 +22,8 @@ pub(crate) const TESTS: &[Test] = tests![
     nobody_looks_for_long_after_the_last_call,
     garbage_in_the_words_harms_no_call_that_comes_after,
     a_deadline_that_is_over_ends_no_call_but_the_running_one,
+    a_client_that_has_a_calls_registers_and_makes_none_is_not_answered,
+    a_client_that_sends_to_its_sandbox_is_not_answered,
     marks_of_sandboxes_that_are_not_there_are_nothing,
 ];
 
@@ -81,8 +87,7 @@ fn garbage_in_the_words_harms_no_call_that_comes_after() -> Verdict {
 
 fn a_deadline_that_is_over_ends_no_call_but_the_running_one() -> Verdict {
     let mut sbm = sbm::Sbm::builder().no_budget().report(false).build()?;
-    raw::write_word(DEADLINE, 1);
-    same!(server::request(&Request::Arm)?, Response::Done);
+    overdue()?;
     wait(LOOK);
     works(&mut sbm)?;
     // The word says that the call of a sandbox without a budget is overdue: then it is, and nothing else.
@@ -91,6 +96,48 @@ fn a_deadline_that_is_over_ends_no_call_but_the_running_one() -> Verdict {
     clean();
     sbm.reset()?;
     works(&mut sbm)
+}
+
+/// Writes that the running call is overdue, whether or not there is one, and has the server look soon.
+fn overdue() -> Verdict {
+    raw::write_word(DEADLINE, 1);
+    same!(server::request(&Request::Arm)?, Response::Done);
+    Ok(())
+}
+
+fn a_client_that_has_a_calls_registers_and_makes_none_is_not_answered() -> Verdict {
+    let mut sbm = sbm::Sbm::builder().no_budget().report(false).build()?;
+    let slot = sbm.endpoint_slot();
+    overdue()?;
+    let first = next_look();
+    same!(raw::spin_with_registers(slot, 0, CALL, 10_000_000), slot, "it was answered");
+    check!(next_look() > first, "no look came");
+    clean();
+    works(&mut sbm)
+}
+
+fn a_client_that_sends_to_its_sandbox_is_not_answered() -> Verdict {
+    let mut sbm = sandbox(BUDGET)?;
+    let thunk = raw::stack_pointer as *const () as u64;
+    let sent = raw::Message { info: info(4), badge: sbm.endpoint_slot(), words: [thunk, 2, 3, 4] };
+    for _ in 0..5 {
+        sbm.call(answer_then_spin, ())?.assume_checked();
+        overdue()?;
+        // It waits until a look has stopped the sandbox, which then takes the message for a call.
+        same!(raw::system_call(SEND, sent.badge, sent.info, sent.words), sent, "it was answered");
+        clean();
+        works(&mut sbm)?;
+    }
+    Ok(())
+}
+
+fn answer_then_spin() {
+    raw::system_call(REPLY, 0, info(2), [0; 4]);
+    raw::spin();
+}
+
+const fn info(length: usize) -> u64 {
+    MessageInfo::new(0, 0, 0, length).into_word()
 }
 
 fn marks_of_sandboxes_that_are_not_there_are_nothing() -> Verdict {
