@@ -60,11 +60,13 @@ pub(crate) enum Need {
     Gpg,
     /// To compile and compare profiles.
     AppArmor,
+    /// To make file systems and to compare what is in them.
+    Ext4,
 }
 
 /// Everything that any verb needs.
 pub(crate) const ALL: &[Need] =
-    &[Need::Kernel, Need::Guest, Need::Image, Need::Qemu, Need::Iso, Need::Gpg, Need::AppArmor];
+    &[Need::Kernel, Need::Guest, Need::Image, Need::Qemu, Need::Iso, Need::Gpg, Need::AppArmor, Need::Ext4];
 
 /// How to tell that a thing is there.
 #[derive(Clone, Copy, Debug)]
@@ -117,6 +119,8 @@ const TOOLS: &[Tool] = &[
     tool(Need::AppArmor, Sign::File("/usr/sbin/apparmor_parser"), "apparmor"),
     tool(Need::AppArmor, Sign::File("/etc/apparmor.d/usr.sbin.dnsmasq"), "apparmor-profiles"),
     tool(Need::AppArmor, Sign::File("/etc/apparmor.d/usr.bin.totem"), "apparmor-profiles-extra"),
+    tool(Need::Ext4, Sign::File("/usr/sbin/mke2fs"), "e2fsprogs"),
+    tool(Need::Ext4, Sign::File("/usr/sbin/debugfs"), "e2fsprogs"),
 ];
 
 /// The host, and whether packages may be installed on it.

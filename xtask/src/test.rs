@@ -34,8 +34,8 @@ const FAILURES: &str = "failures";
 /// The suite that compares what the client of this name lists.
 const PGP_KEYS: &str = "pgp-keys";
 
-/// Programs whose lists are compared with ours: in the host's tests, and in the suite beside them.
-const PEERS: [(Need, &str); 2] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, HOST)];
+/// Needs of programs whose lists are compared with ours: in the host's tests, and in the suite beside them.
+const PEERS: [(Need, &str); 3] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, HOST), (Need::Ext4, HOST)];
 
 /// Why tests are not run, or did not pass.
 #[derive(Debug, thiserror::Error)]
