@@ -83,6 +83,8 @@ pub(crate) enum Verb {
     Test(TestOptions),
     /// Measure what operations cost, in guest instructions
     Bench(BenchOptions),
+    /// Write the documentation of the client library, and print its first page
+    Doc(DocOptions),
     /// Check formatting, lints and documentation, warnings denied
     Check(KernelOptions),
     /// Test, then check: what continuous integration runs
@@ -193,6 +195,13 @@ pub(crate) struct TestOptions {
     /// Give up on a guest suite after this many seconds
     #[arg(long, value_name = "SECONDS", default_value_t = 300)]
     pub(crate) timeout: u64,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct DocOptions {
+    /// Show it in a browser
+    #[arg(long)]
+    pub(crate) open: bool,
 }
 
 #[derive(Clone, Debug, Args)]

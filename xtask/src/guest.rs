@@ -163,6 +163,7 @@ fn flags(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<String>, GuestErr
     // Not by `-Wl`, which takes a comma in the path for a separator.
     flags.push("-Clink-arg=-T".to_owned());
     flags.push(format!("-Clink-arg={}", path.display()));
+    flags.push("--cfg=sbm_guest".to_owned());
     flags.push(format!("--cfg=guest_build=\"{:x}\"", hasher.finish()));
     Ok(flags)
 }

@@ -20,6 +20,7 @@ mod check;
 mod claims;
 mod cli;
 mod console;
+mod doc;
 mod failure;
 mod guest;
 mod host;
@@ -77,6 +78,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Run(options) => run::verb(&workspace, &host, options),
         Verb::Test(options) => test::verb(&workspace, &host, options),
         Verb::Bench(options) => bench::verb(&workspace, &host, options),
+        Verb::Doc(options) => doc::verb(&workspace, options),
         Verb::Check(options) => check::verb(&workspace, &host, options),
         Verb::Ci(options) => {
             test::verb_then(&workspace, &host, options, || check::verb(&workspace, &host, &options.kernel))

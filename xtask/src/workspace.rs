@@ -11,7 +11,7 @@ use std::io::{self, BufRead as _, BufReader};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use cargo_metadata::{DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
+use cargo_metadata::{Dependency, DependencyKind, Metadata, MetadataCommand, Package, TargetKind};
 use sel4_kernel::{SOURCE_PACKAGE, SOURCE_PACKAGE_VERSION};
 
 use crate::failure::Reason;
@@ -22,6 +22,9 @@ pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
 
 /// The package, and the program, of the root task.
 pub(crate) const ROOT_TASK: &str = "root-task";
+
+/// The package that cannot be built without a kernel's headers.
+const BINDINGS: &str = "sel4-sys";
 
 /// Why the checkout is not usable.
 #[derive(Debug, thiserror::Error)]
@@ -133,24 +136,23 @@ impl Workspace {
         names.filter(|name| !guest.contains(name)).collect()
     }
 
+    /// Returns the packages whose tests run on the host: all that can do without a kernel there.
+    pub(crate) fn host_tested(&self) -> Vec<String> {
+        let packages = self.metadata.workspace_packages();
+        let needs_kernel = |package: &&Package| {
+            let reached = reach(&packages, vec![package], |link| link.target.is_none() && !link.optional);
+            reached.iter().any(|package| package.name.as_str() == BINDINGS)
+        };
+        packages.iter().copied().filter(|package| !needs_kernel(package)).map(spec).collect()
+    }
+
     /// Returns the packages that are built for the guest only: the root task, the clients, and what they are made of,
     /// except for the default members, which run on the host as well.
     pub(crate) fn guest_packages(&self) -> Vec<&str> {
         let packages = self.metadata.workspace_packages();
-        let find = |name: &str| packages.iter().find(|package| package.name.as_str() == name).copied();
-        let mut reached: Vec<&Package> = find(ROOT_TASK).into_iter().collect();
-        reached.extend(packages.iter().filter(|package| client(package).is_some()));
-        let mut next = 0;
-        while let Some(package) = reached.get(next).copied() {
-            next += 1;
-            let links = package.dependencies.iter();
-            let links = links.filter(|link| link.kind == DependencyKind::Normal && link.path.is_some());
-            for other in links.filter_map(|link| find(&link.name)) {
-                if !reached.iter().any(|known| known.id == other.id) {
-                    reached.push(other);
-                }
-            }
-        }
+        let mut first: Vec<&Package> = packages.iter().copied().filter(|package| client(package).is_some()).collect();
+        first.extend(packages.iter().find(|package| package.name.as_str() == ROOT_TASK));
+        let reached = reach(&packages, first, |_| true);
         let default = self.metadata.workspace_default_packages();
         let only_guest = |package: &&Package| !default.iter().any(|other| other.id == package.id);
         reached.into_iter().filter(only_guest).map(|package| package.name.as_str()).collect()
@@ -162,7 +164,7 @@ impl Workspace {
     pub(crate) fn package_spec(&self, name: &str) -> String {
         let packages = self.metadata.workspace_packages();
         let package = packages.into_iter().find(|package| package.name.as_str() == name);
-        package.map_or_else(|| name.to_owned(), |package| format!("{name}@{}", package.version))
+        package.map_or_else(|| name.to_owned(), spec)
     }
 
     /// Returns the manifest of the unpacked package with the kernel's source, which cargo downloads for this.
@@ -267,6 +269,33 @@ fn metadata(scope: Scope) -> Result<Metadata, WorkspaceError> {
         let message = text.lines().find(|line| !line.trim().is_empty()).unwrap_or("no message").to_owned();
         WorkspaceError::Metadata { message }
     })
+}
+
+/// Returns the argument of `--package` that means this package.
+fn spec(package: &Package) -> String {
+    format!("{}@{}", package.name, package.version)
+}
+
+/// Follows links to packages of the workspace, as far as they are wanted.
+fn reach<'a>(
+    packages: &[&'a Package],
+    first: Vec<&'a Package>,
+    is_wanted: impl Fn(&Dependency) -> bool,
+) -> Vec<&'a Package> {
+    let mut reached = first;
+    let mut next = 0;
+    while let Some(package) = reached.get(next).copied() {
+        next += 1;
+        let links = package.dependencies.iter();
+        let links = links.filter(|link| link.kind == DependencyKind::Normal && link.path.is_some() && is_wanted(link));
+        let found = links.filter_map(|link| packages.iter().find(|package| package.name.as_str() == link.name));
+        for other in found.copied() {
+            if !reached.iter().any(|known| known.id == other.id) {
+                reached.push(other);
+            }
+        }
+    }
+    reached
 }
 
 fn client(package: &Package) -> Option<Client> {

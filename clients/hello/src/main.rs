@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The smallest client: one function, called in a sandbox, and one that goes wrong.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sbm::{Env, Error, Sbm, Tainted, copy_in, copy_out, println};
 
@@ -49,4 +49,16 @@ fn run(env: &'static Env) -> Result<(), Error> {
     let count = sbm.call(count_words, (copy_in(&text[..]), copy_out(&mut longest)))?.assume_checked();
     println!("after a reset it counts {count} words again");
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn words_are_counted_on_the_host_as_well() {
+        let mut longest = 0;
+        assert_eq!(count_words(b" one  three", &mut longest), 2);
+        assert_eq!(longest, 5);
+    }
 }

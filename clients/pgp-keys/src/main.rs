@@ -15,7 +15,7 @@
 //!
 //! Without arguments and files it lists a keyring that it carries, and then shows what the sandbox is for.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![deny(unsafe_code)]
 #![allow(clippy::result_large_err, reason = "errors hold the text of a panic, and there is no heap to put it on")]
 

@@ -36,10 +36,12 @@
 //! | `SBM_MAP_READONLY`, `SBM_MAP_WRITABLE` | [`map_readonly`], [`map_writable`] |
 //!
 //! In this crate `client` is what runs in the client, `inside` what runs in a sandbox, and `argument` what joins the two.
-#![no_std]
+#![cfg_attr(sbm_guest, no_std)]
+#![cfg_attr(not(sbm_guest), allow(dead_code, reason = "what only the guest calls"))]
 #![deny(unsafe_code)]
 
 // The memory functions, which the compiler calls by name.
+#[cfg(sbm_guest)]
 use sel4_runtime as _;
 
 /// Calls a macro for the arguments of every number that a sandboxed function can have.
@@ -59,6 +61,8 @@ mod argument;
 mod client;
 mod error;
 mod inside;
+mod kernel;
+#[cfg(sbm_guest)]
 mod panic;
 mod tainted;
 mod value;
@@ -84,8 +88,9 @@ pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};
 
 #[doc(hidden)]
+#[cfg(not(sbm_guest))]
+pub use client::start::__not_here;
+#[doc(hidden)]
 pub use client::start::{__exit, __start};
 #[doc(hidden)]
 pub use inside::entry::points as __entry_points;
-#[doc(hidden)]
-pub use sel4 as __sel4;

@@ -46,11 +46,20 @@ fn include_dirs() -> Result<Vec<PathBuf>, String> {
     if let Some(dirs) = env::var_os("SEL4_INCLUDE_DIRS").filter(|dirs| !dirs.is_empty()) {
         return Ok(env::split_paths(&dirs).collect());
     }
-    let prefix = env::var_os("SEL4_PREFIX")
-        .filter(|prefix| !prefix.is_empty())
-        .ok_or("no kernel is selected: build through `cargo xtask`, or set SEL4_PREFIX to where seL4 is installed")?;
-    let dir = Path::new(&prefix).join("libsel4/include");
+    let named = env::var_os("SEL4_PREFIX").filter(|prefix| !prefix.is_empty()).map(PathBuf::from);
+    let prefix = named.or_else(built).ok_or(
+        "no kernel is selected, and none is built: type `./x kernel`, or set SEL4_PREFIX to where seL4 is installed",
+    )?;
+    let dir = prefix.join("libsel4/include");
     if dir.is_dir() { Ok(vec![dir]) } else { Err(format!("SEL4_PREFIX: {} is no folder", dir.display())) }
+}
+
+/// Returns the default kernel that the host tool has built in this target folder: for an editor, which names none.
+fn built() -> Option<PathBuf> {
+    let out = env::var_os("OUT_DIR").map(PathBuf::from)?;
+    let kernels = out.ancestors().map(|folder| folder.join("sel4")).find(|folder| folder.is_dir())?;
+    let folders = fs::read_dir(kernels).ok()?.flatten().map(|entry| entry.path());
+    folders.filter(|path| path.join("libsel4/include").is_dir() && path.to_string_lossy().ends_with("-release")).max()
 }
 
 fn write(out: &Path, generated: &Generated) -> Result<(), String> {

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client that calls functions that do not end, without a budget: it goes on because a supervisor ends its calls.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sbm::{Env, Error, Sbm, println};
 

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A client that ends the calls of another one, the program `captive`, whose functions never end by themselves.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
 use core::time::Duration;

@@ -16,7 +16,11 @@ pub(super) fn run(workspace: &Workspace) -> Result<Tally, Failure> {
     let step = Step::start("testing on the host");
     let started = |cause| GuestError::Cargo { what: "the host's tests", cause: CargoError::Start { cause } };
     let mut cargo = workspace.cargo();
-    cargo.args(["test", "--no-fail-fast"]).stdout(Stdio::piped()).stderr(Stdio::piped());
+    cargo.args(["test", "--no-fail-fast"]);
+    for package in workspace.host_tested() {
+        cargo.arg("--package").arg(package);
+    }
+    cargo.stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut child = cargo.spawn().map_err(started)?;
     let messages = collect(&mut child);
     let mut tally = Tally::default();

@@ -3,9 +3,11 @@
 #![expect(unsafe_code, reason = "a call without isolation goes straight to the thunk")]
 
 use sbm_abi::{Handle, Outcome, limits::CLIENT_SANDBOX_SLOTS};
-use sel4::{MessageInfo, cap::Endpoint};
 
-use crate::inside::entry::{Thunk, Words};
+use crate::{
+    inside::entry::{Thunk, Words},
+    kernel::{Endpoint, MessageInfo},
+};
 
 /// Returns the slot of the capability to call a sandbox, in this client's CSpace.
 pub(super) fn endpoint_slot(handle: Handle) -> u64 {

@@ -5,9 +5,11 @@ use sbm_abi::{
     Errno, Message, Request, Response, SMALL_MESSAGE,
     limits::{CLIENT_SERVER_SLOT, MAX_MESSAGE},
 };
-use sel4::{MessageInfo, cap::Endpoint, ipc_buffer};
 
-use crate::error::Error;
+use crate::{
+    error::Error,
+    kernel::{Endpoint, MessageInfo, ipc_buffer},
+};
 
 /// Sends a request and returns the answer, unless it is a refusal.
 pub(crate) fn request(request: &Request<'_>) -> Result<Response, Error> {

@@ -8,13 +8,13 @@ use super::{
     env::{Env, env},
     server,
 };
-use crate::inside::entry::points;
+use crate::{inside::entry::points, kernel::set_ipc_buffer};
 
 /// Prepares the program and runs `main`; its result is the exit status.
 #[doc(hidden)]
 pub fn __start(main: fn(&'static Env) -> u8) -> ! {
     // SAFETY: the root task maps the IPC buffer there and sets it for this thread, the program's only one.
-    unsafe { sel4::set_ipc_buffer(CLIENT_IPC_BUFFER as usize as *mut _) };
+    unsafe { set_ipc_buffer(CLIENT_IPC_BUFFER as usize as *mut _) };
     let status = match server::request(&Request::Register(points())) {
         Ok(_) => main(env()),
         Err(_) => 1,
@@ -32,6 +32,34 @@ pub fn __exit(status: u8) -> ! {
 }
 
 /// Names the client's main function: `fn(&'static Env) -> u8`, whose result is the exit status.
+///
+/// On the host the program only says that it is one for the guest; the tests beside it run as anywhere.
+#[cfg(not(sbm_guest))]
+#[macro_export]
+macro_rules! main {
+    ($main:path) => {
+        const _: () = {
+            const _: fn(&'static $crate::Env) -> u8 = $main;
+
+            #[cfg(not(test))]
+            #[unsafe(export_name = "main")]
+            extern "C" fn not_here() -> i32 {
+                $crate::__not_here()
+            }
+        };
+    };
+}
+
+/// Says that a program was started where it cannot run.
+#[cfg(not(sbm_guest))]
+#[doc(hidden)]
+pub fn __not_here() -> i32 {
+    std::eprintln!("error: this program runs on seL4; start it with `cargo sbm run`, or `./x run` in SBM's own tree");
+    2
+}
+
+/// Names the client's main function: `fn(&'static Env) -> u8`, whose result is the exit status.
+#[cfg(sbm_guest)]
 #[macro_export]
 macro_rules! main {
     ($main:path) => {

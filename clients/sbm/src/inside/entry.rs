@@ -20,7 +20,8 @@ use sbm_abi::{
     limits::{SANDBOX_ENDPOINT_SLOT, STACK_TOP_OFFSET},
     register,
 };
-use sel4::MessageInfo;
+
+use crate::kernel::{HAS_XSAVE, MessageInfo, syscall};
 
 const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
@@ -51,7 +52,7 @@ unsafe extern "C" fn start() -> ! {
         "mov edi, {endpoint}",
         "mov rbx, rsp",
         "jmp {serve}",
-        recv = const sel4::syscall::RECV,
+        recv = const syscall::RECV,
         endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,
     )
@@ -70,7 +71,7 @@ unsafe extern "C" fn abort() -> ! {
         "mov rbx, rsp",
         "jmp {serve}",
         aborted = const ABORTED,
-        reply_recv = const sel4::syscall::REPLY_RECV,
+        reply_recv = const syscall::REPLY_RECV,
         endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,
     )
@@ -97,7 +98,7 @@ unsafe extern "C" fn reset() -> ! {
         "fxrstor64 [rip + {first_state}]",
         ".endif",
         "jmp {start}",
-        xsave = const sel4::HAS_XSAVE as u8,
+        xsave = const HAS_XSAVE as u8,
         first_state = sym FIRST_STATE,
         start = sym start,
     )
@@ -135,7 +136,7 @@ unsafe extern "C" fn serve() -> ! {
         "jmp 2b",
         endpoint = const SANDBOX_ENDPOINT_SLOT,
         returned = const RETURNED,
-        reply_recv = const sel4::syscall::REPLY_RECV,
+        reply_recv = const syscall::REPLY_RECV,
     )
 }
 
@@ -153,7 +154,7 @@ pub(super) unsafe extern "C" fn answer_panic(length: usize) -> ! {
         "jmp {serve}",
         stack_top = const STACK_TOP_OFFSET,
         panicked = const PANICKED,
-        reply_recv = const sel4::syscall::REPLY_RECV,
+        reply_recv = const syscall::REPLY_RECV,
         endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,
     )

@@ -87,7 +87,7 @@ impl<T: Termination, E: Debug> Termination for Result<T, E> {
 }
 
 /// Prints `panic: message at file:line` on one line, and ends the program.
-#[panic_handler]
+#[cfg_attr(sbm_guest, panic_handler)]
 fn panic(info: &PanicInfo<'_>) -> ! {
     static PANICKING: AtomicBool = AtomicBool::new(false);
     // A panic of the printer, or of the message itself, is not printed.
