@@ -6,13 +6,13 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, Input, StartInfo,
+    BufferAccess,
     limits::{
         ARENA_BASE, ARENA_END, CLIENT_IPC_BUFFER, CLIENT_SERVER_SLOT, CLIENT_STACK_BASE, CLIENT_STACK_BYTES,
-        CLIENT_START_INFO, CODE_BASE, INPUT_BASE, LARGE_PAGE, MAX_CODE_BYTES, MAX_DATA_BYTES, PAGE, PROGRAM_END,
+        CLIENT_START_INFO, CODE_BASE, INPUT_BASE, LARGE_PAGE, PAGE,
     },
 };
-use sbm_loader::{LoadPlan, Part};
+use sbm_loader::Part;
 use sbm_objects::SizeBits;
 use sbm_server::{Answer, ClientId, Exhausted, Holding, Program};
 use sel4::{
@@ -25,15 +25,12 @@ use crate::{
     asid::Asid,
     badge::Badge,
     cspace::{Slot, path_of},
-    input::InputFile,
+    launch::{LIMITS, Launch, LoadError},
     machine::Machine,
     memory::Block,
     object::{Maker, Row},
     watch::Watch,
 };
-
-/// Priority of clients and their sandboxes; the root task runs at the highest.
-pub(crate) const PRIORITY: u8 = 100;
 
 /// Slots of a client's CSpace, as a power of two: one for each sandbox of the system, and a few.
 const CNODE_BITS: u8 = 13;
@@ -42,53 +39,10 @@ const FAULT_SLOT: u64 = 2;
 
 const ARENA_REGIONS: usize = ((ARENA_END - ARENA_BASE) / LARGE_PAGE) as usize;
 
-/// What a program may take.
-pub(crate) const LIMITS: sbm_loader::Limits = sbm_loader::Limits {
-    window: CODE_BASE as u64..PROGRAM_END as u64,
-    code_frame: SizeBits::of::<21>(),
-    data_frame: SizeBits::of::<12>(),
-    code_bytes: MAX_CODE_BYTES as u64,
-    data_bytes: MAX_DATA_BYTES as u64,
-};
-
-/// Why a program was not started.
-#[derive(Debug, Clone, Copy)]
-pub(crate) enum LoadError {
-    /// Memory or slots ran out.
-    Exhausted,
-    /// The kernel refused a step.
-    Kernel(Error),
-    /// The start information does not fit its page: too many or too long names.
-    StartInfo,
-}
-
-impl core::fmt::Display for LoadError {
-    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        match self {
-            Self::Exhausted => f.write_str("memory ran out; give the machine more (--memory)"),
-            Self::Kernel(Error::NotEnoughMemory) => f.write_str("its block is too small; report this"),
-            Self::Kernel(error) => write!(f, "the kernel refused a step ({error:?}); report this"),
-            Self::StartInfo => f.write_str("its arguments or the names of its inputs are too long; shorten them"),
-        }
-    }
-}
-
-impl From<Error> for LoadError {
-    fn from(error: Error) -> Self {
-        Self::Kernel(error)
-    }
-}
-
-impl From<Exhausted> for LoadError {
-    fn from(_: Exhausted) -> Self {
-        Self::Exhausted
-    }
-}
-
 /// A client's kernel objects.
 pub(crate) struct Client {
     id: ClientId,
-    name: &'static str,
+    description: &'static sbm_system::Client<'static>,
     /// The program's code, to see at which instruction its thread stands.
     file: Part<'static>,
     code: Block,
@@ -115,27 +69,23 @@ struct Objects {
     inputs: Row,
 }
 
-/// What to start a client with.
-pub(crate) struct Launch<'a> {
-    pub(crate) id: ClientId,
-    pub(crate) name: &'static str,
-    pub(crate) file: &'a LoadPlan<'static>,
-    pub(crate) program: &'a Program,
-    pub(crate) arguments: &'a [&'static str],
-    pub(crate) inputs: &'a [InputFile],
-    /// Time-stamp counter when the root task started.
-    pub(crate) boot_ticks: u64,
-    /// How far it goes in a second.
-    pub(crate) ticks_per_second: u64,
-}
-
 impl Client {
     pub(crate) const fn id(&self) -> ClientId {
         self.id
     }
 
     pub(crate) const fn name(&self) -> &'static str {
-        self.name
+        self.description.name
+    }
+
+    /// Returns the name of its program.
+    pub(crate) const fn program(&self) -> &'static str {
+        self.description.program
+    }
+
+    /// Returns the priority of its thread and its sandboxes'.
+    pub(crate) const fn priority(&self) -> u8 {
+        self.description.priority
     }
 
     pub(crate) const fn vspace(&self) -> cap::VSpace {
@@ -209,8 +159,8 @@ impl Client {
     }
 
     /// Loads and starts a client.
-    pub(crate) fn start(machine: &mut Machine, launch: &Launch<'_>) -> Result<Self, LoadError> {
-        let program = launch.program;
+    pub(crate) fn start(machine: &mut Machine, launch: &Launch) -> Result<Self, LoadError> {
+        let program = &launch.program;
         let code_frames = u32::from(program.code_frames());
         let asid = machine.asids.reserve(machine.memory)?;
         let code = match machine.memory.block(u64::from(code_frames * LARGE_PAGE), code_frames) {
@@ -232,7 +182,7 @@ impl Client {
         match Objects::make(machine, &asid, &code, &block, launch) {
             Ok(objects) => Ok(Self {
                 id: launch.id,
-                name: launch.name,
+                description: launch.client,
                 file: launch.file.code().clone(),
                 code,
                 block,
@@ -291,9 +241,9 @@ impl Objects {
         asid: &Asid,
         code: &Block,
         block: &Block,
-        launch: &Launch<'_>,
+        launch: &Launch,
     ) -> Result<Self, LoadError> {
-        let program = launch.program;
+        let program = &launch.program;
         let mut maker = block.maker();
         // The largest first: objects are aligned to their size, and the block has no room for gaps.
         let cnode = maker.cnode(CNODE_BITS)?;
@@ -326,7 +276,7 @@ impl Objects {
     }
 
     /// Fills the frames: code, data, start information; input files are copies of frames that are full.
-    fn fill(&self, machine: &mut Machine, launch: &Launch<'_>) -> Result<(), LoadError> {
+    fn fill(&self, machine: &mut Machine, launch: &Launch) -> Result<(), LoadError> {
         for (frame, address) in self.code.iter().zip((CODE_BASE..).step_by(LARGE_PAGE as usize)) {
             machine.window.fill_large(frame, |bytes| {
                 copy_pieces(launch.file.code(), u64::from(address), LIMITS.code_frame, bytes);
@@ -337,7 +287,7 @@ impl Objects {
             let first = self.frames.slot(holding.frame);
             if holding.pages.address == CLIENT_START_INFO {
                 let mut fits = false;
-                machine.window.fill_small(first, |bytes| fits = start_info(launch).encode(bytes).is_ok())?;
+                machine.window.fill_small(first, |bytes| fits = launch.start_info().encode(bytes).is_ok())?;
                 if !fits {
                     return Err(LoadError::StartInfo);
                 }
@@ -375,7 +325,7 @@ impl Objects {
         Ok(())
     }
 
-    fn start_thread(&self, machine: &Machine, launch: &Launch<'_>) -> Result<(), Error> {
+    fn start_thread(&self, machine: &Machine, launch: &Launch) -> Result<(), Error> {
         let endpoint = path_of(machine.endpoint);
         let server = Badge::Client(launch.id).to_word();
         self.slot(CLIENT_SERVER_SLOT).mint(&endpoint, CapRights::call(), server)?;
@@ -386,7 +336,7 @@ impl Objects {
         let buffer = buffer.map(|holding| self.frames.slot(holding.frame).cap());
         self.thread.tcb_configure(
             CPtr::from_bits(FAULT_SLOT),
-            PRIORITY,
+            launch.client.priority,
             sel4::init_thread::slot::TCB.cap(),
             self.cnode,
             CNodeCapData::skip_high_bits(usize::from(CNODE_BITS)),
@@ -421,7 +371,7 @@ fn make_address_space(maker: &mut Maker, asid: &Asid, program: &Program) -> Resu
 }
 
 /// Maps the page that has the watch words for the root task, through a copy in slot `copy`.
-fn watch(machine: &Machine, launch: &Launch<'_>, frames: Row, copy: Slot) -> Result<Watch, Error> {
+fn watch(machine: &Machine, launch: &Launch, frames: Row, copy: Slot) -> Result<Watch, Error> {
     let is_buffer = |holding: &&Holding| holding.pages.address == CLIENT_IPC_BUFFER;
     let buffer = launch.program.holdings().iter().find(is_buffer).ok_or(Error::RangeError)?;
     copy.path().copy(&frames.slot(buffer.frame).path(), CapRights::read_write())?;
@@ -441,17 +391,6 @@ fn is_syscall(code: &Part<'_>, address: u64) -> bool {
         let piece = at.checked_sub(offset).and_then(|start| piece.get(start..));
         piece.is_some_and(|piece| piece.starts_with(&SYSCALL))
     })
-}
-
-fn start_info<'a>(launch: &Launch<'a>) -> StartInfo<'a> {
-    StartInfo {
-        name: launch.name,
-        map: launch.program.map(),
-        boot_ticks: launch.boot_ticks,
-        ticks_per_second: launch.ticks_per_second,
-        arguments: launch.arguments.iter().copied().collect(),
-        inputs: launch.inputs.iter().map(InputFile::describe).collect::<Vec<Input<'_>, _>>(),
-    }
 }
 
 fn copy_pieces(part: &Part<'_>, address: u64, size: SizeBits, bytes: &mut [u8]) {

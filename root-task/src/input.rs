@@ -1,20 +1,21 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the host hands over through fw_cfg: which programs to run, their arguments, and input files.
+//! What the host hands over through fw_cfg: the description of the system, and its input files.
 
 use core::{fmt::Write, ptr::NonNull};
 
 use heapless::{String, Vec};
 use pc::{DmaBuffer, FwCfg};
-use sbm_abi::{Input, MAX_ARGUMENTS, MAX_INPUTS, Pages, limits::PAGE};
+use sbm_abi::{Input, MAX_INPUTS, Pages, limits::PAGE};
 use sbm_server::place_input;
+use sbm_system::{System, Wrong};
 use sel4::{Error, cap, cap_type::SmallPage};
 
-use crate::{failing::Failing, machine::Machine, object::Row};
+use crate::{failing::Failing, launch::program, machine::Machine, object::Row};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
-/// Bytes of all names and arguments.
-const TEXT_BYTES: usize = 4096;
+/// Bytes of the description, and of what else is short.
+pub(crate) const TEXT_BYTES: usize = sbm_system::MAX_BYTES + 64;
 
 /// An input file, in frames of its own.
 #[derive(Debug, Clone, Copy)]
@@ -33,9 +34,9 @@ impl InputFile {
 
 /// What the host asks for.
 pub(crate) struct HostInput {
-    /// Names of programs, separated by commas; one that may end other clients' calls has [`SUPERVISOR`] after its name.
-    pub(crate) programs: &'static str,
-    pub(crate) arguments: Vec<&'static str, MAX_ARGUMENTS>,
+    /// The description of the system, which adds up by itself.
+    pub(crate) system: System<'static>,
+    /// Its input files, in its order.
     pub(crate) files: Vec<InputFile, MAX_INPUTS>,
     /// How the root task is to fail, if the host wants to see that.
     pub(crate) failing: Option<Failing>,
@@ -50,19 +51,22 @@ pub(crate) enum InputError {
     Kernel(Error),
     /// The device failed.
     Device,
-    /// Names and arguments are too long, not UTF-8, or too many.
-    Text,
+    /// The description is longer than one can be, or is none.
+    Malformed,
+    /// The description does not add up.
+    Wrong(Wrong),
 }
 
 impl core::fmt::Display for InputError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
             Self::Exhausted => {
-                f.write_str("the files do not fit; give fewer or smaller files, or more memory (--memory)")
+                f.write_str("the input files do not fit; give fewer or smaller files, or more memory (--memory)")
             }
-            Self::Kernel(error) => write!(f, "the kernel refused a step ({error:?}); report this"),
-            Self::Device => f.write_str("fw_cfg does not answer; run a QEMU of version 2.5 or later"),
-            Self::Text => f.write_str("names and arguments are too long, too many, or not UTF-8; shorten them"),
+            Self::Kernel(error) => write!(f, "the kernel refused a step for the host's input ({error:?}); report this"),
+            Self::Device => f.write_str("fw_cfg does not answer, or lacks a file; run a QEMU of version 2.5 or later"),
+            Self::Malformed => f.write_str("the description of the system is refused: its bytes are none"),
+            Self::Wrong(wrong) => write!(f, "the description of the system is refused: {wrong}"),
         }
     }
 }
@@ -94,48 +98,33 @@ impl Texts {
 type Device = FwCfg<cap::IOPort>;
 
 impl HostInput {
-    /// What to do where no host is: on a PC.
-    pub(crate) const fn none() -> Self {
-        Self { programs: DEFAULT_PROGRAM, arguments: Vec::new(), files: Vec::new(), failing: None }
-    }
-
-    /// Reads everything that the host hands over.
+    /// Reads everything that the host hands over. Where no host is, on a PC, the standard system runs.
     pub(crate) fn read(
         machine: &mut Machine,
         ports: cap::IOPort,
         buffer: &'static mut [u8; TEXT_BYTES],
     ) -> Result<Self, InputError> {
-        let mut input = Self::none();
+        let mut input = Self { system: System::standard(), files: Vec::new(), failing: None };
         let Some(mut device) = device(machine, ports)? else { return Ok(input) };
         let mut texts = Texts(buffer);
-        if let Some(programs) = text(&mut device, &mut texts, "opt/sbm/run")? {
-            input.programs = programs;
+        let failing = text(&mut device, &mut texts, "opt/sbm/test")?;
+        input.failing = failing.and_then(|name| core::str::from_utf8(name).ok()).and_then(Failing::named);
+        if let Some(bytes) = text(&mut device, &mut texts, "opt/sbm/system")? {
+            input.system = System::decode(bytes).map_err(|_| InputError::Malformed)?;
         }
-        if let Some(arguments) = text(&mut device, &mut texts, "opt/sbm/args")? {
-            for argument in arguments.split('\n').filter(|argument| !argument.is_empty()) {
-                input.arguments.push(argument).map_err(|_| InputError::Text)?;
-            }
-        }
-        input.failing = text(&mut device, &mut texts, "opt/sbm/test")?.and_then(Failing::named);
-        for number in 0..=MAX_INPUTS {
+        input.system.check(|name| program(name).is_some()).map_err(InputError::Wrong)?;
+        for (number, name) in input.system.inputs.iter().enumerate() {
             let mut path = String::<40>::new();
-            let _ = write!(path, "opt/sbm/input/{number}/name");
-            let Some(name) = text(&mut device, &mut texts, &path)? else { break };
-            path.clear();
-            let _ = write!(path, "opt/sbm/input/{number}/data");
+            // There is room for a path of this form.
+            let _ = write!(path, "opt/sbm/input/{number}");
             let before = input.files.last().map(|file| file.pages);
             let file = read_file(machine, &mut device, &path, name, before)?;
-            input.files.push(file).map_err(|_| InputError::Text)?;
+            // As many as the description can have.
+            let _ = input.files.push(file);
         }
         Ok(input)
     }
 }
-
-/// Stands after the name of a program that may end other clients' calls.
-pub(crate) const SUPERVISOR: &str = ":supervisor";
-
-/// What runs when nobody says what.
-const DEFAULT_PROGRAM: &str = "pgp-keys";
 
 fn device(machine: &mut Machine, ports: cap::IOPort) -> Result<Option<Device>, InputError> {
     let bytes = DMA_PAGES * PAGE;
@@ -149,11 +138,11 @@ fn device(machine: &mut Machine, ports: cap::IOPort) -> Result<Option<Device>, I
     FwCfg::new(ports, dma).map_err(InputError::Kernel)
 }
 
-fn text(device: &mut Device, texts: &mut Texts, name: &str) -> Result<Option<&'static str>, InputError> {
+fn text(device: &mut Device, texts: &mut Texts, name: &str) -> Result<Option<&'static [u8]>, InputError> {
     let Some(file) = device.find(name).map_err(|_| InputError::Device)? else { return Ok(None) };
-    let bytes = texts.take(file.bytes() as usize).ok_or(InputError::Text)?;
+    let bytes = texts.take(file.bytes() as usize).ok_or(InputError::Malformed)?;
     device.open(&file).read(bytes).map_err(|_| InputError::Device)?;
-    core::str::from_utf8(bytes).map(Some).map_err(|_| InputError::Text)
+    Ok(Some(bytes))
 }
 
 fn read_file(

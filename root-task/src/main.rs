@@ -15,6 +15,7 @@ mod console;
 mod cspace;
 mod failing;
 mod input;
+mod launch;
 mod machine;
 mod memory;
 mod object;
@@ -28,32 +29,29 @@ mod window;
 
 use core::fmt::Write as _;
 
-use heapless::Vec;
 use pc::{DebugExit, FwCfg, Pit, Serial};
-use sbm_abi::{MAX_INPUTS, Pages, limits::MAX_CLIENTS};
-use sbm_loader::{Archive, LoadPlan};
-use sbm_server::{ClientId, Platform, Program};
+use sbm_server::{ClientId, Launched, Platform};
+use sbm_system::Wrong;
 use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, init_thread};
 use sel4_root_task::{Exit, Never, println, root_task};
 
 use crate::{
-    client::{Client, LIMITS, Launch},
+    client::Client,
     clock::Measurement,
     console::Console,
     cspace::port_slot,
-    input::{HostInput, SUPERVISOR},
+    input::{HostInput, TEXT_BYTES},
+    launch::{Launch, LoadError, Origin},
     machine::Machine,
     memory::Memory,
     serve::{SandboxServer, Service},
     statics::Lent,
 };
 
-/// The programs: a tar archive, put together by the host tool.
-static ARCHIVE: &[u8] = include_bytes!(env!("SBM_ARCHIVE"));
-
 static MEMORY: Lent<Memory> = Lent::new(Memory::new());
 static SERVER: Lent<SandboxServer> = Lent::new(SandboxServer::new());
-static TEXTS: Lent<[u8; 4096]> = Lent::new([0; 4096]);
+static ORIGIN: Lent<Origin> = Lent::new(Origin::NOTHING);
+static TEXTS: Lent<[u8; TEXT_BYTES]> = Lent::new([0; TEXT_BYTES]);
 
 /// What QEMU is told at the end: all clients ended well, one did not, or the root task panicked or faulted.
 const SUCCESS: u8 = 0x10;
@@ -71,94 +69,70 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     sel4_root_task::set_printer(|text| Console.write(text.as_bytes()));
     sel4_root_task::set_exit(exit);
 
-    let (Some(memory), Some(server), Some(texts)) = (MEMORY.take(), SERVER.take(), TEXTS.take()) else {
+    let tables = (MEMORY.take(), SERVER.take(), ORIGIN.take(), TEXTS.take());
+    let (Some(memory), Some(server), Some(origin), Some(texts)) = tables else {
         return Err(Error::IllegalOperation);
     };
     memory.take(bootinfo, taken)?;
     let mut machine = Machine::new(memory, console, port_slot(3).cap(), measurement)?;
     own_fault::watch(&mut machine)?;
     println!("root-task: seL4, {} MiB of memory", machine.memory.total_bytes() >> 20);
-    let mut service = Service { server, machine };
-    let input = match HostInput::read(&mut service.machine, port_slot(2).cap(), texts) {
-        Ok(input) => input,
-        Err(error) => {
-            println!("root-task: the host's input cannot be read: {error}");
-            sel4_root_task::exit(Exit::Failure)
+    let failing = match HostInput::read(&mut machine, port_slot(2).cap(), texts) {
+        Ok(HostInput { system, files, failing }) => {
+            *origin = Origin { system, files, boot_ticks, ticks_per_second: machine.clock().per_second };
+            failing
         }
+        Err(error) => refuse(&error),
     };
-    if let Some(failing) = input.failing {
+    if let Some(failing) = failing {
         failing.fail();
     }
-    let started = start_clients(&mut service, &input, boot_ticks);
+    let mut service = Service { server, machine };
+    if let Err(error) = start_clients(&mut service, origin) {
+        refuse(&error);
+    }
     let all_well = service.run();
-    sel4_root_task::exit(if started && all_well { Exit::Success } else { Exit::Failure })
+    sel4_root_task::exit(if all_well { Exit::Success } else { Exit::Failure })
 }
 
-/// Starts every program that the host names, separated by commas.
-fn start_clients(service: &mut Service, input: &HostInput, boot_ticks: u64) -> bool {
-    let mut all = true;
-    for (index, name) in (0..).zip(input.programs.split(',').filter(|name| !name.is_empty())) {
-        let Some(id) = ClientId::new(index) else {
-            println!("root-task: at most {MAX_CLIENTS} clients can run at once; {name} does not");
-            return false;
-        };
-        let plain = name.strip_suffix(SUPERVISOR);
-        all &= start_client(service, input, id, plain.unwrap_or(name), boot_ticks);
-        if plain.is_some() {
-            service.server.make_supervisor(id);
-        }
+/// Says why nothing runs, and ends the run.
+fn refuse(error: &dyn core::fmt::Display) -> ! {
+    println!("root-task: {error}");
+    sel4_root_task::exit(Exit::Failure)
+}
+
+/// Starts every client of the description, and divides what is left among them.
+fn start_clients(service: &mut Service, origin: &'static Origin) -> Result<(), StartError> {
+    for (place, client) in (0..).zip(&origin.system.clients) {
+        let id = ClientId::new(place).ok_or(StartError::Client(client.name, LoadError::Gone))?;
+        let launched = launch(&mut service.machine, origin, id);
+        let launched = launched.map_err(|error| StartError::Client(client.name, error))?;
+        service.server.add_client(&mut service.machine, id, launched);
     }
-    service.server.divide(service.machine.free());
-    all
+    service.server.divide(service.machine.free()).map_err(StartError::Division)
 }
 
-fn start_client(service: &mut Service, input: &HostInput, id: ClientId, name: &'static str, boot_ticks: u64) -> bool {
-    let file = Archive::new(ARCHIVE).ok().and_then(|archive| archive.find(name));
-    let Some(file) = file else {
-        println!("root-task: there is no program {name}; there are: {}", Programs);
-        return false;
-    };
-    let plan = match LoadPlan::new(file, &LIMITS) {
-        Ok(plan) => plan,
-        Err(error) => {
-            println!("root-task: {name} is not a program that can be loaded: {error}");
-            return false;
-        }
-    };
-    let inputs: Vec<Pages, MAX_INPUTS> = input.files.iter().map(|file| file.pages).collect();
-    let program = match Program::new(&plan.code().range(), &plan.data().range(), &inputs) {
-        Ok(program) => program,
-        Err(error) => {
-            println!("root-task: {name} cannot be started: {error}");
-            return false;
-        }
-    };
-    let (file, arguments) = (&plan, &input.arguments);
-    let ticks_per_second = service.machine.alarm.clock().per_second;
-    let launch =
-        Launch { id, name, file, program: &program, arguments, inputs: &input.files, boot_ticks, ticks_per_second };
-    match Client::start(&mut service.machine, &launch) {
-        Ok(client) => {
-            service.server.add_client(&mut service.machine, id, program, client);
-            true
-        }
-        Err(error) => {
-            println!("root-task: {name} cannot be started: {error}");
-            false
-        }
-    }
+fn launch(machine: &mut Machine, origin: &'static Origin, id: ClientId) -> Result<Launched<Machine>, LoadError> {
+    let launch = Launch::new(origin, id)?;
+    let objects = Client::start(machine, &launch)?;
+    let Launch { client, program, .. } = launch;
+    Ok(Launched { name: client.name, program, terms: client.terms, objects })
 }
 
-/// The names of all programs.
-struct Programs;
+/// Why the clients were not started; then none of them runs.
+enum StartError {
+    /// One cannot be started.
+    Client(&'static str, LoadError),
+    /// More is promised to them than there is.
+    Division(Wrong),
+}
 
-impl core::fmt::Display for Programs {
+impl core::fmt::Display for StartError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
-        let Ok(archive) = Archive::new(ARCHIVE) else { return f.write_str("none") };
-        for (number, file) in archive.files().enumerate() {
-            write!(f, "{}{}", if number == 0 { "" } else { ", " }, file.name())?;
+        match self {
+            Self::Client(name, error) => write!(f, "{name} cannot be started: {error}"),
+            Self::Division(wrong) => write!(f, "the description of the system is refused: {wrong}"),
         }
-        Ok(())
     }
 }
 

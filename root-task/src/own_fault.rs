@@ -17,6 +17,7 @@ use core::fmt::Write;
 use pc::DebugExit;
 use sbm_abi::{FLAGS, limits::PAGE};
 use sbm_server::decode_fault;
+use sbm_system::PRIORITIES;
 use sel4::{
     CNodeCapData, CPtr, Error, ObjectBlueprint, UserContext, cap,
     cap_type::SmallPage,
@@ -25,7 +26,6 @@ use sel4::{
 
 use crate::{
     PANIC,
-    client::PRIORITY,
     console::Console,
     cspace::{SLOT_BITS, port_slot},
     machine::Machine,
@@ -50,7 +50,7 @@ pub(crate) fn watch(machine: &mut Machine) -> Result<(), Error> {
     let frame = frames.slot(STACK_PAGES).cap();
     let guard = CNodeCapData::skip(64 - SLOT_BITS);
     // Any priority above a client's will do: the root task does not run by then.
-    let priority = PRIORITY + 1;
+    let priority = *PRIORITIES.end() + 1;
     thread.tcb_configure(CPtr::NULL, priority, TCB.cap(), CNODE.cap(), guard, VSPACE.cap(), Some((buffer, frame)))?;
     let mut context = UserContext::zeroed();
     *context.pc_mut() = report as extern "C" fn(u64, usize) -> ! as usize as u64;

@@ -89,10 +89,6 @@ impl Platform for Machine {
         self.alarm.set(next_look);
     }
 
-    fn name<'a>(&self, client: &'a Client) -> &'a str {
-        client.name()
-    }
-
     fn destroy(&mut self, sandbox: Sandbox, parts: impl Iterator<Item = Part>) {
         sandbox.destroy(self, parts);
     }

@@ -26,7 +26,7 @@ use sel4::{
 use crate::{
     asid::Asid,
     badge::Badge,
-    client::{Client, PRIORITY, rights},
+    client::{Client, rights},
     cspace::path_of,
     machine::Machine,
     memory::{Block, Slots},
@@ -253,7 +253,7 @@ fn make_objects(
     give_capabilities(machine, client, names, endpoint, cnode)?;
     thread.tcb_configure(
         CPtr::from_bits(SANDBOX_FAULT_SLOT),
-        PRIORITY,
+        client.priority(),
         sel4::init_thread::slot::TCB.cap(),
         cnode,
         CNodeCapData::skip_high_bits(usize::from(SANDBOX_CNODE_BITS)),

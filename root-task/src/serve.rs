@@ -94,15 +94,15 @@ impl Service {
     fn tell(&self) {
         let mut out = self.machine.console.writer();
         for Running { client, called } in self.server.running(&self.machine) {
-            let name = client.name();
+            let (name, program) = (client.name(), client.program());
             let _ = match called {
                 Some((index, sandbox)) => {
                     let ip = sandbox.position().unwrap_or(0);
-                    writeln!(out, "running: {name} in a call to sandbox {index} program={name} ip={ip:#x}")
+                    writeln!(out, "running: {name} in a call to sandbox {index} program={program} ip={ip:#x}")
                 }
                 None => {
                     let ip = client.position().unwrap_or(0);
-                    writeln!(out, "running: {name} program={name} ip={ip:#x}")
+                    writeln!(out, "running: {name} program={program} ip={ip:#x}")
                 }
             };
         }
@@ -111,14 +111,15 @@ impl Service {
     /// Reports a client's own fault, in one line that the host tool completes with function and line.
     fn report(&self, client: ClientId, fault: KernelFault) {
         let (Some(objects), Some(program)) = (self.server.client(client), self.server.program(client)) else { return };
-        let (fault, name) = (decode_fault(fault), objects.name());
+        let fault = decode_fault(fault);
         let mut out = self.machine.console.writer();
         let _ = write!(out, "client fault: {}", fault.what());
         if fault.access != Access::None {
             let region = program.map().region_of(fault.address);
             let _ = write!(out, ", {} at {:#x} ({region})", fault.access, fault.address);
         }
-        let _ = writeln!(out, " program={name} ip={:#x}", fault.ip);
+        let (name, program) = (objects.name(), objects.program());
+        let _ = writeln!(out, " program={program} ip={:#x} client={name}", fault.ip);
     }
 }
 

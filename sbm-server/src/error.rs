@@ -97,9 +97,9 @@ pub enum MapError {
 pub enum CancelError {
     /// The client is not there.
     NoSandbox,
-    /// The client may not.
-    NotSupervisor,
-    /// There is no client of that name.
+    /// Among the clients that it may do so to none is called so.
+    NotAllowed,
+    /// The one that is called so has ended.
     NoClient,
 }
 

@@ -46,6 +46,6 @@ pub use plan::{Plan, Run, Share, Table};
 pub use platform::{Answer, Exhausted, Free, Names, Platform};
 pub use program::{Holding, Program, ProgramError, place_input};
 pub use quota::{Charge, OverQuota, Quota, Resource};
-pub use server::{Effect, Server};
+pub use server::{Effect, Launched, Server};
 pub use table::{ClientId, SandboxIndex, State};
 pub use time::{Clock, Running};

@@ -131,9 +131,6 @@ pub trait Platform {
     /// Sees to it that the server looks when the time-stamp counter has reached `next_look`, or not at all.
     fn look_at(&mut self, next_look: Option<u64>);
 
-    /// Returns the client's name.
-    fn name<'a>(&self, client: &'a Self::Client) -> &'a str;
-
     /// Ends the sandbox with its parts and takes back everything, on both sides; memory is cleared before it is used again.
     fn destroy(&mut self, sandbox: Self::Sandbox, parts: impl Iterator<Item = Self::Part>);
 

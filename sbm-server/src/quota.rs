@@ -3,9 +3,7 @@
 
 use core::fmt;
 
-use sbm_abi::limits::PAGE;
-
-use crate::Free;
+use sbm_system::{Amounts, Promise, Terms};
 
 /// Pages and capability slots that something takes.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -29,6 +27,11 @@ impl Charge {
         Self { pages: self.pages.saturating_add(other.pages), slots: self.slots.saturating_add(other.slots) }
     }
 
+    /// Returns the same with sandboxes.
+    pub(crate) const fn with(self, sandboxes: u32) -> Amounts {
+        Amounts { sandboxes, pages: self.pages, slots: self.slots }
+    }
+
     pub(crate) const fn minus(self, other: Self) -> Self {
         Self { pages: self.pages.saturating_sub(other.pages), slots: self.slots.saturating_sub(other.slots) }
     }
@@ -43,6 +46,8 @@ pub enum Resource {
     Pages,
     /// Capability slots.
     Slots,
+    /// Ranges of the client's own pages that are mapped into its sandboxes.
+    Mappings,
 }
 
 /// A quota has no room for what was asked.
@@ -56,6 +61,8 @@ pub struct OverQuota {
     pub used: u32,
     /// How much there may be.
     pub limit: u32,
+    /// Whether the limit has room, but what there is of it is other clients' or kept for them.
+    pub kept: bool,
 }
 
 impl fmt::Display for OverQuota {
@@ -64,52 +71,74 @@ impl fmt::Display for OverQuota {
             Resource::Sandboxes => "sandboxes",
             Resource::Pages => "pages",
             Resource::Slots => "slots",
+            Resource::Mappings => "mappings",
         };
         let Self { requested, used, limit, .. } = self;
-        write!(f, "{requested} {what} asked for, {used} of {limit} in use")
+        write!(f, "{requested} {what} asked for, {used} of {limit} in use")?;
+        if self.kept { f.write_str(", and the rest is kept for others") } else { Ok(()) }
     }
 }
 
-/// What a client may have at once.
+/// What a client may have at once, and what is kept for it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Quota {
-    /// Sandboxes, spares included.
-    pub sandboxes: u16,
-    /// Pages and slots: sandboxes, spares included, with all their paging structures, and the client's own page tables
-    /// for its arenas.
-    pub limit: Charge,
+    /// The most that it may have: spares, paging structures, and its own page tables for its arenas included.
+    pub limit: Amounts,
+    /// What nobody else gets.
+    pub kept: Amounts,
+    /// Ranges of its own pages that it may have mapped into its sandboxes.
+    pub mappings: u32,
     /// Destroyed sandboxes that are kept ready for the next `sbm_init` of the same shape.
     pub spares: u8,
 }
 
+/// Spares of a client.
+const SPARES: u8 = 4;
+
 impl Quota {
     /// Nothing at all.
-    pub(crate) const NONE: Self = Self { sandboxes: 0, limit: Charge { pages: 0, slots: 0 }, spares: 0 };
+    pub(crate) const NONE: Self = Self { limit: NOTHING, kept: NOTHING, mappings: 0, spares: 0 };
 
-    /// Divides what is free among `clients`, so that what one takes is not another one's.
+    /// Makes a quota of what was promised.
     #[must_use]
-    pub fn share(free: Free, sandboxes: u16, clients: u16) -> Self {
-        let clients = clients.max(1);
-        let pages = u32::try_from(free.bytes / u64::from(PAGE)).unwrap_or(u32::MAX);
-        let limit = Charge { pages: pages / u32::from(clients), slots: free.slots / u32::from(clients) };
-        Self { sandboxes: sandboxes / clients, limit, spares: 4 }
+    pub(crate) fn new(promise: Promise, terms: &Terms) -> Self {
+        let mappings = terms.quota.mappings.unwrap_or(u32::MAX);
+        Self { limit: promise.limit, kept: promise.kept, mappings, spares: SPARES }
+    }
+}
+
+const NOTHING: Amounts = Amounts { sandboxes: 0, pages: 0, slots: 0 };
+
+/// What a client has, and how far it can go: its limit, and of that what neither is another one's nor kept for one.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Room {
+    /// Its limit.
+    pub(crate) limit: Amounts,
+    /// What is there but for what others have or are promised.
+    pub(crate) left: Amounts,
+}
+
+impl Room {
+    /// Takes out of what is there what another client has, or is kept for it where that is more.
+    pub(crate) fn leave(&mut self, used: Amounts, kept: Amounts) {
+        let left = &mut self.left;
+        left.sandboxes = left.sandboxes.saturating_sub(used.sandboxes.max(kept.sandboxes));
+        left.pages = left.pages.saturating_sub(used.pages.max(kept.pages));
+        left.slots = left.slots.saturating_sub(used.slots.max(kept.slots));
     }
 
-    /// Tells whether there is room for `sandboxes` and `charge` beside what is in use.
-    pub(crate) fn admits(
-        &self,
-        (sandboxes_used, used): (u16, Charge),
-        sandboxes: u16,
-        charge: Charge,
-    ) -> Result<(), OverQuota> {
+    /// Tells whether there is room for `asked` beside what is in use.
+    pub(crate) fn admits(&self, used: Amounts, asked: Amounts) -> Result<(), OverQuota> {
+        let Self { limit, left } = self;
         let lines = [
-            (Resource::Sandboxes, u32::from(sandboxes), u32::from(sandboxes_used), u32::from(self.sandboxes)),
-            (Resource::Pages, charge.pages, used.pages, self.limit.pages),
-            (Resource::Slots, charge.slots, used.slots, self.limit.slots),
+            (Resource::Sandboxes, asked.sandboxes, used.sandboxes, limit.sandboxes, left.sandboxes),
+            (Resource::Pages, asked.pages, used.pages, limit.pages, left.pages),
+            (Resource::Slots, asked.slots, used.slots, limit.slots, left.slots),
         ];
-        for (resource, requested, used, limit) in lines {
-            if requested > limit.saturating_sub(used) {
-                return Err(OverQuota { resource, requested, used, limit });
+        for (resource, requested, used, limit, left) in lines {
+            let kept = requested <= limit.saturating_sub(used);
+            if !kept || requested > left.saturating_sub(used) {
+                return Err(OverQuota { resource, requested, used, limit, kept });
             }
         }
         Ok(())
@@ -121,29 +150,40 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shares_add_up_to_no_more_than_there_is() {
-        let free = Free { bytes: 4096 * 1001, slots: 103 };
-        let quota = Quota::share(free, 4064, 3);
-        assert_eq!(quota.limit, Charge { pages: 333, slots: 34 });
-        assert_eq!((quota.sandboxes, quota.spares), (1354, 4));
-        assert_eq!(Quota::share(free, 10, 0), Quota::share(free, 10, 1));
-    }
-
-    #[test]
     fn charges_are_rounded_up_as_the_allocators_do() {
         assert_eq!(Charge::of(0, 5), Charge { pages: 0, slots: 8 });
         assert_eq!(Charge::of(8, 9), Charge { pages: 8, slots: 16 });
     }
 
+    const LIMIT: Amounts = Amounts { sandboxes: 3, pages: 10, slots: 20 };
+    const USED: Amounts = Amounts { sandboxes: 2, pages: 6, slots: 12 };
+
+    fn asked(sandboxes: u32, pages: u32, slots: u32) -> Amounts {
+        Amounts { sandboxes, pages, slots }
+    }
+
     #[test]
     fn each_quota_binds_at_its_limit_and_tells_the_figures() {
-        let quota = Quota { sandboxes: 3, limit: Charge { pages: 10, slots: 20 }, spares: 0 };
-        let used = (2, Charge { pages: 6, slots: 12 });
-        assert_eq!(quota.admits(used, 1, Charge { pages: 4, slots: 8 }), Ok(()));
-        let over = |resource, requested, used, limit| Err(OverQuota { resource, requested, used, limit });
-        assert_eq!(quota.admits(used, 2, Charge::default()), over(Resource::Sandboxes, 2, 2, 3));
-        assert_eq!(quota.admits(used, 0, Charge { pages: 5, slots: 0 }), over(Resource::Pages, 5, 6, 10));
-        assert_eq!(quota.admits(used, 0, Charge { pages: 0, slots: 9 }), over(Resource::Slots, 9, 12, 20));
+        let room = Room { limit: LIMIT, left: asked(100, 100, 100) };
+        assert_eq!(room.admits(USED, asked(1, 4, 8)), Ok(()));
+        let over = |resource, requested, used, limit| Err(OverQuota { resource, requested, used, limit, kept: false });
+        assert_eq!(room.admits(USED, asked(2, 0, 0)), over(Resource::Sandboxes, 2, 2, 3));
+        assert_eq!(room.admits(USED, asked(0, 5, 0)), over(Resource::Pages, 5, 6, 10));
+        assert_eq!(room.admits(USED, asked(0, 0, 9)), over(Resource::Slots, 9, 12, 20));
+    }
+
+    #[test]
+    fn what_is_another_ones_or_kept_for_it_is_not_taken() {
+        let mut room = Room { limit: LIMIT, left: asked(10, 20, 40) };
+        room.leave(asked(3, 10, 5), asked(7, 2, 4));
+        room.leave(asked(0, 1, 20), asked(0, 0, 0));
+        assert_eq!(room.left, asked(3, 9, 15));
+        assert_eq!(room.admits(USED, asked(1, 3, 3)), Ok(()));
+        let over = |resource, requested, used, limit| Err(OverQuota { resource, requested, used, limit, kept: true });
+        assert_eq!(room.admits(USED, asked(0, 4, 0)), over(Resource::Pages, 4, 6, 10));
+        assert_eq!(room.admits(USED, asked(0, 0, 4)), over(Resource::Slots, 4, 12, 20));
+        room.leave(asked(1, 0, 0), asked(0, 0, 0));
+        assert_eq!(room.admits(USED, asked(1, 0, 0)), over(Resource::Sandboxes, 1, 2, 3));
     }
 
     #[test]
@@ -151,11 +191,16 @@ mod tests {
         extern crate std;
         use std::string::ToString;
 
-        for (resource, name) in
-            [(Resource::Sandboxes, "sandboxes"), (Resource::Pages, "pages"), (Resource::Slots, "slots")]
-        {
-            let over = OverQuota { resource, requested: 1, used: 2, limit: 3 };
+        for (resource, name) in [
+            (Resource::Sandboxes, "sandboxes"),
+            (Resource::Pages, "pages"),
+            (Resource::Slots, "slots"),
+            (Resource::Mappings, "mappings"),
+        ] {
+            let over = OverQuota { resource, requested: 1, used: 2, limit: 3, kept: false };
             assert_eq!(over.to_string(), std::format!("1 {name} asked for, 2 of 3 in use"));
+            let kept = OverQuota { kept: true, ..over };
+            assert_eq!(kept.to_string(), std::format!("{over}, and the rest is kept for others"));
         }
     }
 }

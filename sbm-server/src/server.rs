@@ -8,9 +8,12 @@ use sbm_abi::{
     limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
+use sbm_system::{Amounts, Terms, Wrong, divide};
+
 use crate::{
     Arena, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError, Names, NoSandbox,
-    OverQuota, Plan, Platform, Program, Quota, ShrinkError, Table, decode_fault,
+    OverQuota, Plan, Platform, Program, Quota, Resource, ShrinkError, Table, decode_fault,
+    quota::Room,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
     },
@@ -27,11 +30,27 @@ pub enum Effect {
     Ended(u8),
 }
 
+/// A client that was started.
+pub struct Launched<P: Platform> {
+    /// What it is called.
+    pub name: &'static str,
+    /// Where its own pages lie.
+    pub program: Program,
+    /// What it may do.
+    pub terms: Terms,
+    /// Its kernel objects.
+    pub objects: P::Client,
+}
+
 /// All clients and all sandboxes: `N` of them at most.
 pub struct Server<P: Platform, const N: usize> {
     pub(crate) clients: [Option<Client<P>>; MAX_CLIENTS],
+    /// What clients are called, also after their end.
+    pub(crate) names: [&'static str; MAX_CLIENTS],
     pub(crate) arenas: [Arena; MAX_CLIENTS],
     pub(crate) sandboxes: [Entry<P>; N],
+    /// All that clients can have together.
+    pub(crate) there: Amounts,
     /// When the server looks next, if it does.
     pub(crate) next_look: Option<u64>,
     vacant: Vec<SandboxIndex, N>,
@@ -45,8 +64,10 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub const fn new() -> Self {
         Self {
             clients: [const { None }; MAX_CLIENTS],
+            names: [""; MAX_CLIENTS],
             arenas: [const { Arena::EMPTY }; MAX_CLIENTS],
             sandboxes: [const { Entry::EMPTY }; N],
+            there: Amounts { sandboxes: 0, pages: 0, slots: 0 },
             next_look: None,
             vacant: Vec::new(),
             used: 0,
@@ -55,20 +76,45 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     /// Adds a client with its kernel objects; one that was there is ended. It may have nothing before
     /// [`Server::divide`].
-    pub fn add_client(&mut self, platform: &mut P, id: ClientId, program: Program, objects: P::Client) {
+    pub fn add_client(&mut self, platform: &mut P, id: ClientId, launched: Launched<P>) {
+        let Launched { name, program, terms, objects } = launched;
         self.end_client(platform, id);
+        self.names[id.get()] = name;
         self.arenas[id.get()].open();
         platform.publish(&objects, self.next_look);
-        self.clients[id.get()] = Some(Client::new(objects, program));
+        self.clients[id.get()] = Some(Client::new(objects, program, terms));
     }
 
-    /// Divides what is free among the clients, so that what one of them takes is not another one's.
-    pub fn divide(&mut self, free: Free) {
-        let sandboxes = u16::try_from(N).unwrap_or(u16::MAX);
-        let clients = u16::try_from(self.clients.iter().flatten().count()).unwrap_or(u16::MAX);
-        for client in self.clients.iter_mut().flatten() {
-            client.quota = Quota::share(free, sandboxes, clients);
+    /// Divides what is free among the clients as their terms say, so that what is promised to one of them is not another
+    /// one's.
+    ///
+    /// # Errors
+    /// [`Wrong`], if more is promised than there is; the place that it names is among the clients that there are.
+    pub fn divide(&mut self, free: Free) -> Result<(), Wrong> {
+        let sandboxes = u32::try_from(N).unwrap_or(u32::MAX);
+        let pages = u32::try_from(free.bytes / u64::from(PAGE)).unwrap_or(u32::MAX);
+        self.there = Amounts { sandboxes, pages, slots: free.slots };
+        let promises = divide(self.there, self.clients.iter().flatten().map(|client| &client.terms))?;
+        for (client, promise) in self.clients.iter_mut().flatten().zip(promises) {
+            client.quota = Quota::new(promise, &client.terms);
         }
+        Ok(())
+    }
+
+    /// Returns how far a client can go.
+    fn room(&self, id: ClientId) -> Room {
+        let Quota { limit, kept, .. } = self.clients[id.get()].as_ref().map_or(Quota::NONE, |client| client.quota);
+        if limit == kept {
+            // What is kept is there, whatever others have.
+            return Room { limit, left: limit };
+        }
+        let mut room = Room { limit, left: self.there };
+        for (place, other) in self.clients.iter().enumerate() {
+            if let Some(other) = other.as_ref().filter(|_| place != id.get()) {
+                room.leave(other.used(), other.quota.kept);
+            }
+        }
+        room
     }
 
     /// Returns the kernel objects of a client.
@@ -231,10 +277,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
         layout: Layout<'_>,
         entries: EntryPoints,
     ) -> Result<Made<P>, InitError> {
+        let room = self.room(id);
         let arena = &mut self.arenas[id.get()];
         let client = self.clients[id.get()].as_mut().ok_or(InitError::NotRegistered)?;
         let base = arena.reserve(layout.span_bits())?;
-        let made = make_at(platform, client, Names { client: id, index }, layout.at(base), entries);
+        let made = make_at(platform, client, &room, Names { client: id, index }, layout.at(base), entries);
         if made.is_err() {
             arena.release(base, layout.span_bits());
         }
@@ -249,12 +296,13 @@ impl<P: Platform, const N: usize> Server<P, N> {
         buffers: &[BufferSpec],
     ) -> Result<Response, GrowError> {
         let layout = Layout::of_growth(buffers)?;
+        let room = self.room(id);
         loop {
             let mut owned = self.owned(id, handle)?;
             if owned.additions.growths.is_full() {
                 return Err(GrowError::Full { limit: MAX_GROWTHS });
             }
-            match owned.grow(platform, layout) {
+            match owned.grow(platform, &room, layout) {
                 Ok(base) => return Ok(Response::Grown { base }),
                 Err(GrowError::Exhausted | GrowError::Quota(_)) if self.drop_spare(platform, id) => {}
                 Err(error) => return Err(error),
@@ -293,8 +341,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         if !within || !address.is_multiple_of(PAGE) || !(1..=MAX_MAPPING_PAGES).contains(&count) {
             return Err(MapError::Range { address, pages: count });
         }
+        let room = self.room(id);
         loop {
-            match self.owned(id, handle)?.map(platform, pages, access) {
+            match self.owned(id, handle)?.map(platform, &room, pages, access) {
                 Ok(()) => return Ok(Response::Done),
                 Err(MapError::Exhausted | MapError::Quota(_)) if self.drop_spare(platform, id) => {}
                 Err(error) => return Err(error),
@@ -365,10 +414,13 @@ impl<P: Platform, const N: usize> Server<P, N> {
         for growth in &entry.additions.growths {
             arena.release(growth.base, growth.bits);
         }
+        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_MAPPINGS")]
+        let mappings = entry.additions.mappings.len() as u32;
         platform.destroy(sandbox.objects, entry.additions.take_parts());
         if let Some(client) = &mut self.clients[sandbox.owner.get()] {
             client.sandboxes -= 1;
             client.charge = client.charge.minus(sandbox.charge);
+            client.mappings -= mappings;
             client.spares.retain(|spare| *spare != index);
         }
         self.put_vacant(index);
@@ -446,33 +498,34 @@ struct Made<P: Platform> {
 fn make_at<P: Platform>(
     platform: &mut P,
     client: &mut Client<P>,
+    room: &Room,
     names: Names,
     layout: Layout<'_>,
     entries: EntryPoints,
 ) -> Result<Made<P>, InitError> {
     let plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
     let charge = plan.charge_of_new::<P>();
-    cover::<_, InitError>(platform, client, layout, 1, charge)?;
+    cover::<_, InitError>(platform, client, room, layout, charge.with(1))?;
     let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
     let registers = Registers::start(entries, arguments, stack);
     let objects = platform.make(&mut client.objects, names, &plan, &registers)?;
     Ok(Made { base: layout.base(), arguments, stack, charge, objects })
 }
 
-/// Makes sure that the quota has room for `sandboxes` and `charge`, and gives the client the page tables that it lacks to
-/// share `layout`. It keeps them, and is charged for them.
+/// Makes sure that there is room for what is asked, and gives the client the page tables that it lacks to share `layout`. It
+/// keeps them, and is charged for them.
 fn cover<P: Platform, E: From<OverQuota> + From<Exhausted>>(
     platform: &mut P,
     client: &mut Client<P>,
+    room: &Room,
     layout: Layout<'_>,
-    sandboxes: u16,
-    charge: Charge,
+    asked: Amounts,
 ) -> Result<(), E> {
     const TABLE: Charge = Charge { pages: 1, slots: 1 };
-    client.admits(sandboxes, charge)?;
+    room.admits(client.used(), asked)?;
     for region in layout.regions() {
         if !client.has_table(region) {
-            client.admits(sandboxes, charge.plus(TABLE))?;
+            room.admits(client.used(), Amounts { pages: asked.pages + 1, slots: asked.slots + 1, ..asked })?;
             let number = u16::try_from(region).map_err(|_| Exhausted)?;
             platform.cover(&mut client.objects, number)?;
             client.set_table(region);
@@ -503,20 +556,20 @@ impl<P: Platform> Owned<'_, P> {
     }
 
     /// Adds buffers, if there is room for them now, and returns where.
-    fn grow(&mut self, platform: &mut P, layout: Layout<'_>) -> Result<u32, GrowError> {
+    fn grow(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<u32, GrowError> {
         let bits = layout.span_bits();
         let base = self.arena.reserve(bits)?;
-        let made = self.grow_at(platform, layout.at(base));
+        let made = self.grow_at(platform, room, layout.at(base));
         if made.is_err() {
             self.arena.release(base, bits);
         }
         made.map(|()| base)
     }
 
-    fn grow_at(&mut self, platform: &mut P, layout: Layout<'_>) -> Result<(), GrowError> {
+    fn grow_at(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<(), GrowError> {
         let plan = Plan::new(layout, 0, |table| self.additions.lacks(table)).ok_or(Exhausted)?;
         let (charge, tables) = plan.charges_of_growth();
-        cover::<_, GrowError>(platform, self.client, layout, 0, charge.plus(tables))?;
+        cover::<_, GrowError>(platform, self.client, room, layout, charge.plus(tables).with(0))?;
         self.add_tables(platform, &plan.tables, tables)?;
         let made = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
         let part = made.inspect_err(|_| self.drop_unused(platform))?;
@@ -528,7 +581,7 @@ impl<P: Platform> Owned<'_, P> {
     }
 
     /// Maps pages of the client's own, if there is room for it now.
-    fn map(&mut self, platform: &mut P, pages: Pages, access: BufferAccess) -> Result<(), MapError> {
+    fn map(&mut self, platform: &mut P, room: &Room, pages: Pages, access: BufferAccess) -> Result<(), MapError> {
         if self.additions.mappings.is_full() {
             return Err(MapError::Full { limit: MAX_MAPPINGS });
         }
@@ -540,12 +593,18 @@ impl<P: Platform> Owned<'_, P> {
         }
         let share = self.client.program.share(pages, access, |table| self.additions.lacks(table))?;
         let (charge, tables) = share.charges();
-        self.client.admits(0, charge.plus(tables))?;
+        let Quota { mappings: limit, .. } = self.client.quota;
+        if self.client.mappings >= limit {
+            let used = self.client.mappings;
+            return Err(OverQuota { resource: Resource::Mappings, requested: 1, used, limit, kept: false }.into());
+        }
+        room.admits(self.client.used(), charge.plus(tables).with(0))?;
         self.add_tables(platform, &share.tables, tables)?;
         let made = platform.share(&self.client.objects, &self.sandbox.objects, &share);
         let part = made.inspect_err(|_| self.drop_unused(platform))?;
         // There is room: it was looked for above.
         let _ = self.additions.mappings.push(Mapping { pages, part });
+        self.client.mappings += 1;
         self.charge(charge);
         Ok(())
     }

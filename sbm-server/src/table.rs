@@ -7,8 +7,10 @@ use sbm_abi::{
     limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
+use sbm_system::{Amounts, Terms};
+
 use crate::{
-    Charge, OverQuota, Platform, Program, Quota, Table,
+    Charge, Platform, Program, Quota, Table,
     arena::REGIONS,
     plan::{MAX_TABLES, regions_of},
 };
@@ -200,41 +202,45 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) objects: P::Client,
     pub(crate) program: Program,
     pub(crate) entries: Option<EntryPoints>,
+    /// What it may do.
+    pub(crate) terms: Terms,
+    /// What it may have.
     pub(crate) quota: Quota,
     /// Sandboxes, spares included.
     pub(crate) sandboxes: u16,
     pub(crate) charge: Charge,
+    /// Ranges of its own pages that are mapped into its sandboxes.
+    pub(crate) mappings: u32,
     pub(crate) spares: Vec<SandboxIndex, MAX_SPARES>,
     /// When it is to get the answer that it waits for.
     pub(crate) sleeps_until: Option<u64>,
     /// The mark from which on the next look goes through its marks.
     pub(crate) next_mark: usize,
-    /// Whether it may end other clients' calls.
-    pub(crate) supervises: bool,
     /// Regions of the arena for which the client has a page table: a bit each.
     covered: [u64; REGIONS.div_ceil(64)],
 }
 
 impl<P: Platform> Client<P> {
-    pub(crate) fn new(objects: P::Client, program: Program) -> Self {
+    pub(crate) fn new(objects: P::Client, program: Program, terms: Terms) -> Self {
         Self {
             objects,
             program,
             entries: None,
+            terms,
             quota: Quota::NONE,
             sandboxes: 0,
             charge: Charge::default(),
+            mappings: 0,
             spares: Vec::new(),
             sleeps_until: None,
             next_mark: 0,
-            supervises: false,
             covered: [0; REGIONS.div_ceil(64)],
         }
     }
 
-    /// Tells whether the quota has room.
-    pub(crate) fn admits(&self, sandboxes: u16, charge: Charge) -> Result<(), OverQuota> {
-        self.quota.admits((self.sandboxes, self.charge), sandboxes, charge)
+    /// Returns what it has.
+    pub(crate) fn used(&self) -> Amounts {
+        self.charge.with(self.sandboxes.into())
     }
 
     /// Returns where in `covered` a region of the arena stands, and its bit there.

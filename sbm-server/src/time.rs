@@ -14,6 +14,8 @@ use sbm_abi::{
     watch::{LOOKS_PER_SECOND, MARKS, MOST_LOOKS_PER_SECOND},
 };
 
+use sbm_system::ClientSet;
+
 use crate::{Answer, CancelError, ClientId, Effect, NoSandbox, Platform, Server, State};
 
 /// Most marks of one client that one look goes through; the next one goes on.
@@ -71,13 +73,6 @@ impl<P: Platform, const N: usize> Server<P, N> {
             let sandbox = called.and_then(|index| Some((index, self.sandboxes.get(index)?.sandbox.as_ref()?)));
             Running { client: &client.objects, called: sandbox.map(|(index, sandbox)| (index, &sandbox.objects)) }
         })
-    }
-
-    /// Lets a client end other clients' calls.
-    pub fn make_supervisor(&mut self, id: ClientId) {
-        if let Some(client) = &mut self.clients[id.get()] {
-            client.supervises = true;
-        }
     }
 
     /// Ends what is overdue, wakes who has slept enough, stops what runs on, and says when to look again.
@@ -229,15 +224,20 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     /// Ends the running call of the client called `name`.
     pub(crate) fn cancel(&mut self, platform: &mut P, id: ClientId, name: &str) -> Result<Response, CancelError> {
-        if !self.owner(id)?.supervises {
-            return Err(CancelError::NotSupervisor);
-        }
-        let is_named = |id: &ClientId| self.client(*id).is_some_and(|client| platform.name(client) == name);
-        let target = (0..MAX_CLIENTS as u64).filter_map(ClientId::new).find(is_named);
-        let target = target.ok_or(CancelError::NoClient)?;
+        let may = self.owner(id)?.terms.cancels;
+        let target = self.named(may, name)?;
         // Where no call is running there is nothing to end.
         let _ = self.end_call(platform, target, FaultKind::Canceled);
         Ok(Response::Done)
+    }
+
+    /// Finds a client by its name among those that another one may do something to. Of others it learns nothing, not even
+    /// whether they are there.
+    pub(crate) fn named(&self, may: ClientSet, name: &str) -> Result<ClientId, CancelError> {
+        let mut ids = (0..MAX_CLIENTS as u64).filter_map(ClientId::new);
+        let is_meant = |id: &ClientId| may.has(id.get()) && self.names[id.get()] == name;
+        let id = ids.find(is_meant).ok_or(CancelError::NotAllowed)?;
+        self.client(id).map(|_| id).ok_or(CancelError::NoClient)
     }
 }
 
@@ -245,7 +245,7 @@ impl From<CancelError> for Errno {
     fn from(error: CancelError) -> Self {
         match error {
             CancelError::NoSandbox => Self::BadHandle,
-            CancelError::NotSupervisor => Self::Perm,
+            CancelError::NotAllowed => Self::Perm,
             CancelError::NoClient => Self::Invalid,
         }
     }

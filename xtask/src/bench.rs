@@ -33,8 +33,9 @@ use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::kernel;
 use crate::peers::{self, Peers, PeersError, Row};
-use crate::qemu::{Item, Machine};
+use crate::qemu::Machine;
 use crate::run;
+use crate::system::Description;
 use crate::ui::Step;
 use crate::workspace::Workspace;
 
@@ -154,8 +155,10 @@ fn measure(
     seconds: u64,
 ) -> Result<Vec<Row>, Failure> {
     let step = Step::start(format!("measuring seL4 {}", kernel_name(&image.prefix)));
-    let machine = machine(wanted, keyring);
-    let console = Console::new(&image.guest, workspace.root());
+    let system = system(wanted, keyring);
+    let mut machine = machine();
+    machine.items = system.items()?;
+    let console = Console::new(&image.guest, workspace.root(), &system);
     let mut rows: Vec<Row> = Vec::new();
     let mut malformed = None;
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
@@ -185,18 +188,15 @@ pub(crate) fn instruction_clock() -> Vec<OsString> {
 }
 
 /// Describes the machine that figures are for.
-fn machine(wanted: &Wanted<'_>, keyring: &Path) -> Machine {
+fn machine() -> Machine {
     let mut machine = Machine::new(&MachineOptions { memory: 512, cpu: "max".to_owned(), accel: "tcg".to_owned() });
     machine.extra = instruction_clock();
-    let text = |name: &str, text: String| Item::Text { name: format!("opt/sbm/{name}"), text };
-    machine.items = vec![text("run", BENCH.to_owned())];
-    let arguments = wanted.arguments();
-    if !arguments.is_empty() {
-        machine.items.push(text("args", arguments.join("\n")));
-    }
-    machine.items.push(text("input/0/name", file_name(keyring)));
-    machine.items.push(Item::File { name: "opt/sbm/input/0/data".to_owned(), path: keyring.to_owned() });
     machine
+}
+
+/// Describes what runs on it.
+fn system(wanted: &Wanted<'_>, keyring: &Path) -> Description {
+    Description::of_one(Some(BENCH), &wanted.arguments(), vec![(file_name(keyring), keyring.to_owned())])
 }
 
 /// Measures Linux, on the same keyring.
@@ -260,27 +260,20 @@ fn median(rows: &[Row], wanted: &str) -> Option<u64> {
 mod tests {
     use super::*;
 
-    fn texts(machine: &Machine) -> Vec<(&str, &str)> {
-        let texts = machine.items.iter().filter_map(|item| match item {
-            Item::Text { name, text } => Some((name.as_str(), text.as_str())),
-            Item::File { .. } => None,
-        });
-        texts.collect()
-    }
-
     #[test]
     fn rows_are_handed_to_the_client_as_arguments() {
-        let machine = machine(&Wanted { quick: true, rows: &["null".to_owned()] }, Path::new("/a/ring.pgp"));
-        let expected =
-            [("opt/sbm/run", "bench"), ("opt/sbm/args", "quick\nnull"), ("opt/sbm/input/0/name", "ring.pgp")];
-        assert_eq!(texts(&machine), expected);
-        assert!(machine.extra.starts_with(&["-icount".into(), ICOUNT.into()]));
+        let system = system(&Wanted { quick: true, rows: &["null".to_owned()] }, Path::new("/a/ring.pgp"));
+        assert_eq!(
+            (&*system.clients[0].program, &system.clients[0].arguments[..]),
+            ("bench", &["quick".to_owned(), "null".to_owned()][..])
+        );
+        assert_eq!(system.inputs, [("ring.pgp".to_owned(), "/a/ring.pgp".into())]);
+        assert!(machine().extra.starts_with(&["-icount".into(), ICOUNT.into()]));
     }
 
     #[test]
     fn without_rows_there_is_no_argument() {
-        let machine = machine(&Wanted { quick: false, rows: &[] }, Path::new("ring.pgp"));
-        assert!(texts(&machine).iter().all(|(name, _)| *name != "opt/sbm/args"));
+        assert!(system(&Wanted { quick: false, rows: &[] }, Path::new("ring.pgp")).clients[0].arguments.is_empty());
     }
 
     #[test]

@@ -11,6 +11,7 @@ const EXAMPLES: &str = "\
 Examples:
   cargo xtask run hello                       build what is needed, boot it, run the client `hello`
   cargo xtask run pgp-keys --input ring.pgp   hand a file to a client
+  cargo xtask run --system FILE               run several clients, as the file describes
   cargo xtask run hello --gdb                 wait for gdb, and print the line to type there
   cargo xtask test conformance                boot the guest and run one suite
   cargo xtask bench --peers                   measure, and measure Linux as well
@@ -79,6 +80,8 @@ pub(crate) enum Verb {
     Image(KernelOptions),
     /// Build, boot in QEMU, and run one client program
     Run(RunOptions),
+    /// Check the description of a system, and explain it; builds and runs nothing
+    System(SystemOptions),
     /// Run the tests of the host, of the guest, and of what must fail
     Test(TestOptions),
     /// Measure what operations cost, in guest instructions
@@ -158,6 +161,9 @@ pub(crate) struct RunOptions {
     /// File to hand to the program; may be given several times
     #[arg(long, value_name = "FILE")]
     pub(crate) input: Vec<PathBuf>,
+    /// Description of the system to run, with all its clients, in the place of one program
+    #[arg(long, value_name = "FILE", conflicts_with_all = ["program", "input", "args"])]
+    pub(crate) system: Option<PathBuf>,
     #[command(flatten)]
     pub(crate) kernel: KernelOptions,
     #[command(flatten)]
@@ -175,12 +181,28 @@ pub(crate) struct RunOptions {
     /// `--json` as its first argument
     #[arg(long)]
     pub(crate) json: bool,
-    /// Hand a text to the guest through fw_cfg, as NAME=TEXT; opt/sbm/run=ONE,OTHER runs two programs
-    #[arg(long, value_name = "NAME=TEXT")]
+    /// Hand a text to the guest through fw_cfg, as NAME=TEXT; the root task's own tests use it
+    #[arg(long, value_name = "NAME=TEXT", hide = true)]
     pub(crate) item: Vec<String>,
     /// Arguments for the program
     #[arg(last = true, value_name = "ARGS")]
     pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct SystemOptions {
+    /// Description to check and to explain
+    #[arg(long, value_name = "FILE", required = true)]
+    pub(crate) check: PathBuf,
+    /// Explain it in JSON
+    #[arg(long)]
+    pub(crate) json: bool,
+    /// Write the form that the root task reads, for a QEMU of your own: -fw_cfg name=opt/sbm/system,file=FILE
+    #[arg(long, value_name = "FILE")]
+    pub(crate) write: Option<PathBuf>,
+    /// Memory of the machine that it is for, in MiB
+    #[arg(long, value_name = "MIB", default_value_t = 512)]
+    pub(crate) memory: u32,
 }
 
 #[derive(Clone, Debug, Args)]

@@ -9,6 +9,7 @@ use std::path::Path;
 
 use crate::guest::Guest;
 use crate::symbols::Symbols;
+use crate::system::Description;
 use crate::ui;
 
 /// Stands between a client's name and its text.
@@ -16,7 +17,8 @@ const MARK: &str = "| ";
 
 /// The console of a guest.
 pub(crate) struct Console {
-    clients: Vec<String>,
+    /// Names of the clients, each with its program's.
+    clients: Vec<(String, String)>,
     symbols: Symbols,
 }
 
@@ -46,32 +48,31 @@ impl Line {
 }
 
 impl Console {
-    /// Knows the programs of `guest`; file names are shown relative to `root`.
-    pub(crate) fn new(guest: &Guest, root: &Path) -> Self {
-        let clients = guest.clients.iter().map(|(client, _)| client.program.clone()).collect();
+    /// Knows the clients of a system, and the programs of `guest`; file names are shown relative to `root`.
+    pub(crate) fn new(guest: &Guest, root: &Path, system: &Description) -> Self {
+        let clients = system.names().map(|(name, program)| (name.to_owned(), program.to_owned())).collect();
         Self { clients, symbols: Symbols::new(guest, root) }
     }
 
     /// Reads a line, and completes a report of an address in it with function and line.
     pub(crate) fn read(&self, line: &str) -> Line {
         let mut line = split(&ui::printable(line), &self.clients);
-        self.symbols.annotate(&mut line.text, line.client.as_deref());
+        let program = line.client.as_deref().map(|client| {
+            let known = self.clients.iter().find(|(name, _)| name == client);
+            known.map_or(client, |(_, program)| program.as_str())
+        });
+        self.symbols.annotate(&mut line.text, program);
         line
     }
 }
 
 /// Finds whose line it is.
-fn split(line: &str, clients: &[String]) -> Line {
+fn split(line: &str, clients: &[(String, String)]) -> Line {
     let (client, text) = match line.split_once(MARK) {
-        Some((name, text)) if clients.iter().any(|client| client == name) => (Some(name.to_owned()), text),
+        Some((name, text)) if clients.iter().any(|(client, _)| client == name) => (Some(name.to_owned()), text),
         _ => (None, line),
     };
     Line { client, text: text.to_owned() }
-}
-
-/// Tells whether more than one program runs, so that lines are shown with whose they are.
-pub(crate) fn are_several(programs: &str) -> bool {
-    programs.split(',').filter(|name| !name.is_empty()).count() > 1
 }
 
 #[cfg(test)]
@@ -79,7 +80,7 @@ mod tests {
     use super::*;
 
     fn read(line: &str) -> Line {
-        split(line, &["hello".to_owned(), "bench".to_owned()])
+        split(line, &["hello", "bench"].map(|name| (name.to_owned(), "any".to_owned())))
     }
 
     #[test]
@@ -105,11 +106,5 @@ mod tests {
     #[test]
     fn the_mark_is_the_root_tasks() {
         assert_eq!(MARK, sbm_server::MARK);
-    }
-
-    #[test]
-    fn programs_are_counted() {
-        assert!(are_several("hello,bench"));
-        assert!(!are_several("hello") && !are_several("hello,") && !are_several(""));
     }
 }

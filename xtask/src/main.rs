@@ -31,6 +31,7 @@ mod qemu;
 mod run;
 mod shell;
 mod symbols;
+mod system;
 mod tally;
 mod test;
 mod workspace;
@@ -76,6 +77,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
         Verb::Build(options) => image::build_verb(&workspace, &host, options),
         Verb::Image(options) => image::image_verb(&workspace, &host, options),
         Verb::Run(options) => run::verb(&workspace, &host, options),
+        Verb::System(options) => system::verb(&workspace, options),
         Verb::Test(options) => test::verb(&workspace, &host, options),
         Verb::Bench(options) => bench::verb(&workspace, &host, options),
         Verb::Doc(options) => doc::verb(&workspace, options),

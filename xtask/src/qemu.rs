@@ -13,6 +13,8 @@ use std::sync::mpsc::{self, Receiver, RecvTimeoutError};
 use std::thread;
 use std::time::{Duration, Instant};
 
+use tempfile::NamedTempFile;
+
 use crate::cli::MachineOptions;
 use crate::failure::Reason;
 use crate::host::find_command;
@@ -47,6 +49,9 @@ pub(crate) enum QemuError {
     /// The program cannot be started.
     #[error("qemu-system-x86_64 cannot be started ({cause}); run `cargo xtask setup`")]
     Start { cause: io::Error },
+    /// What it is to read cannot be written.
+    #[error("a temporary file cannot be written ({cause}); check the free space in {}", std::env::temp_dir().display())]
+    Write { cause: io::Error },
     /// QEMU refuses the machine.
     #[error("QEMU refuses the machine ({message}); {}", advice(message))]
     Refused { message: String },
@@ -115,6 +120,17 @@ pub(crate) enum Item {
     Text { name: String, text: String },
     /// A file of the host.
     File { name: String, path: PathBuf },
+    /// Bytes, which QEMU takes from a file only.
+    Bytes { name: String, bytes: Vec<u8> },
+}
+
+impl Item {
+    /// Returns what the guest finds it by.
+    pub(crate) fn name(&self) -> &str {
+        match self {
+            Self::Text { name, .. } | Self::File { name, .. } | Self::Bytes { name, .. } => name,
+        }
+    }
 }
 
 /// What a machine boots from.
@@ -154,7 +170,10 @@ impl Machine {
         mut each_line: impl FnMut(&str),
     ) -> Result<Ending, QemuError> {
         self.check(image)?;
-        let mut child = self.command(image).spawn().map_err(|cause| QemuError::Start { cause })?;
+        // What was written for them goes when the machine has ended.
+        let items: io::Result<Vec<_>> = self.items.iter().map(fw_cfg).collect();
+        let items = items.map_err(|cause| QemuError::Write { cause })?;
+        let mut child = self.command(image, &items).spawn().map_err(|cause| QemuError::Start { cause })?;
         let lines = follow(&mut child);
         let errors = collect_errors(&mut child);
         let deadline = timeout.map(|timeout| Instant::now() + timeout);
@@ -210,7 +229,7 @@ impl Machine {
         Ok(())
     }
 
-    fn command(&self, image: &Image) -> Command {
+    fn command(&self, image: &Image, items: &[Handed]) -> Command {
         // Where util-linux has it, QEMU ends together with this tool, even if that is killed.
         let mut qemu = if find_command("setpriv").is_some() {
             let mut setpriv = Command::new("setpriv");
@@ -232,8 +251,8 @@ impl Machine {
             }
             Boot::Iso(path) => qemu.arg("-cdrom").arg(path),
         };
-        for item in &self.items {
-            qemu.arg("-fw_cfg").arg(fw_cfg(item));
+        for item in items {
+            qemu.arg("-fw_cfg").arg(&item.argument);
         }
         if self.items.len() > 8 {
             // QEMU reserves a fixed number of places, and takes some of them itself.
@@ -260,15 +279,29 @@ fn least_memory(kernel_end: u64, root_task: u64) -> u64 {
     (kernel_end + 2 * root_task).div_ceil(MIB) + SPARE_MIB
 }
 
-fn fw_cfg(item: &Item) -> OsString {
+/// An item as QEMU's option has it, and the file that was written for it, if one was.
+struct Handed {
+    argument: OsString,
+    _written: Option<NamedTempFile>,
+}
+
+fn fw_cfg(item: &Item) -> io::Result<Handed> {
+    let mut file = None;
     let (name, kind, value) = match item {
         Item::Text { name, text } => (name, "string", OsString::from(text)),
         // QEMU runs in another folder.
         Item::File { name, path } => (name, "file", std::path::absolute(path).unwrap_or(path.clone()).into_os_string()),
+        Item::Bytes { name, bytes } => {
+            let mut written = NamedTempFile::new()?;
+            written.write_all(bytes)?;
+            let path = written.path().as_os_str().to_owned();
+            file = Some(written);
+            (name, "file", path)
+        }
     };
     let mut argument = OsString::from(format!("name={name},{kind}="));
     argument.push(without_commas(&value));
-    argument
+    Ok(Handed { argument, _written: file })
 }
 
 /// Writes a value as QEMU's option parser wants it: a comma is doubled.
@@ -366,8 +399,8 @@ mod tests {
 
     #[test]
     fn a_comma_in_a_path_is_no_separator() {
-        let item = Item::File { name: "opt/sbm/input/0/data".into(), path: "/a,b".into() };
-        assert_eq!(fw_cfg(&item), "name=opt/sbm/input/0/data,file=/a,,b");
+        let item = Item::File { name: "opt/sbm/input/0".into(), path: "/a,b".into() };
+        assert_eq!(fw_cfg(&item).unwrap().argument, "name=opt/sbm/input/0,file=/a,,b");
     }
 
     #[test]
@@ -381,13 +414,23 @@ mod tests {
     fn a_relative_file_is_told_as_absolute() {
         let item = Item::File { name: "opt/x".into(), path: "a".into() };
         let here = std::env::current_dir().unwrap();
-        assert_eq!(fw_cfg(&item), *format!("name=opt/x,file={}/a", here.display()));
+        assert_eq!(fw_cfg(&item).unwrap().argument, *format!("name=opt/x,file={}/a", here.display()));
     }
 
     #[test]
     fn a_text_is_handed_over_as_string() {
-        let item = Item::Text { name: "opt/sbm/run".into(), text: "hello".into() };
-        assert_eq!(fw_cfg(&item), "name=opt/sbm/run,string=hello");
+        let item = Item::Text { name: "opt/sbm/test".into(), text: "hang".into() };
+        assert_eq!(fw_cfg(&item).unwrap().argument, "name=opt/sbm/test,string=hang");
+    }
+
+    #[test]
+    fn bytes_lie_in_a_file_as_long_as_the_item() {
+        let handed = fw_cfg(&Item::Bytes { name: "opt/x".into(), bytes: vec![0, b',', 0xff] }).unwrap();
+        let path = handed._written.as_ref().unwrap().path().to_owned();
+        assert_eq!(handed.argument, *format!("name=opt/x,file={}", path.display()));
+        assert_eq!(std::fs::read(&path).unwrap(), [0, b',', 0xff]);
+        drop(handed);
+        assert!(!path.exists());
     }
 
     #[test]

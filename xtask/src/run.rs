@@ -1,18 +1,18 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The verb `run`: boots the image and runs one client program.
 
-use std::fs::File;
 use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::RunOptions;
-use crate::console::{self, Console};
+use crate::console::Console;
 use crate::failure::{Failure, Reason};
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::kernel;
 use crate::qemu::{self, Boot, Ending, Item, Machine};
+use crate::system::{self, Description};
 use crate::workspace::Workspace;
 
 /// Why a run is refused, or how it ended badly.
@@ -65,9 +65,13 @@ impl Reason for RunError {
 /// Runs the verb.
 pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> Result<(), Failure> {
     // What is wrong with the request is told before anything is built.
-    check_program(workspace, options)?;
-    let mut items = program_items(options);
-    items.extend(input_items(&options.input)?);
+    let system = describe(workspace, options)?;
+    let mut items = system.items()?;
+    for (name, text) in options.item.iter().filter_map(|item| item.split_once('=')) {
+        // In the place of one that is there: QEMU takes a name once.
+        items.retain(|item| item.name() != name);
+        items.push(Item::Text { name: name.to_owned(), text: text.to_owned() });
+    }
     if options.gdb {
         qemu::check_gdb()?;
     }
@@ -83,13 +87,14 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
         machine.boot = Boot::Iso(image.iso(host)?);
     }
     if options.gdb {
-        let is_chosen = |name: &str| options.program.as_deref() == Some(name);
+        let first = system.names().next().map(|(_, program)| program);
+        let is_chosen = |name: &str| first == Some(name);
         let client = image.guest.clients.iter().find(|(client, _)| is_chosen(&client.program));
         eprintln!("waiting for gdb; type: {}", qemu::gdb_line(&image, client.map(|(_, path)| path.as_path())));
     }
     let seconds = if options.gdb { 0 } else { options.timeout };
-    let console = Console::new(&image.guest, workspace.root());
-    let are_several = programs(&machine.items).is_some_and(console::are_several);
+    let console = Console::new(&image.guest, workspace.root(), &system);
+    let are_several = system.are_several();
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
     let ending = machine.run(&image, timeout, |line| {
         let line = console.read(line);
@@ -123,42 +128,28 @@ fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunE
     }
 }
 
-/// Names the program and its arguments for the root task.
-fn program_items(options: &RunOptions) -> Vec<Item> {
-    let text = |name: &str, text: String| Item::Text { name: format!("opt/sbm/{name}"), text };
-    let run = options.program.clone().map(|program| text("run", program));
+/// Returns what is to run: the file's system, or one program.
+fn describe(workspace: &Workspace, options: &RunOptions) -> Result<Description, Failure> {
+    let programs = workspace.program_names();
+    if let Some(path) = &options.system {
+        return Ok(system::read(path, &programs, system::machine(options.machine.memory))?);
+    }
+    check_program(workspace, options)?;
     // The program has to know as well, since it is what prints.
     let json = options.json.then_some("--json");
-    let args: Vec<_> = json.into_iter().chain(options.args.iter().map(String::as_str)).collect();
-    let args = (!args.is_empty()).then(|| text("args", args.join("\n")));
-    let others = options.item.iter().filter_map(|item| item.split_once('='));
-    let others = others.map(|(name, text)| Item::Text { name: name.to_owned(), text: text.to_owned() });
-    run.into_iter().chain(args).chain(others).collect()
+    let arguments: Vec<_> = json.into_iter().chain(options.args.iter().map(String::as_str)).collect();
+    let description = Description::of_one(options.program.as_deref(), &arguments, inputs(&options.input)?);
+    description.check(&programs)?;
+    Ok(description)
 }
 
-/// Returns the names of the programs that the items have the root task run.
-fn programs(items: &[Item]) -> Option<&str> {
-    items.iter().find_map(|item| match item {
-        Item::Text { name, text } if name == "opt/sbm/run" => Some(text.as_str()),
-        Item::Text { .. } | Item::File { .. } => None,
-    })
-}
-
-/// Hands files to the program, which finds each by a number.
-fn input_items(inputs: &[PathBuf]) -> Result<Vec<Item>, RunError> {
-    let mut items = Vec::new();
-    for (number, path) in inputs.iter().enumerate() {
-        readable(path).map_err(|cause| RunError::Input { path: path.clone(), cause })?;
-        let text = path.to_string_lossy().into_owned();
-        items.push(Item::Text { name: format!("opt/sbm/input/{number}/name"), text });
-        items.push(Item::File { name: format!("opt/sbm/input/{number}/data"), path: path.clone() });
-    }
-    Ok(items)
-}
-
-fn readable(path: &PathBuf) -> io::Result<()> {
-    let data = File::open(path)?.metadata()?;
-    if data.is_dir() { Err(io::Error::from(io::ErrorKind::IsADirectory)) } else { Ok(()) }
+/// Returns input files with their names for the program.
+fn inputs(paths: &[PathBuf]) -> Result<Vec<(String, PathBuf)>, RunError> {
+    let input = |path: &PathBuf| {
+        system::readable(path).map_err(|cause| RunError::Input { path: path.clone(), cause })?;
+        Ok((path.to_string_lossy().into_owned(), path.clone()))
+    };
+    paths.iter().map(input).collect()
 }
 
 /// Judges how a machine ended.
@@ -186,16 +177,15 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("ring.pgp");
         std::fs::write(&path, "x").unwrap();
-        let items = input_items(std::slice::from_ref(&path)).unwrap();
-        let name = Item::Text { name: "opt/sbm/input/0/name".into(), text: path.to_string_lossy().into_owned() };
-        assert_eq!(items, [name, Item::File { name: "opt/sbm/input/0/data".into(), path }]);
+        let name = path.to_string_lossy().into_owned();
+        assert_eq!(inputs(std::slice::from_ref(&path)).unwrap(), [(name, path)]);
     }
 
     #[test]
     fn an_input_that_cannot_be_read_is_refused() {
         let missing = PathBuf::from("/no/such/file");
-        assert!(matches!(input_items(&[missing]), Err(RunError::Input { .. })));
-        assert!(matches!(input_items(&[PathBuf::from("/")]), Err(RunError::Input { .. })));
+        assert!(matches!(inputs(&[missing]), Err(RunError::Input { .. })));
+        assert!(matches!(inputs(&[PathBuf::from("/")]), Err(RunError::Input { .. })));
     }
 
     #[test]

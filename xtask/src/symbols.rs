@@ -28,10 +28,10 @@ impl Symbols {
     }
 
     /// Appends function and line to a line that reports an address: of any program in a line of the root task, and only
-    /// of `client` in a line of that.
-    pub(crate) fn annotate(&self, line: &mut String, client: Option<&str>) {
+    /// of its own program, `own`, in a line of a client.
+    pub(crate) fn annotate(&self, line: &mut String, own: Option<&str>) {
         if let Some((program, address)) = report(line)
-            && client.is_none_or(|client| client == program)
+            && own.is_none_or(|own| own == program)
             && let Some(file) = self.files.get(program)
         {
             let place = self.place(&frames(file, address));

@@ -3,8 +3,8 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none; `with = [..]` names programs that run beside it, whose calls it may end with
-//! `supervisor = true`; `exact = true` makes QEMU's instruction counter its clock. A suite with `root = true` is no client:
+//! of a run that names none; `system = "FILE"` names the description of the system that it runs in, beside its manifest;
+//! `exact = true` makes QEMU's instruction counter its clock. A suite with `root = true` is no client:
 //! it boots in the root task's place; one with `contained = true` is left out on a debug kernel.
 
 use std::io::{self, BufRead as _, BufReader};
@@ -58,10 +58,8 @@ pub(crate) struct Client {
     pub(crate) root: bool,
     /// Whether its sandboxes would stop a debug kernel.
     pub(crate) contained: bool,
-    /// Programs that run beside the suite.
-    pub(crate) with: Vec<String>,
-    /// Whether the suite may end the calls of these.
-    pub(crate) supervisor: bool,
+    /// The description of the system that the suite is a part of, if there is more of it.
+    pub(crate) system: Option<PathBuf>,
     /// Whether the suite's clock is QEMU's instruction counter.
     pub(crate) exact: bool,
 }
@@ -99,6 +97,11 @@ impl Workspace {
         let mut clients = self.programs();
         clients.retain(|client| !client.root);
         clients
+    }
+
+    /// Returns the names of the client programs, sorted.
+    pub(crate) fn program_names(&self) -> Vec<String> {
+        self.clients().into_iter().map(|client| client.program).collect()
     }
 
     /// Returns the test suites, sorted by name.
@@ -308,15 +311,13 @@ fn client(package: &Package) -> Option<Client> {
         slow: flag(package, "slow"),
         root: flag(package, "root"),
         contained: flag(package, "contained"),
-        with: names(package, "with"),
-        supervisor: flag(package, "supervisor"),
+        system: text(package, "system").map(|file| package.manifest_path.with_file_name(file).into_std_path_buf()),
         exact: flag(package, "exact"),
     })
 }
 
-fn names(package: &Package, name: &str) -> Vec<String> {
-    let names = package.metadata.get("sbm").and_then(|sbm| sbm.get(name)).and_then(serde_json::Value::as_array);
-    names.into_iter().flatten().filter_map(|name| name.as_str().map(str::to_owned)).collect()
+fn text<'a>(package: &'a Package, name: &str) -> Option<&'a str> {
+    package.metadata.get("sbm").and_then(|sbm| sbm.get(name)).and_then(serde_json::Value::as_str)
 }
 
 fn flag(package: &Package, name: &str) -> bool {

@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 #[serde(into = "u8", try_from = "u8")]
 #[repr(u8)]
 pub enum Errno {
-    /// A page is not the caller's, or the caller has fewer rights to it than asked; or the caller is no supervisor.
+    /// A page is not the caller's, or the caller has fewer rights to it than asked; or it may not do that to the client it names.
     Perm = 1,
     /// The handle is not of a sandbox of the caller's, or of one that does not exist any more.
     BadHandle = 9,
@@ -28,7 +28,7 @@ pub enum Errno {
     TimedOut = 110,
     /// The caller's share is used up.
     Quota = 122,
-    /// The call was ended by a supervisor.
+    /// The call was ended by another client.
     Canceled = 125,
 }
 

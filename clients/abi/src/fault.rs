@@ -19,7 +19,7 @@ pub enum FaultKind {
     Forged = 5,
     /// No fault: the call was over its time budget.
     TimedOut = 6,
-    /// No fault: a supervisor ended the call.
+    /// No fault: another client ended the call.
     Canceled = 7,
 }
 
@@ -94,7 +94,7 @@ impl Fault {
             FaultKind::Capability => "capability fault",
             FaultKind::Forged => "forged fault message",
             FaultKind::TimedOut => "over its time budget",
-            FaultKind::Canceled => "ended by a supervisor",
+            FaultKind::Canceled => "ended by another client",
             FaultKind::Exception => match self.vector {
                 0 => "divide error (#DE)",
                 1 => "debug exception (#DB)",
@@ -170,7 +170,7 @@ mod tests {
         assert_eq!(of(FaultKind::Capability, 0), "capability fault");
         assert_eq!(of(FaultKind::Forged, 0), "forged fault message");
         assert_eq!(of(FaultKind::TimedOut, 0), "over its time budget");
-        assert_eq!(of(FaultKind::Canceled, 0), "ended by a supervisor");
+        assert_eq!(of(FaultKind::Canceled, 0), "ended by another client");
         for (vector, mnemonic) in [
             (0, "#DE"),
             (1, "#DB"),

@@ -12,7 +12,7 @@ use crate::{Fault, limits::PANIC_TEXT_BYTES};
 pub enum Label {
     /// The function ran to its end; two words of result follow.
     Returned = 0,
-    /// The call was aborted: by a fault, its time, or a supervisor. The three words of [`Fault`] follow.
+    /// The call was aborted: by a fault, its time, or another client. The three words of [`Fault`] follow.
     Aborted = 1,
     /// The function panicked; the number of bytes of text in the argument page follows.
     Panicked = 2,

@@ -26,14 +26,20 @@ pub struct Input<'a> {
 /// [`CLIENT_START_INFO`](crate::limits::CLIENT_START_INFO).
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct StartInfo<'a> {
-    /// The program's name in the archive.
+    /// What the client is called.
     pub name: &'a str,
+    /// Its program's name in the archive.
+    pub program: &'a str,
     /// Where the program lies.
     pub map: ClientMap,
     /// Time-stamp counter when the root task started.
     pub boot_ticks: u64,
     /// How far the time-stamp counter goes in a second.
     pub ticks_per_second: u64,
+    /// Milliseconds that a call may take for which the program names no time.
+    pub default_budget_ms: u32,
+    /// The most that it can name, and then it has to; an hour, or no limit at all, if there is none.
+    pub longest_budget_ms: Option<u32>,
     /// Arguments.
     #[serde(borrow)]
     pub arguments: Vec<&'a str, MAX_ARGUMENTS>,
@@ -68,10 +74,13 @@ mod tests {
 
     fn info() -> StartInfo<'static> {
         StartInfo {
-            name: "hello",
+            name: "first",
+            program: "hello",
             map: ClientMap { code_end: 1, data: 2, data_end: 300_000 },
             boot_ticks: u64::MAX,
             ticks_per_second: 4,
+            default_budget_ms: 5000,
+            longest_budget_ms: Some(1),
             arguments: Vec::from_slice(&["--input", ""]).unwrap(),
             inputs: Vec::from_slice(&[Input { name: "a file", address: 0x4000_0000, length: 9 }]).unwrap(),
         }

@@ -29,7 +29,7 @@ pub enum Error {
         /// Instruction pointer of the function when the call was ended.
         ip: u64,
     },
-    /// A supervisor ended the call.
+    /// Another client ended the call, as it may.
     Canceled {
         /// Instruction pointer of the function when the call was ended.
         ip: u64,
@@ -143,11 +143,11 @@ impl fmt::Display for Error {
                 Ok(())
             }
             Self::TimedOut { .. } => f.write_str("over its time budget"),
-            Self::Canceled { .. } => f.write_str("ended by a supervisor"),
+            Self::Canceled { .. } => f.write_str("ended by another client"),
             Self::Panic(text) => write!(f, "panic: {text}"),
             Self::Garbled => f.write_str("the sandbox forged its answer"),
             Self::Server(errno) => f.write_str(match errno {
-                Errno::Perm => "not this client's pages, or this client is no supervisor (EPERM)",
+                Errno::Perm => "not this client's pages, or not what this client may do to another (EPERM)",
                 Errno::BadHandle => "this client has no such sandbox (EBADF)",
                 Errno::NoMemory => "out of memory, slots or address space (ENOMEM)",
                 Errno::Fault => "aborted (EFAULT)",
@@ -156,7 +156,7 @@ impl fmt::Display for Error {
                 Errno::BadMessage => "the server did not understand the request (EBADMSG)",
                 Errno::TimedOut => "over its time budget (ETIMEDOUT)",
                 Errno::Quota => "this client's share is used up (EDQUOT)",
-                Errno::Canceled => "ended by a supervisor (ECANCELED)",
+                Errno::Canceled => "ended by another client (ECANCELED)",
             }),
             Self::Argument { number, why } => write!(f, "argument {number} {why}"),
             Self::Stack { bytes, limit } => {

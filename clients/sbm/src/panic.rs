@@ -14,6 +14,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         end_call(info);
     }
     let (file, line) = place(info);
-    crate::println!("client panic: {} at {file}:{line} program={}", info.message(), env().name());
+    crate::println!("client panic: {} at {file}:{line} program={}", info.message(), env().program());
     __exit(101)
 }

@@ -337,10 +337,6 @@ impl Platform for Fake {
         self.look_at = next_look;
     }
 
-    fn name<'a>(&self, client: &'a u32) -> &'a str {
-        NAMES[*client as usize]
-    }
-
     fn destroy(&mut self, sandbox: u32, parts: impl Iterator<Item = u32>) {
         let owner = self.boxes[&sandbox].client;
         for part in parts {

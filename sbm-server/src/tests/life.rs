@@ -8,13 +8,14 @@ use sbm_abi::{
     Access, BufferAccess, Fault, FaultKind, Handle, Message, Registers, Request, Response, decode_request,
     limits::{ARENA_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
+use sbm_system::{ClientSet, Terms};
 
 use super::{
     DATA, ENTRIES, QUOTA, SANDBOXES, World, buffers, client,
     fake::{Held, Mapped, NAMES},
     index, map, spec,
 };
-use crate::{Effect, KernelFault, Quota, SandboxIndex, State};
+use crate::{Effect, KernelFault, Launched, Quota, SandboxIndex, State};
 
 const ABORT: u64 = ENTRIES.abort as u64;
 
@@ -41,7 +42,8 @@ fn a_client_that_is_added_where_one_is_ends_that_one() {
     let handle = world.init(0, 4);
     let program = world.server.clients[0].as_ref().unwrap().program.clone();
     let objects = world.machine.client(5);
-    world.server.add_client(&mut world.machine, client(0), program, objects);
+    let launched = Launched { name: "zero", program, terms: Terms::DEFAULT, objects };
+    world.server.add_client(&mut world.machine, client(0), launched);
     assert_eq!(world.state(handle), None);
     assert_eq!(world.server.client(client(0)), Some(&5));
 }
@@ -321,7 +323,7 @@ proptest! {
     #[test]
     fn no_sequence_of_events_loses_anything(steps in steps()) {
         let mut world = World::new();
-        world.server.make_supervisor(client(1));
+        world.terms(1).cancels = ClientSet(!0);
         let whole = (1000, 4000);
         let mut handles = vec![Handle::new(3, 3)];
         let mut bases = vec![ARENA_BASE];

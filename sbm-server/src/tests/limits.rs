@@ -2,16 +2,18 @@
 //! Where requests end: limits, quotas, memory; and that a refusal leaves nothing behind.
 
 use sbm_abi::{
-    BufferAccess, Errno, Layout, LayoutError, Request, Response,
+    BufferAccess, Errno, Layout, LayoutError, Pages, Request, Response, Spec,
     limits::{
         ARENA_BASE, ARENA_END, CLIENT_STACK_BASE, INPUT_BASE, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_GROWTHS, MAX_MAPPINGS,
         PAGE,
     },
 };
+use sbm_system::{Amounts, Key, Part, Terms, Why, Wrong};
 
-use super::{DATA, Fake, QUOTA, World, buffers, client, grow, map, spec};
+use super::{DATA, Fake, LIMIT, PLENTY, QUOTA, World, buffers, client, grow, map, spec};
 use crate::{
-    Charge, GrowError, InitError, MapError, OverQuota, Plan, Platform, Quota, Resource, Server, plan::MAX_TABLES,
+    Charge, GrowError, InitError, Launched, MapError, OverQuota, Plan, Platform, Quota, Resource, Server,
+    plan::MAX_TABLES,
 };
 
 fn refused(errno: Errno) -> Response {
@@ -21,7 +23,7 @@ fn refused(errno: Errno) -> Response {
 /// A world in which the first client runs into no quota.
 fn large_world() -> World {
     let mut world = World::new();
-    let limit = Charge { pages: 100_000, slots: 400_000 };
+    let limit = Amounts { pages: 100_000, slots: 400_000, ..LIMIT };
     world.machine.left = (limit.pages, limit.slots);
     world.set_quota(0, Quota { limit, ..QUOTA });
     world
@@ -47,7 +49,7 @@ fn shapes_outside_their_limits_are_told_with_the_size() {
 
 #[test]
 fn each_operation_has_the_error_number_that_the_protocol_says() {
-    let over = OverQuota { resource: Resource::Pages, requested: 1, used: 1, limit: 1 };
+    let over = OverQuota { resource: Resource::Pages, requested: 1, used: 1, limit: 1, kept: false };
     let layout = LayoutError::Stack { pages: 0 };
     for (errno, expected) in [
         (InitError::NotRegistered.into(), Errno::Invalid),
@@ -141,7 +143,7 @@ fn mappings_end_at_their_number() {
         &mut world.machine,
         client(0),
         handle,
-        sbm_abi::Pages { address: CLIENT_STACK_BASE, count: 1 },
+        Pages { address: CLIENT_STACK_BASE, count: 1 },
         BufferAccess::ReadOnly,
     );
     assert_eq!(full, Err(MapError::Full { limit: MAX_MAPPINGS }));
@@ -149,14 +151,13 @@ fn mappings_end_at_their_number() {
 
 #[test]
 fn each_quota_stops_its_client_and_not_the_neighbour() {
-    let large = Charge { pages: 400, slots: 1000 };
-    for (quota, resource) in [
-        (Quota { sandboxes: 1, limit: large, spares: 0 }, Resource::Sandboxes),
-        (Quota { sandboxes: 8, limit: Charge { pages: 30, ..large }, spares: 0 }, Resource::Pages),
-        (Quota { sandboxes: 8, limit: Charge { slots: 40, ..large }, spares: 0 }, Resource::Slots),
+    for (limit, resource) in [
+        (Amounts { sandboxes: 1, ..LIMIT }, Resource::Sandboxes),
+        (Amounts { pages: 30, ..LIMIT }, Resource::Pages),
+        (Amounts { slots: 40, ..LIMIT }, Resource::Slots),
     ] {
         let mut world = World::new();
-        world.set_quota(0, quota);
+        world.set_quota(0, Quota { limit, spares: 0, ..QUOTA });
         world.init(0, 4);
         let refused = world.server.init(&mut world.machine, client(0), spec(4));
         assert!(matches!(refused, Err(InitError::Quota(over)) if over.resource == resource), "{refused:?}");
@@ -170,7 +171,7 @@ fn growth_and_mappings_are_charged_and_stop_at_the_quota() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     let used = world.charge(0);
-    world.set_quota(0, Quota { limit: Charge { pages: used.pages + 4, slots: used.slots + 8 + 4 }, ..QUOTA });
+    world.set_quota(0, Quota { limit: used.plus(Charge { pages: 4, slots: 8 + 4 }).with(8), ..QUOTA });
     assert_eq!(world.ask(0, &grow(handle, 5)), refused(Errno::Quota));
     let base = world.grown(0, handle, 4);
     assert_eq!(world.charge(0), used.plus(Charge { pages: 4, slots: 8 }));
@@ -186,8 +187,7 @@ fn growth_and_mappings_are_charged_and_stop_at_the_quota() {
 #[test]
 fn all_sandboxes_in_use_is_an_error_of_its_own() {
     let mut world = World::new();
-    let quota = Quota { sandboxes: u16::MAX, limit: Charge { pages: 1000, slots: 4000 }, spares: 2 };
-    world.set_quota(0, quota);
+    world.set_quota(0, Quota { limit: PLENTY, ..QUOTA });
     for _ in 0..super::SANDBOXES {
         world.init(0, 1);
     }
@@ -198,7 +198,7 @@ fn all_sandboxes_in_use_is_an_error_of_its_own() {
 #[test]
 fn a_spare_gives_its_index_for_another_shape() {
     let mut world = World::new();
-    world.set_quota(0, Quota { sandboxes: u16::MAX, limit: Charge { pages: 1000, slots: 4000 }, spares: 2 });
+    world.set_quota(0, Quota { limit: PLENTY, ..QUOTA });
     let handles: std::vec::Vec<_> = (0..super::SANDBOXES).map(|_| world.init(0, 1)).collect();
     world.ask(0, &Request::Destroy(handles[3]));
     assert!(matches!(world.ask(0, &Request::Init(spec(2))), Response::Ready { used: false, .. }));
@@ -210,7 +210,7 @@ fn without_memory_the_answer_is_enomem_wherever_it_ends() {
     // A shape that needs page tables on both sides, so that each step of the platform is one that can fail.
     for fails_in in 0.. {
         let mut world = World::new();
-        world.set_quota(0, Quota { limit: Charge { pages: 1000, slots: 4000 }, ..QUOTA });
+        world.set_quota(0, Quota { limit: PLENTY, ..QUOTA });
         let handle = world.init(0, 400);
         let (before, left, charge) = (world.sandbox(handle).clone(), world.machine.left, world.charge(0));
         world.machine.fails_in = Some(fails_in);
@@ -285,7 +285,7 @@ fn spares_make_room_for_growth_and_for_mappings() {
         let (spare, handle) = (world.init(0, 10), world.init(0, 1));
         world.ask(0, &Request::Destroy(spare));
         let used = world.charge(0);
-        world.set_quota(0, Quota { limit: used, ..QUOTA });
+        world.set_quota(0, Quota { limit: used.with(8), ..QUOTA });
         assert!(!matches!(world.ask(0, &request(handle, 8)), Response::Refused(_)));
         assert!(world.state(spare).is_none());
         world.check();
@@ -352,11 +352,81 @@ fn every_growth_and_every_mapping_can_have_tables_of_its_own() {
 fn what_is_free_is_divided_among_the_clients() {
     let mut world = World::new();
     world.machine.left = (101, 51);
-    world.server.divide(world.machine.free());
+    world.server.divide(world.machine.free()).unwrap();
     for index in 0..2 {
         let quota = world.server.clients[index].as_ref().unwrap().quota;
-        assert_eq!((quota.sandboxes, quota.limit), (6, Charge { pages: 50, slots: 25 }));
+        let share = Amounts { sandboxes: 6, pages: 50, slots: 25 };
+        assert_eq!((quota.limit, quota.kept, quota.mappings, quota.spares), (share, share, u32::MAX, 4));
     }
+}
+
+#[test]
+fn a_client_gets_what_is_kept_for_it_while_another_takes_all_that_it_can() {
+    for resource in [Resource::Sandboxes, Resource::Pages, Resource::Slots] {
+        let mut world = World::new();
+        // What the other one may have is all there is, so that what is kept is what stops it.
+        let kept = Amounts { sandboxes: 3, pages: 3 * 8, slots: 3 * 16 };
+        world.server.there = match resource {
+            Resource::Sandboxes => Amounts { sandboxes: 8, ..PLENTY },
+            Resource::Pages => Amounts { pages: 8 * 8 + 4, ..PLENTY },
+            _ => Amounts { slots: 8 * 16 + 8, ..PLENTY },
+        };
+        world.set_quota(0, Quota { limit: PLENTY, ..QUOTA });
+        world.set_quota(1, Quota { limit: PLENTY, kept, ..QUOTA });
+        let take_all = |world: &mut World| loop {
+            match world.server.init(&mut world.machine, client(0), Spec::default()) {
+                Ok(_) => {}
+                Err(InitError::Quota(over)) => break over,
+                Err(error) => panic!("{error:?}"),
+            }
+        };
+        let over = take_all(&mut world);
+        assert!((over.resource, over.kept) == (resource, true), "{over:?}");
+        // One is in use, others are made while the first client takes what it can.
+        for _ in 0..2 {
+            assert!(world.server.init(&mut world.machine, client(1), Spec::default()).is_ok());
+            take_all(&mut world);
+        }
+        // A spare is its client's: what is kept for others is not lent to it.
+        assert!(world.server.init(&mut world.machine, client(1), Spec::default()).is_ok());
+        let refused = world.server.init(&mut world.machine, client(1), Spec::default());
+        assert!(matches!(refused, Err(InitError::Quota(over)) if over.kept), "{refused:?}");
+        world.check();
+    }
+}
+
+#[test]
+fn mappings_stop_at_their_quota_and_come_back_with_their_sandbox() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { mappings: 2, spares: 0, ..QUOTA });
+    let (one, other) = (world.init(0, 1), world.init(0, 1));
+    assert_eq!(world.ask(0, &map(one, DATA, 1)), Response::Done);
+    assert_eq!(world.ask(0, &map(other, DATA, 1)), Response::Done);
+    let refused = world.server.map(
+        &mut world.machine,
+        client(0),
+        one,
+        Pages { address: INPUT_BASE, count: 1 },
+        BufferAccess::ReadOnly,
+    );
+    let over = OverQuota { resource: Resource::Mappings, requested: 1, used: 2, limit: 2, kept: false };
+    assert_eq!(refused, Err(MapError::Quota(over)));
+    world.ask(0, &Request::Destroy(other));
+    assert_eq!(world.ask(0, &map(one, INPUT_BASE, 1)), Response::Done);
+    world.check();
+}
+
+#[test]
+fn promises_above_what_is_free_are_refused() {
+    let mut world = World::new();
+    world.machine.left = (100, 1000);
+    world.terms(0).reserve.bytes = Some(60 * 4096);
+    world.terms(1).quota.bytes = Some(40 * 4096);
+    assert_eq!(world.server.divide(world.machine.free()), Ok(()));
+    world.terms(1).quota.bytes = Some(41 * 4096);
+    let why = Why::Sum { promised: 101 * 4096, there: 100 * 4096 };
+    let wrong = Wrong { client: Some(1), key: Key::Quota(Part::Bytes), why };
+    assert_eq!(world.server.divide(world.machine.free()), Err(wrong));
 }
 
 #[test]
@@ -364,7 +434,8 @@ fn a_client_has_no_quota_before_memory_is_divided() {
     let mut world = World::new();
     let program = world.server.clients[0].as_ref().unwrap().program.clone();
     let objects = world.machine.client(2);
-    world.server.add_client(&mut world.machine, client(2), program, objects);
+    let launched = Launched { name: "two", program, terms: Terms::DEFAULT, objects };
+    world.server.add_client(&mut world.machine, client(2), launched);
     world.ask(2, &Request::Register(super::ENTRIES));
     assert_eq!(world.ask(2, &Request::Init(spec(1))), refused(Errno::Quota));
 }

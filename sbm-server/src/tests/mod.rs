@@ -16,7 +16,9 @@ use sbm_abi::{
     limits::{CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 
-use crate::{Charge, ClientId, Clock, Effect, KernelFault, Program, Quota, SandboxIndex, Server, State};
+use sbm_system::{Amounts, Terms};
+
+use crate::{Charge, ClientId, Clock, Effect, KernelFault, Launched, Program, Quota, SandboxIndex, Server, State};
 
 /// Sandboxes of the table.
 const SANDBOXES: usize = 12;
@@ -36,7 +38,12 @@ const DATA: u32 = 0x80_0000;
 /// An input file of three pages follows [`INPUT_BASE`].
 const INPUT_PAGES: u16 = 3;
 
-const QUOTA: Quota = Quota { sandboxes: 8, limit: Charge { pages: 400, slots: 1000 }, spares: 2 };
+const LIMIT: Amounts = Amounts { sandboxes: 8, pages: 400, slots: 1000 };
+const NOTHING: Amounts = Amounts { sandboxes: 0, pages: 0, slots: 0 };
+const QUOTA: Quota = Quota { limit: LIMIT, kept: NOTHING, mappings: u32::MAX, spares: 2 };
+
+/// More than there is, so that limits alone bind.
+const PLENTY: Amounts = Amounts { sandboxes: u32::MAX, pages: u32::MAX, slots: u32::MAX };
 
 struct World {
     /// Too large for a test's stack.
@@ -73,6 +80,7 @@ impl World {
     /// Two clients, registered, with room for their quotas.
     fn new() -> Self {
         let mut world = Self { server: Box::default(), machine: Fake::of(1000, 4000) };
+        world.server.there = PLENTY;
         for index in 0..2 {
             world.start(index);
         }
@@ -85,9 +93,15 @@ impl World {
         let program = Program::new(&(code..code + 0x1000), &(data..data + 0x4000), &inputs).unwrap();
         let objects = self.machine.client(index);
         let index = u64::from(index);
-        self.server.add_client(&mut self.machine, client(index), program, objects);
+        let name = fake::NAMES[usize::try_from(index).unwrap()];
+        let launched = Launched { name, program, terms: Terms::DEFAULT, objects };
+        self.server.add_client(&mut self.machine, client(index), launched);
         self.set_quota(index, QUOTA);
         assert_eq!(self.ask(index, &Request::Register(ENTRIES)), Response::Done);
+    }
+
+    fn terms(&mut self, from: u64) -> &mut Terms {
+        &mut self.server.clients[client(from).get()].as_mut().unwrap().terms
     }
 
     fn set_quota(&mut self, from: u64, quota: Quota) {
@@ -194,9 +208,13 @@ impl World {
             });
             assert_eq!(sum, owner.taken, "the sandboxes' charges do not add up");
             let limit = client.quota.limit;
-            assert!(client.sandboxes <= client.quota.sandboxes && client.charge.pages <= limit.pages);
+            assert!(u32::from(client.sandboxes) <= limit.sandboxes && client.charge.pages <= limit.pages);
             assert!(client.charge.slots <= limit.slots, "over the quota");
             assert!(client.spares.len() <= usize::from(client.quota.spares));
+            let additions =
+                self.server.sandboxes.iter().filter(|entry| entry.sandbox.as_ref().is_some_and(|it| of(&&it)));
+            let mappings: usize = additions.map(|entry| entry.additions.mappings.len()).sum();
+            assert_eq!(client.mappings as usize, mappings, "mappings are counted wrongly");
             for (number, spare) in client.spares.iter().enumerate() {
                 assert!(!client.spares[..number].contains(spare), "a spare is listed twice");
                 let sandbox = self.server.sandboxes[spare.get()].sandbox.as_ref().unwrap();

@@ -6,6 +6,7 @@ use std::vec::Vec;
 use sbm_abi::{
     Access, Errno, Fault, FaultKind, Handle, Label, Message, Registers, Request, Response, limits::MAX_MESSAGE,
 };
+use sbm_system::ClientSet;
 
 use super::{ENTRIES, NOW, PER_SECOND, World, client, index};
 use crate::{Answer, Effect, State};
@@ -243,12 +244,12 @@ fn a_client_that_sleeps_until_what_is_over_does_not_sleep() {
 }
 
 #[test]
-fn a_supervisor_ends_the_running_call_of_the_client_that_it_names() {
+fn a_client_that_may_ends_the_running_call_of_the_client_that_it_names() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     world.machine.position = Some(0x20_8888);
     call(&mut world, handle, 0);
-    world.server.make_supervisor(client(1));
+    world.terms(1).cancels = ClientSet(0b101);
     assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Done);
     let (fault, answer) = ended(FaultKind::Canceled, 0x20_8888);
     assert_eq!((answers(&world, 0), world.state(handle)), (std::vec![answer], Some(State::Faulted)));
@@ -257,22 +258,21 @@ fn a_supervisor_ends_the_running_call_of_the_client_that_it_names() {
     // Now there is none to be ended, which is no error.
     assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Done);
     assert_eq!(answers(&world, 0).len(), 1);
-    assert_eq!(world.ask(1, &Request::Cancel("two")), Response::Refused(Errno::Invalid));
+    world.server.end_client(&mut world.machine, client(0));
+    assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Refused(Errno::Invalid));
 }
 
 #[test]
-fn a_client_that_is_no_supervisor_ends_no_call() {
+fn a_client_that_may_not_ends_no_call_and_learns_no_name() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     call(&mut world, handle, 0);
-    world.server.make_supervisor(client(0));
-    for name in ["zero", "one", "two"] {
+    (world.terms(0).cancels, world.terms(1).cancels) = (ClientSet(!0), ClientSet(0b10));
+    for name in ["zero", "two", ""] {
         assert_eq!(world.ask(1, &Request::Cancel(name)), Response::Refused(Errno::Perm));
     }
     assert_eq!(world.ask(3, &Request::Cancel("zero")), Response::Refused(Errno::BadHandle));
     assert!(answers(&world, 0).is_empty());
-    // To name a supervisor that is not there is nothing.
-    world.server.make_supervisor(client(7));
 }
 
 #[test]

@@ -12,7 +12,7 @@ use crate::{
     devices::{Port, TRANSFER},
 };
 
-const NAME: &str = "opt/sbm/run";
+const NAME: &str = "opt/sbm/name";
 const NUMBERS: &str = "opt/sbm/numbers";
 
 fn device<'a>(world: &'a mut World<'_>) -> Verdict<&'a mut FwCfg<Port>> {
@@ -34,7 +34,7 @@ pub(crate) fn a_name_that_is_not_there_is_not_found(world: &mut World<'_>) -> Ve
     let device = device(world)?;
     // Longer than a directory entry has room for.
     let long = [b'n'; 57];
-    for name in ["", "opt/sbm/ru", "opt/sbm/run2", "opt/sbm/RUN", "run", core::str::from_utf8(&long).at("name")?] {
+    for name in ["", "opt/sbm/nam", "opt/sbm/name2", "opt/sbm/NAME", "name", core::str::from_utf8(&long).at("name")?] {
         check!(device.find(name).at("find")?.is_none(), "{name} is found");
     }
     check!(device.find(NAME).at("find")?.is_some(), "{NAME} is not found any more");

@@ -12,7 +12,7 @@ use sbm::{Env, Errno, Error, Sbm};
 sbm::main!(main);
 
 const TESTS: &[Test] = tests![
-    a_client_that_is_not_there_is_an_error,
+    a_client_that_it_may_not_end_the_calls_of_is_an_error,
     a_call_of_ones_own_is_not_ended_from_within,
     the_calls_of_another_client_are_ended_and_it_goes_on,
 ];
@@ -21,10 +21,10 @@ fn main(env: &'static Env) -> u8 {
     harness::run(env, &[TESTS])
 }
 
-fn a_client_that_is_not_there_is_an_error() -> Verdict {
+fn a_client_that_it_may_not_end_the_calls_of_is_an_error() -> Verdict {
     for name in ["nobody", "", "captiv", "captive "] {
         let refused = sbm::cancel(name).err();
-        check!(refused == Some(Error::Server(Errno::Invalid)), "{name:?}: {refused:?}");
+        check!(refused == Some(Error::Server(Errno::Perm)), "{name:?}: {refused:?}");
     }
     Ok(())
 }

@@ -12,7 +12,8 @@ use crate::cli::TestOptions;
 use crate::console::{Console, Line};
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::qemu::{Ending, Item, Machine};
+use crate::qemu::{Ending, Machine};
+use crate::system::Description;
 use crate::workspace::Workspace;
 
 /// Who writes, and who runs beside it.
@@ -42,10 +43,13 @@ const TESTS: &[Test] = &[
 
 /// Boots the guest once and looks at its lines.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
-    let text = |name: &str, text: &str| Item::Text { name: format!("opt/sbm/{name}"), text: text.to_owned() };
+    let mut system = Description::of_programs([WRITER, NEIGHBOUR]);
+    for (client, argument) in system.clients.iter_mut().zip(["print", "cycles=20"]) {
+        client.arguments.push(argument.to_owned());
+    }
     let mut machine = Machine::new(&options.machine);
-    machine.items = vec![text("run", &format!("{WRITER},{NEIGHBOUR}")), text("args", "print\ncycles=20")];
-    let console = Console::new(&image.guest, workspace.root());
+    machine.items = system.items()?;
+    let console = Console::new(&image.guest, workspace.root(), &system);
     let mut lines = Vec::new();
     let ending = machine.run(image, Some(Duration::from_secs(options.timeout)), |line| {
         lines.push((line.to_owned(), console.read(line)));

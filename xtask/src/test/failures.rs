@@ -83,6 +83,36 @@ const CASES: &[Case] = &[
         report: &[],
     },
     Case {
+        name: "a_description_with_an_unknown_key_is_refused_by_line_and_key",
+        arguments: &["run", "--system", "tests/systems/unknown-key.toml"],
+        variable: None,
+        error: &["tests/systems/unknown-key.toml:5: quota.pages is no key; allowed are: sandboxes, bytes"],
+        report: &[],
+    },
+    Case {
+        name: "a_description_that_promises_more_than_the_machine_has_is_refused",
+        arguments: &["system", "--check", "tests/systems/more-than-there-is.toml", "--memory", "256"],
+        variable: None,
+        error: &["more-than-there-is.toml:5: reserve.bytes makes 524288000 in all", "the machine has 268435456"],
+        report: &[],
+    },
+    Case {
+        name: "a_description_that_promises_more_than_is_left_is_refused_at_boot",
+        arguments: &["run", "--system", "tests/systems/more-than-there-is.toml"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "root-task: the description of the system is refused: client 1: reserve.bytes makes 524288000 in all",
+        ],
+    },
+    Case {
+        name: "a_description_that_is_none_is_refused_at_boot",
+        arguments: &["run", "hello", "--item", "opt/sbm/system=nonsense"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["root-task: the description of the system is refused: its bytes are none"],
+    },
+    Case {
         name: "too_little_memory_is_told_with_what_is_enough",
         arguments: &["run", "hello", "--memory", "8"],
         variable: None,

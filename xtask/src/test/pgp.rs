@@ -22,7 +22,8 @@ use crate::cli::TestOptions;
 use crate::console::Console;
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::qemu::{Ending, Item, Machine};
+use crate::qemu::{Ending, Machine};
+use crate::system::Description;
 use crate::workspace::Workspace;
 
 /// The client.
@@ -96,17 +97,11 @@ struct Boot {
 
 impl Guest<'_> {
     fn run(&self, arguments: &[&str], files: &[PathBuf]) -> Result<Boot, Failure> {
-        let text = |name: &str, text: &str| Item::Text { name: format!("opt/sbm/{name}"), text: text.to_owned() };
+        let inputs = files.iter().enumerate().map(|(number, path)| (name(number, path), path.clone())).collect();
+        let system = Description::of_one(Some(PROGRAM), arguments, inputs);
         let mut machine = Machine::new(&self.options.machine);
-        machine.items = vec![text("run", PROGRAM)];
-        if !arguments.is_empty() {
-            machine.items.push(text("args", &arguments.join("\n")));
-        }
-        for (number, path) in files.iter().enumerate() {
-            machine.items.push(text(&format!("input/{number}/name"), &name(number, path)));
-            machine.items.push(Item::File { name: format!("opt/sbm/input/{number}/data"), path: path.clone() });
-        }
-        let console = Console::new(&self.image.guest, self.workspace.root());
+        machine.items = system.items()?;
+        let console = Console::new(&self.image.guest, self.workspace.root(), &system);
         let mut lines = Vec::new();
         let timeout = Some(Duration::from_secs(self.options.timeout));
         let ending = machine.run(self.image, timeout, |line| lines.push(console.read(line).text))?;

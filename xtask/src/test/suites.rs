@@ -6,11 +6,12 @@ use std::time::Duration;
 use super::Tally;
 use crate::bench;
 use crate::cli::TestOptions;
-use crate::console::{self, Console, Line};
+use crate::console::{Console, Line};
 use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Item, Machine, QemuError};
 use crate::run;
+use crate::system::{self, Description};
 use crate::workspace::{Client, Workspace};
 
 /// Boots the guest for one suite and counts its tests.
@@ -20,20 +21,21 @@ pub(super) fn run(
     options: &TestOptions,
     suite: &Client,
 ) -> Result<Tally, Failure> {
-    let (is_root, supervisor, exact) = (suite.root, suite.supervisor, suite.exact);
-    let first = if supervisor { format!("{}:supervisor", suite.program) } else { suite.program.clone() };
-    let programs = [&[first], suite.with.as_slice()].concat().join(",");
+    let (is_root, exact) = (suite.root, suite.exact);
+    let memory = system::machine(options.machine.memory);
+    let system = match &suite.system {
+        Some(path) => system::read(path, &workspace.program_names(), memory)?,
+        None => Description::of_programs([suite.program.as_str()]),
+    };
     let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
-    let are_several = console::are_several(&programs);
-    machine.items = vec![Item::Text { name: "opt/sbm/run".to_owned(), text: programs }];
-    if is_root {
-        machine.items.push(numbers());
-    }
+    let are_several = system.are_several();
+    // A suite in the root task's place has no clients, and reads what it knows.
+    machine.items = if is_root { numbers() } else { system.items()? };
     if exact {
         machine.extra = bench::instruction_clock();
     }
-    let console = Console::new(&image.guest, workspace.root());
+    let console = Console::new(&image.guest, workspace.root(), &system);
     // A suite in the root task's place is nobody's client.
     let writer = (!is_root).then_some(suite);
     let mut tally = Tally::default();
@@ -56,9 +58,11 @@ pub(super) fn run(
     Ok(tally)
 }
 
-/// Makes a file that is longer than what fw_cfg transfers at once, and whose every byte tells where it belongs.
-fn numbers() -> Item {
-    Item::Text { name: "opt/sbm/numbers".to_owned(), text: (0..4000).map(|number| format!("{number}\n")).collect() }
+/// Makes a short file, and one that is longer than what fw_cfg transfers at once, and whose every byte tells where it
+/// belongs.
+fn numbers() -> Vec<Item> {
+    let text = |name: &str, text: String| Item::Text { name: format!("opt/sbm/{name}"), text };
+    vec![text("name", "root".to_owned()), text("numbers", (0..4000).map(|number| format!("{number}\n")).collect())]
 }
 
 /// What a test came to.

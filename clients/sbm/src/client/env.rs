@@ -25,10 +25,16 @@ pub struct InputFile {
 }
 
 impl Env {
-    /// Returns the program's name.
+    /// Returns what the client is called: as its program, where the system's description says nothing else.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         self.0.name
+    }
+
+    /// Returns the program's name.
+    #[must_use]
+    pub const fn program(&self) -> &'static str {
+        self.0.program
     }
 
     /// Returns the arguments.
@@ -76,9 +82,12 @@ pub(crate) fn env() -> &'static Env {
         let page = unsafe { core::slice::from_raw_parts(CLIENT_START_INFO as usize as *const u8, PAGE as usize) };
         let nothing = StartInfo {
             name: "?",
+            program: "?",
             map: NO_MAP,
             boot_ticks: 0,
             ticks_per_second: 0,
+            default_budget_ms: 0,
+            longest_budget_ms: None,
             arguments: heapless::Vec::new(),
             inputs: heapless::Vec::new(),
         };

@@ -208,16 +208,16 @@ const fn foreign(name: BufferName) -> Error {
 
 /// Reports a call that was aborted, in one line that the host tool completes with function and line.
 fn report(error: &Error, stack_bytes: u32) {
-    let name = env().name();
+    let (name, program) = (env().name(), env().program());
     match error {
         Error::Fault { fault: Fault { ip, .. }, region: Region::StackGuard } => {
             let size = stack_bytes / 1024;
             crate::println!(
-                "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={name} ip={ip:#x}"
+                "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}"
             );
         }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
-            crate::println!("sandbox fault: {error} program={name} ip={ip:#x}");
+            crate::println!("sandbox fault: {error} program={program} ip={ip:#x}");
         }
         _ => crate::println!("sandbox of {name}: {error}"),
     }
@@ -257,7 +257,7 @@ impl Builder {
         self
     }
 
-    /// Leaves calls without a budget: a function that does not answer blocks its client until a supervisor ends the call, and
+    /// Leaves calls without a budget: a function that does not answer blocks its client until another client ends the call, and
     /// one that goes on after its answer runs until the sandbox is reset or dropped.
     pub const fn no_budget(mut self) -> Self {
         self.budget = None;

@@ -52,7 +52,7 @@ pub fn sleep(duration: Duration) -> Result<(), Error> {
 /// [`Error::Canceled`].
 ///
 /// # Errors
-/// [`Error::Server`]: this client is no supervisor (EPERM), or there is no client of that name (EINVAL).
+/// [`Error::Server`]: this client may not do so to one of that name (EPERM), or it has ended (EINVAL).
 pub fn cancel(name: &str) -> Result<(), Error> {
     server::cancel(name).map(drop)
 }
