@@ -67,13 +67,4 @@ impl cap::IrqHandler {
     pub fn irq_handler_set_notification(self, notification: cap::Notification) -> Result<()> {
         self.invoke(|ipc, cptr| sys::seL4_IRQHandler_SetNotification(ipc, cptr, notification.bits()))
     }
-
-    /// Lets the interrupt signal nothing: `seL4_IRQHandler_Clear`.
-    ///
-    /// # Errors
-    /// [`InvalidCapability`](crate::Error::InvalidCapability) where this is no handler.
-    #[inline]
-    pub fn irq_handler_clear(self) -> Result<()> {
-        self.invoke(sys::seL4_IRQHandler_Clear)
-    }
 }
