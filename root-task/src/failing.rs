@@ -8,6 +8,8 @@ pub(crate) enum Failing {
     Panic,
     /// A read of an address that is not mapped.
     Fault,
+    /// A system call that no kernel knows, whose message is longer than what travels in registers.
+    SystemCall,
     /// A recursion that does not end.
     Overflow,
     /// A loop that does not end.
@@ -20,6 +22,7 @@ impl Failing {
         match name {
             "panic" => Some(Self::Panic),
             "fault" => Some(Self::Fault),
+            "system-call" => Some(Self::SystemCall),
             "overflow" => Some(Self::Overflow),
             "hang" => Some(Self::Hang),
             _ => None,
@@ -32,6 +35,7 @@ impl Failing {
         match self {
             Self::Panic => panic!("the host asked for a panic"),
             Self::Fault => fault(),
+            Self::SystemCall => system_call(),
             Self::Overflow => drop(overflow()),
             Self::Hang => loop {
                 core::hint::spin_loop();
@@ -46,6 +50,15 @@ fn fault() {
     // SAFETY: none. It faults, which ends the run.
     unsafe {
         (0xdead_b000 as *const u8).read_volatile();
+    }
+}
+
+/// Asks the kernel for what it does not know.
+#[inline(never)]
+fn system_call() {
+    // SAFETY: it faults, which ends the run.
+    unsafe {
+        core::arch::asm!("syscall", in("rdx") 1, out("rcx") _, out("r11") _);
     }
 }
 

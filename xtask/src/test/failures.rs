@@ -229,6 +229,17 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        name: "a_system_call_of_the_root_task_that_is_none_is_told_with_function_and_line",
+        arguments: &["run", "hello", "--timeout", "20", "--item", "opt/sbm/test=system-call"],
+        variable: None,
+        error: &["the root task panicked or faulted"],
+        report: &[
+            "root-task fault: system call, ",
+            " program=root-task ip=0x",
+            " at root_task::failing::system_call (root-task/src/failing.rs:",
+        ],
+    },
+    Case {
         name: "a_stack_overflow_of_the_root_task_is_told_with_function_and_line",
         arguments: &["run", "hello", "--timeout", "20", "--item", "opt/sbm/test=overflow"],
         variable: None,
