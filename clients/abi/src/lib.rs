@@ -11,6 +11,7 @@
 #![no_std]
 #![forbid(unsafe_code)]
 
+mod asked;
 mod errno;
 mod fault;
 mod layout;
@@ -22,11 +23,12 @@ mod registers;
 mod start;
 pub mod watch;
 
+pub use asked::Asked;
 pub use errno::{Errno, NoErrno};
 pub use fault::{Access, Fault, FaultKind};
 pub use layout::{BufferAccess, BufferSpec, Layout, LayoutError, Pages, Spec};
 pub use message::{DecodeError, EntryPoints, Handle, Message, Request, Response, SMALL_MESSAGE, decode_request};
-pub use outcome::{Label, Outcome};
+pub use outcome::{CODED, Label, Outcome};
 pub use region::{ClientMap, Region, SandboxMap};
 pub use registers::{Extent, FLAGS, Registers};
 pub use start::{Input, MAX_ARGUMENTS, MAX_INPUTS, StartInfo};

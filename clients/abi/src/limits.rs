@@ -46,8 +46,9 @@ pub const DEFAULT_STACK_PAGES: u16 = 2;
 pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range (16 MiB).
 pub const MAX_MAPPING_PAGES: u16 = 4096;
-/// Most growths of one sandbox at once: a buffer to read and one to write for each of six arguments.
-pub const MAX_GROWTHS: usize = 12;
+/// Most growths of one sandbox at once: a buffer to read and one to write for each of six arguments, for its mail,
+/// and one that takes the place of another.
+pub const MAX_GROWTHS: usize = 15;
 
 /// Most clients at once.
 pub const MAX_CLIENTS: usize = 8;
@@ -68,6 +69,15 @@ pub const MAX_CONSOLE: usize = 900;
 pub const ARGUMENT_BYTES: u32 = 1024;
 /// Most words of arguments: two for each of six parameters.
 pub const MAX_ARGUMENT_WORDS: usize = 12;
+/// Offset in the argument page of address and length of the outbox, the buffer that a function's coded result and its
+/// requests are written to: two words, zeros while there is none.
+pub const OUTBOX_OFFSET: u32 = 96;
+/// Offset in the argument page of address and length of the inbox, which a sandbox reads the answers to its requests from.
+pub const INBOX_OFFSET: u32 = 112;
+/// Offset in the argument page of what a closure has captured.
+pub const CAPTURES_OFFSET: u32 = 128;
+/// Most bytes that a closure captures.
+pub const MAX_CAPTURES: usize = (STACK_TOP_OFFSET - CAPTURES_OFFSET) as usize;
 /// Offset in the argument page of the top of the sandbox's stack, for the way out of a panic.
 pub const STACK_TOP_OFFSET: u32 = ARGUMENT_BYTES - 16;
 /// Offset in the argument page of its own address; the sandbox's thread has it as its FS base.
@@ -88,7 +98,7 @@ pub const SANDBOX_FAULT_SLOT: u64 = 2;
 /// Radix of a sandbox's CSpace, bits: four slots, of which two are filled.
 pub const SANDBOX_CNODE_BITS: u8 = 2;
 
-const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= STACK_TOP_OFFSET as usize);
+const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= OUTBOX_OFFSET as usize);
 const _: () = assert!(MAX_CONSOLE + 16 <= MAX_MESSAGE);
 const _: () = assert!(CLIENT_STACK_BASE + CLIENT_STACK_BYTES < CLIENT_IPC_BUFFER);
 
@@ -99,7 +109,9 @@ mod tests {
     #[test]
     fn what_stands_in_the_argument_page_lies_apart_and_fills_it() {
         let words = u32::try_from(MAX_ARGUMENT_WORDS * 8);
-        assert!(words.is_ok_and(|end| end <= STACK_TOP_OFFSET));
+        assert!(words.is_ok_and(|end| end <= OUTBOX_OFFSET));
+        assert_eq!((OUTBOX_OFFSET + 16, INBOX_OFFSET + 16), (INBOX_OFFSET, CAPTURES_OFFSET));
+        assert_eq!(CAPTURES_OFFSET + MAX_CAPTURES as u32, STACK_TOP_OFFSET);
         assert_eq!((STACK_TOP_OFFSET + 8, SELF_OFFSET + 8), (SELF_OFFSET, PANIC_TEXT_OFFSET));
         assert_eq!(PANIC_TEXT_OFFSET + PANIC_TEXT_BYTES, PAGE);
     }

@@ -4,7 +4,7 @@
 //! A sandbox can answer with any label and words that it likes; it thereby chooses its own result, as it could by
 //! returning it. So the client decodes with [`Outcome::decode`] and treats everything in it as the sandbox's word.
 
-use crate::{Fault, limits::PANIC_TEXT_BYTES};
+use crate::{Asked, Fault, limits::PANIC_TEXT_BYTES};
 
 /// Label of a reply to a call.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -16,7 +16,13 @@ pub enum Label {
     Aborted = 1,
     /// The function panicked; the number of bytes of text in the argument page follows.
     Panicked = 2,
+    /// The function asks for something and waits: the three words of a request follow, [`Asked`] first.
+    Asked = 3,
 }
+
+/// Second word of a result or an answer that did not fit two words: its form stands in the mailbox, and the first word is
+/// its length.
+pub const CODED: u64 = u64::MAX;
 
 /// How a call ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -27,6 +33,8 @@ pub enum Outcome {
     Aborted(Fault),
     /// The function panicked and left that many bytes of text, at most [`PANIC_TEXT_BYTES`].
     Panicked(u32),
+    /// The function asks for something: the head of its request, and two words with it.
+    Asked(Asked, [u64; 2]),
     /// The reply is none of these: the sandbox made it up.
     Garbled,
 }
@@ -46,6 +54,9 @@ impl Outcome {
     fn decode_abnormal(label: u64, words: [u64; 3]) -> Self {
         if label == Label::Aborted as u64 {
             return Fault::from_words(words).map_or(Self::Garbled, Self::Aborted);
+        }
+        if label == Label::Asked as u64 {
+            return Asked::from_word(words[0]).map_or(Self::Garbled, |head| Self::Asked(head, [words[1], words[2]]));
         }
         if label == Label::Panicked as u64 {
             return u32::try_from(words[0])
@@ -68,13 +79,16 @@ mod tests {
         assert_eq!(Outcome::decode(0, [4, 5, 6]), Outcome::Returned([4, 5]));
         assert_eq!(Outcome::decode(1, fault.words()), Outcome::Aborted(fault));
         assert_eq!(Outcome::decode(2, [9, 0, 0]), Outcome::Panicked(9));
+        let head = Asked { of: 2, method: 7, coded: true, room: 9 };
+        assert_eq!(Outcome::decode(3, [head.into_word(), 5, 6]), Outcome::Asked(head, [5, 6]));
         let longest = PANIC_TEXT_BYTES;
         assert_eq!(Outcome::decode(2, [longest.into(), 0, 0]), Outcome::Panicked(longest));
     }
 
     #[test]
     fn what_no_one_would_send_is_garbled() {
-        assert_eq!(Outcome::decode(3, [0; 3]), Outcome::Garbled);
+        assert_eq!(Outcome::decode(4, [0; 3]), Outcome::Garbled);
+        assert_eq!(Outcome::decode(3, [u64::MAX, 0, 0]), Outcome::Garbled);
         assert_eq!(Outcome::decode(2, [1 << 32, 0, 0]), Outcome::Garbled);
         assert_eq!(Outcome::decode(1, [0; 3]), Outcome::Garbled);
         assert_eq!(Outcome::decode(2, [u64::from(PANIC_TEXT_BYTES) + 1, 0, 0]), Outcome::Garbled);

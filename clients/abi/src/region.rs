@@ -13,7 +13,7 @@ use crate::{
 /// What lies at an address that a sandbox touched.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Region {
-    /// The unmapped page before the buffer of argument N.
+    /// The unmapped page before the buffer of argument N; 0 is a mailbox, for coded results and requests.
     GuardBefore(u8),
     /// The buffer of argument N: input that was written to, or code that was fetched from it.
     Argument(u8),
@@ -46,6 +46,9 @@ pub enum Region {
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
+            Self::GuardBefore(0) => f.write_str("guard before a mailbox"),
+            Self::Argument(0) => f.write_str("mailbox"),
+            Self::GuardAfter(0) => f.write_str("guard after a mailbox"),
             Self::GuardBefore(n) => write!(f, "guard before argument {n}"),
             Self::Argument(n) => write!(f, "argument {n}"),
             Self::GuardAfter(n) => write!(f, "guard after argument {n}"),

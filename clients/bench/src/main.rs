@@ -21,6 +21,7 @@ mod keyring;
 mod life;
 mod profile;
 mod time;
+mod typed;
 
 use sbm::{Env, Error, Sbm, println};
 
@@ -37,7 +38,7 @@ pub(crate) const WARM_UP: usize = 8;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 6] = [calls::run, faults::run, time::run, life::run, keyring::run, life::alive];
+const GROUPS: [Group; 7] = [calls::run, typed::run, faults::run, time::run, life::run, keyring::run, life::alive];
 
 /// The argument for a short measurement.
 const QUICK: &str = "quick";

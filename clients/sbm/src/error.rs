@@ -5,6 +5,7 @@ use core::{fmt, time::Duration};
 
 use heapless::String;
 use sbm_abi::{Errno, Fault, Region};
+use sbm_coding::Unreadable;
 
 use crate::tainted::Refused;
 
@@ -38,6 +39,22 @@ pub enum Error {
     Panic(PanicText),
     /// What the sandbox answered is not a result of the function: code in it forged an answer.
     Garbled,
+    /// What the sandbox answered in place of the function's result cannot be read.
+    Unreadable(Unreadable),
+    /// The function's result, or the arguments of one of its requests, are longer than the sandbox may send.
+    Long {
+        /// Bytes that they take.
+        bytes: usize,
+        /// Most that they may: see [`Builder::result_limit`](crate::Builder::result_limit).
+        limit: usize,
+    },
+    /// The function asked for what there is not.
+    Request,
+    /// The function asked more often than it may.
+    Requests {
+        /// How often it may, in one call: see [`Builder::request_limit`](crate::Builder::request_limit).
+        limit: u32,
+    },
     /// The server refused to set something up.
     Server(Errno),
     /// The library refused an argument, or a buffer, and asked the server for nothing.
@@ -98,6 +115,8 @@ pub enum Unfit {
     Foreign,
     /// An earlier argument of the same call may write the same.
     Twice,
+    /// Its type has no form that serde can write and read again.
+    NotEncodable,
     /// No function has an argument of that number.
     Number {
         /// The highest.
@@ -110,7 +129,13 @@ impl Error {
     #[must_use]
     pub const fn errno(&self) -> Errno {
         match self {
-            Self::Fault { .. } | Self::Panic(_) | Self::Garbled => Errno::Fault,
+            Self::Fault { .. }
+            | Self::Panic(_)
+            | Self::Garbled
+            | Self::Unreadable(_)
+            | Self::Long { .. }
+            | Self::Request
+            | Self::Requests { .. } => Errno::Fault,
             Self::TimedOut { .. } => Errno::TimedOut,
             Self::Canceled { .. } => Errno::Canceled,
             Self::Server(errno) => *errno,
@@ -146,6 +171,15 @@ impl fmt::Display for Error {
             Self::Canceled { .. } => f.write_str("ended by another client"),
             Self::Panic(text) => write!(f, "panic: {text}"),
             Self::Garbled => f.write_str("the sandbox forged its answer"),
+            Self::Unreadable(why) => write!(f, "what the sandbox answered {why}"),
+            Self::Long { bytes, limit } => {
+                let (bytes, limit) = (Grouped(*bytes), Grouped(*limit));
+                write!(f, "a result of {bytes} bytes; this sandbox may send {limit} (`Builder::result_limit`)")
+            }
+            Self::Request => f.write_str("the function asked for what there is not"),
+            Self::Requests { limit } => {
+                write!(f, "the function asked more than {limit} times (`Builder::request_limit`)")
+            }
             Self::Server(errno) => f.write_str(match errno {
                 Errno::Perm => "not this client's pages, or not what this client may do to another (EPERM)",
                 Errno::BadHandle => "this client has no such sandbox (EBADF)",
@@ -184,6 +218,7 @@ impl fmt::Display for Unfit {
             Self::Overlap => f.write_str("has pages that are mapped already, by another range or for another access"),
             Self::Foreign => f.write_str("names a buffer of another sandbox"),
             Self::Twice => f.write_str("names what an earlier argument may write"),
+            Self::NotEncodable => f.write_str("has no form that serde can write"),
             Self::Number { limit } => write!(f, "is none; a function has at most {limit}"),
         }
     }

@@ -64,6 +64,9 @@ mod inside;
 mod kernel;
 #[cfg(sbm_guest)]
 mod panic;
+mod plain {
+    pub use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable};
+}
 mod tainted;
 mod value;
 
@@ -72,8 +75,9 @@ pub use argument::{
     copied::{Copied, CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out},
     mapped::{Mapped, Page, SharedPage, map_readonly, map_writable},
     shared::{InputBuffer, OutputBuffer, OutputView, Shared, SharedOut, shared, shared_out},
+    typed::{ByValue, value},
 };
-pub use bytemuck::{self, AnyBitPattern, NoUninit, Pod, Zeroable};
+pub use bytemuck;
 pub use client::{
     console::print,
     env::{Env, InputFile},
@@ -83,7 +87,12 @@ pub use client::{
 };
 pub use error::{Error, PanicText, Unfit};
 pub use inside::function::Function;
+// The traits. Their derives name bytemuck's crate; the one of `sbm_macros` stands in front.
+pub use plain::*;
 pub use sbm_abi::{Access, Errno, Fault, FaultKind, Region};
+pub use sbm_coding::{MAX_NESTING, Unreadable};
+pub use sbm_macros::Pod;
+pub use serde;
 pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};
 

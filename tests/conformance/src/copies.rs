@@ -6,7 +6,7 @@ use harness::{
     expect::{aborted, page, refused, works},
     raw, same, tests,
 };
-use sbm::{Access, Error, Pod, Region, Sbm, Tainted, Unfit, Zeroable, copy_in, copy_inout, copy_out};
+use sbm::{Access, Error, Region, Sbm, Tainted, Unfit, Zeroable, copy_in, copy_inout, copy_out};
 use sbm_abi::limits::{MAX_BUFFER_PAGES, PAGE};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -39,8 +39,7 @@ const LONGEST: usize = 5 * PAGE_BYTES;
 
 const LENGTHS: [usize; 12] = [0, 1, 7, 8, 9, 63, 4095, 4096, 4097, 8192, 12_293, LONGEST];
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Pod, Zeroable)]
-#[bytemuck(crate = "sbm::bytemuck")]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, sbm::Pod)]
 #[repr(C)]
 struct Record {
     id: u64,

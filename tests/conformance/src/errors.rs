@@ -319,7 +319,7 @@ fn garbled<T: core::fmt::Debug>(sbm: &mut Sbm, result: Result<T, Error>) -> Verd
 fn an_answer_with_an_odd_label_is_efault() -> Verdict {
     let mut sbm = quiet()?;
     let widest = u64::MAX >> (u64::BITS - MessageInfo::LABEL_BITS);
-    for label in [3, 4, 5, 14, 0xffff, widest - 1, widest] {
+    for label in [4, 5, 14, 0xffff, widest - 1, widest] {
         for length in [0, 1, 2, 3, 4, 5, 64, 120, 127] {
             let result = sbm.call(answer_unit, (label, 0_u64, 0_u64, 0_u64, length as usize));
             garbled(&mut sbm, result)?;

@@ -11,6 +11,7 @@
 //! | `mappings` | the client's own pages, read-only and writable |
 //! | `buffers` | buffers that are set up once, and views of them |
 //! | `values` | arguments by value, results, options, enums |
+//! | `typed` | values of any type that serde knows, closures, generic functions |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
 //! | `safe` | what safe code alone can try |
@@ -28,6 +29,7 @@ mod regions;
 mod registers;
 mod safe;
 mod seventeen;
+mod typed;
 mod values;
 mod warm;
 
@@ -49,6 +51,7 @@ fn main(env: &'static Env) -> u8 {
             mappings::TESTS,
             buffers::TESTS,
             values::TESTS,
+            typed::TESTS,
             errors::TESTS,
             plain::TESTS,
             safe::TESTS,

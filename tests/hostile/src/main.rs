@@ -7,6 +7,7 @@
 //! | `cspace` | a sandbox makes every system call on every slot of its capability space |
 //! | `forging` | a sandbox sends what only the kernel should send |
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
+//! | `values` | a sandbox sends results and requests that are none |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
 //! With the argument `fault` the client itself faults, with `hang` it never ends, with those of `ending` it does what it
@@ -30,6 +31,7 @@ mod reports;
 mod strangers;
 mod transfer;
 mod unanswered;
+mod values;
 
 use sbm::Env;
 
@@ -56,6 +58,7 @@ fn main(env: &'static Env) -> u8 {
         transfer::TESTS,
         forging::TESTS,
         early::TESTS,
+        values::TESTS,
         growing::TESTS,
         memory::TESTS,
         garbage::TESTS,

@@ -7,6 +7,7 @@
 pub(crate) mod copied;
 pub(crate) mod mapped;
 pub(crate) mod shared;
+pub(crate) mod typed;
 
 use crate::{client::instance::Instance, error::Error, value::Word};
 

@@ -5,6 +5,8 @@
 use core::num::NonZeroU32;
 
 use sbm_abi::{BufferAccess, Pages};
+use sbm_coding::{Encoded, NotEncodable};
+use serde::Serialize;
 
 use super::memory::SharedMemory;
 
@@ -68,6 +70,15 @@ impl Buffer {
         }
     }
 
+    /// Returns the bytes of a buffer that the sandbox can only read; of another, which may be changing, none.
+    pub(crate) fn bytes(&self) -> &[u8] {
+        match self.access {
+            // SAFETY: the sandbox holds the pages read-only, and the buffer is borrowed as long as the slice.
+            BufferAccess::ReadOnly => unsafe { self.memory.slice_mut() },
+            BufferAccess::ReadWrite => &[],
+        }
+    }
+
     /// Takes note that all of it may be other than zero.
     const fn set_live(&mut self) {
         self.live_from = 0;
@@ -81,10 +92,31 @@ impl Buffer {
         self.memory.write(offset, bytes);
     }
 
+    /// Writes a value's form to the start of a buffer that the sandbox can only read; everything else that was written
+    /// there before becomes zero.
+    pub(crate) fn encode<T: Serialize>(&mut self, value: &T) -> Result<Encoded, NotEncodable> {
+        if self.access == BufferAccess::ReadWrite {
+            return Err(NotEncodable);
+        }
+        // SAFETY: the sandbox holds the pages read-only, and the buffer is borrowed as long as the slice.
+        let bytes = unsafe { self.memory.slice_mut() };
+        let encoded = sbm_coding::encode(value, bytes);
+        match encoded {
+            Ok(Encoded::Fits(length)) => self.retire(0, length),
+            _ => self.set_live(),
+        }
+        encoded
+    }
+
     /// Copies `source`, which is not longer, to the start; everything else that was written there before becomes zero.
     pub(crate) fn fill_from(&mut self, source: SharedMemory) {
-        self.retire(0, source.len());
-        source.copy_to(self.memory);
+        self.fill_first(source, source.len());
+    }
+
+    /// Copies the first `length` bytes of `source`; everything else that was written here before becomes zero.
+    pub(crate) fn fill_first(&mut self, source: SharedMemory, length: usize) {
+        self.retire(0, length);
+        source.copy_first(self.memory, length);
     }
 
     /// Makes everything zero that was written there before, and `length` bytes at `offset`.

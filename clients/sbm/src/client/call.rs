@@ -1,11 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client's end of a call: one `seL4_Call`, answered by the sandbox's thread itself.
-#![expect(unsafe_code, reason = "a call without isolation goes straight to the thunk")]
 
-use sbm_abi::{Handle, Outcome, limits::CLIENT_SANDBOX_SLOTS};
+use sbm_abi::{Handle, Label, Outcome, limits::CLIENT_SANDBOX_SLOTS};
 
 use crate::{
-    inside::entry::{Thunk, Words},
+    inside::entry::{Thunk, resume_address},
     kernel::{Endpoint, MessageInfo},
 };
 
@@ -14,18 +13,39 @@ pub(super) fn endpoint_slot(handle: Handle) -> u64 {
     CLIENT_SANDBOX_SLOTS + u64::from(handle.index())
 }
 
+/// What a sandbox answered, or made up: a label and three words.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Reply {
+    label: u64,
+    words: [u64; 3],
+}
+
+impl Reply {
+    /// Returns what a function returned, if one did.
+    #[inline]
+    pub(crate) const fn returned(self) -> Option<[u64; 2]> {
+        if self.label == Label::Returned as u64 { Some([self.words[0], self.words[1]]) } else { None }
+    }
+
+    pub(super) fn outcome(self) -> Outcome {
+        Outcome::decode(self.label, self.words)
+    }
+}
+
 /// Calls the sandbox.
 #[inline]
-pub(super) fn call(handle: Handle, thunk: Thunk, block: usize) -> Outcome {
+pub(super) fn call(handle: Handle, thunk: Thunk, block: usize) -> Reply {
     const CALL: MessageInfo = MessageInfo::new(0, 0, 0, 2);
     let endpoint = Endpoint::from_bits(endpoint_slot(handle));
     let (info, [first, second, third, _]) = endpoint.call_with_mrs(CALL, [thunk as usize as u64, block as u64, 0, 0]);
-    Outcome::decode(info.label(), [first, second, third])
+    Reply { label: info.label(), words: [first, second, third] }
 }
 
-/// Runs the function here, without a sandbox.
-pub(super) fn call_here(thunk: Thunk, block: usize) -> Outcome {
-    // SAFETY: `block` is this instance's argument page, which was staged for this thunk's arguments by the same call.
-    let Words(first, second) = unsafe { thunk(block as *const [u64; 2]) };
-    Outcome::Returned([first, second])
+/// Answers a request, which lets the function go on, and waits for what comes next.
+#[inline]
+pub(super) fn resume(handle: Handle, [first, second]: [u64; 2]) -> Reply {
+    const RESUME: MessageInfo = MessageInfo::new(0, 0, 0, 3);
+    let endpoint = Endpoint::from_bits(endpoint_slot(handle));
+    let (info, [one, two, three, _]) = endpoint.call_with_mrs(RESUME, [resume_address(), first, second, 0]);
+    Reply { label: info.label(), words: [one, two, three] }
 }

@@ -8,20 +8,22 @@ use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, Outcome, Pages, Region, Request, Response,
     SandboxMap, Spec,
     limits::{
-        ARENA_BASE, ARENA_END, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE,
-        PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
+        ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPING_PAGES,
+        MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
     },
 };
 
 use super::{
     buffer::{Buffer, BufferName},
-    call,
+    call::{self, Reply},
     env::env,
+    here,
     memory::SharedMemory,
     server,
     time::Budget,
 };
 use crate::{
+    argument::Arguments,
     error::{Error, Unfit, panic_text},
     inside::entry::Thunk,
 };
@@ -37,7 +39,7 @@ const MAX_MAPPING_BYTES: usize = MAX_MAPPING_PAGES as usize * PAGE as usize;
 /// The client's side of one sandbox.
 #[derive(Debug)]
 pub struct Instance {
-    handle: Handle,
+    pub(super) handle: Handle,
     /// Address of the argument page.
     arguments: u32,
     stack: Pages,
@@ -49,6 +51,15 @@ pub struct Instance {
     own: usize,
     /// What the names of its own buffers carry.
     serial: u64,
+    /// The mailboxes, once they are needed: one that the sandbox reads, one that it writes.
+    pub(super) mail: [Option<Buffer>; 2],
+    /// Most bytes of a coded result.
+    pub(super) result_limit: usize,
+    /// Most requests of one call, and how many the running one may still make.
+    pub(super) request_limit: u32,
+    pub(super) requests_left: u32,
+    /// What is left of the budget of a call that has asked for something.
+    pub(super) left: Budget,
     mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
     /// What arguments of the call that is being staged may write: own buffers from bit 0, mappings from bit 16.
     claimed: u32,
@@ -60,8 +71,21 @@ pub struct Instance {
 pub(crate) enum Planned {
     /// For the argument at that place of the call.
     Argument(u8),
+    /// For coded results and requests.
+    Mail,
     /// For the client's own use.
     Own,
+}
+
+/// What a client says of all calls of a sandbox.
+#[derive(Debug)]
+pub(crate) struct Terms {
+    /// Whether functions run in the sandbox, and not in the client.
+    pub(crate) isolated: bool,
+    /// Most bytes of a coded result.
+    pub(crate) result_limit: usize,
+    /// Most requests of one call.
+    pub(crate) request_limit: u32,
 }
 
 /// Says that the argument at a place of the call cannot be staged.
@@ -72,7 +96,7 @@ const fn unfit(at: usize, why: Unfit) -> Error {
 
 impl Instance {
     /// `sbm_init`: has the server make the sandbox.
-    pub(crate) fn new(spec: &Spec, planned: &[Planned], serial: u64, isolated: bool) -> Result<Self, Error> {
+    pub(crate) fn new(spec: &Spec, planned: &[Planned], serial: u64, terms: &Terms) -> Result<Self, Error> {
         let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
             return Err(Error::Server(Errno::BadMessage));
         };
@@ -89,9 +113,14 @@ impl Instance {
             others: Vec::new(),
             own: 0,
             serial,
+            mail: [const { None }; 2],
+            result_limit: terms.result_limit,
+            request_limit: terms.request_limit,
+            requests_left: 0,
+            left: Budget::NONE,
             mapped: Vec::new(),
             claimed: 0,
-            isolated,
+            isolated: terms.isolated,
         };
         for ((pages, access), planned) in layout.buffers().zip(planned) {
             let mut buffer = Buffer::new(pages, access, None);
@@ -101,6 +130,7 @@ impl Instance {
             }
             match planned {
                 Planned::Argument(at) => instance.buffers[usize::from(*at)][access as usize] = Some(buffer),
+                Planned::Mail => instance.mail[access as usize] = Some(buffer),
                 // As many as the spec, which has the same limit.
                 Planned::Own => drop(instance.others.push(buffer)),
             }
@@ -126,6 +156,7 @@ impl Instance {
     fn write_anchors(&self) {
         self.arguments().set_word(SELF_OFFSET as usize / 8, u64::from(self.arguments));
         self.arguments().set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
+        self.write_mailboxes();
     }
 
     /// Returns the buffer of argument `at`, in place of a smaller one if that does not hold `bytes`.
@@ -151,20 +182,30 @@ impl Instance {
             return Err(unfit(at, Unfit::Buffer { bytes, limit: MAX_BUFFER_BYTES }));
         }
         if let Some(old) = self.buffers[at][access as usize].take() {
-            match old.growth() {
-                // Were it refused, it would go with the sandbox.
-                Some(base) => drop(server::request(&Request::Shrink { handle: self.handle, base: base.get() })),
-                // There is room for all buffers of the set-up.
-                None => drop(self.others.push(old)),
-            }
+            self.give_back(old);
         }
-        let fits = |buffer: &Buffer| buffer.access() == access && buffer.len() >= bytes;
-        let buffer = match self.others[self.own..].iter().position(fits) {
-            Some(outgrown) => self.others.swap_remove(self.own + outgrown),
-            None => self.grow(bytes, access)?,
-        };
+        let buffer = self.spare_or_grow(bytes, access)?;
         self.buffers[at][access as usize] = Some(buffer);
         Ok(())
+    }
+
+    /// Gives a buffer back to where it came from.
+    pub(super) fn give_back(&mut self, old: Buffer) {
+        match old.growth() {
+            // Were it refused, it would go with the sandbox.
+            Some(base) => drop(server::request(&Request::Shrink { handle: self.handle, base: base.get() })),
+            // There is room for all buffers of the set-up.
+            None => drop(self.others.push(old)),
+        }
+    }
+
+    /// Returns a buffer that holds `bytes`: one that was outgrown, or a new one.
+    pub(super) fn spare_or_grow(&mut self, bytes: usize, access: BufferAccess) -> Result<Buffer, Error> {
+        let fits = |buffer: &Buffer| buffer.access() == access && buffer.len() >= bytes;
+        match self.others[self.own..].iter().position(fits) {
+            Some(outgrown) => Ok(self.others.swap_remove(self.own + outgrown)),
+            None => self.grow(bytes, access),
+        }
     }
 
     fn grow(&mut self, bytes: usize, access: BufferAccess) -> Result<Buffer, Error> {
@@ -271,19 +312,43 @@ impl Instance {
     }
 
     /// Runs the staged call.
-    #[inline]
-    pub(crate) fn run(&self, thunk: Thunk, budget: Budget) -> Outcome {
-        let block = self.arguments as usize;
-        if !self.isolated {
-            return call::call_here(thunk, block);
-        }
+    // Always: the whole of a null call is a dozen instructions, and what is returned stays in registers.
+    #[inline(always)]
+    pub(crate) fn run(&mut self, thunk: Thunk, budget: Budget) -> Reply {
+        let block = self.argument_page();
         if budget.is_none() {
-            return call::call(self.handle, thunk, block);
+            let reply = call::call(self.handle, thunk, block);
+            if reply.returned().is_none() {
+                self.left = Budget::NONE;
+            }
+            return reply;
         }
         budget.begin(self.handle);
-        let outcome = call::call(self.handle, thunk, block);
+        let reply = call::call(self.handle, thunk, block);
+        if reply.returned().is_none() {
+            // It may have asked for something.
+            self.left = Budget::left();
+        }
         Budget::end();
-        outcome
+        reply
+    }
+
+    /// Runs the staged call in the client.
+    pub(crate) fn run_here(&mut self, thunk: Thunk, arguments: &mut dyn Arguments) -> [u64; 2] {
+        self.requests_left = self.request_limit;
+        here::run(self, arguments, thunk)
+    }
+
+    pub(super) const fn argument_page(&self) -> usize {
+        self.arguments as usize
+    }
+
+    /// Brings what a closure has captured in place.
+    #[inline]
+    pub(crate) fn capture<F: Copy>(&self, function: &F) {
+        if size_of::<F>() > 0 {
+            self.arguments().write_value(CAPTURES_OFFSET as usize, function);
+        }
     }
 
     /// Makes an error of a call that did not run to its end.
@@ -300,7 +365,7 @@ impl Instance {
                 self.arguments().read(PANIC_TEXT_OFFSET as usize, bytes);
                 Error::Panic(panic_text(bytes))
             }
-            Outcome::Returned(_) | Outcome::Garbled => Error::Garbled,
+            Outcome::Returned(_) | Outcome::Asked(..) | Outcome::Garbled => Error::Garbled,
         }
     }
 
@@ -309,9 +374,9 @@ impl Instance {
         if !(u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&address) {
             return env().map().region_of(address);
         }
-        let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + MAX_BUFFERS }>::new();
+        let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + 2 + MAX_BUFFERS }>::new();
         // There is room for all of them.
-        for (number, pair) in (1u8..).zip(&self.buffers) {
+        for (number, pair) in (0u8..).zip([&self.mail].into_iter().chain(&self.buffers)) {
             for buffer in pair.iter().flatten() {
                 let _ = buffers.push((number, buffer.memory().pages()));
             }
@@ -336,7 +401,7 @@ impl Instance {
     /// `sbm_destroy`.
     pub(crate) fn destroy(&mut self) {
         // The sandbox could still be writing the rest, which is zeroed when it is used again.
-        let all = self.buffers.iter().flatten().flatten().chain(&self.others);
+        let all = self.buffers.iter().chain([&self.mail]).flatten().flatten().chain(&self.others);
         all.filter(|buffer| buffer.access() == BufferAccess::ReadOnly).for_each(Buffer::zero_live);
         // It can only be refused when the sandbox is gone, and then nothing is left to do.
         let _ = server::request(&Request::Destroy(self.handle));
@@ -348,7 +413,7 @@ impl Instance {
         // No function runs in it any more.
         self.clear_arguments();
         self.write_anchors();
-        self.buffers.iter_mut().flatten().flatten().for_each(Buffer::wipe);
+        self.buffers.iter_mut().chain([&mut self.mail]).flatten().flatten().for_each(Buffer::wipe);
         for (index, buffer) in self.others.iter_mut().enumerate() {
             // What the client has written for its functions to read stays.
             if index >= self.own || buffer.access() == BufferAccess::ReadWrite {

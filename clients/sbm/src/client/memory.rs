@@ -68,7 +68,12 @@ impl SharedMemory {
 
     /// Copies all of it to the start of `target`; what does not fit is not copied, which a caller's sizes rule out.
     pub(crate) fn copy_to(self, target: Self) {
-        let length = self.len().min(target.len());
+        self.copy_first(target, self.len());
+    }
+
+    /// Copies the first `length` bytes to the start of `target`; what does not fit is not copied.
+    pub(crate) fn copy_first(self, target: Self, length: usize) {
+        let length = length.min(self.len()).min(target.len());
         // SAFETY: both are mapped, and the target is writable (`new`).
         unsafe { copy(target.address(), self.address(), length) }
     }
@@ -79,6 +84,15 @@ impl SharedMemory {
         if self.fits(offset, length) {
             // SAFETY: the target is mapped and writable (`new`), and `fits` keeps it inside.
             unsafe { zero(self.address() + offset, length) }
+        }
+    }
+
+    /// Copies a value, padding and all, to `offset`. What does not fit is not copied, which a caller's sizes rule out.
+    #[inline]
+    pub(crate) fn write_value<T: Copy>(self, offset: usize, value: &T) {
+        if self.fits(offset, size_of::<T>()) {
+            // SAFETY: the target is mapped and writable (`new`), and `fits` keeps it inside; the source is a value.
+            unsafe { copy(self.address() + offset, core::ptr::from_ref(value) as usize, size_of::<T>()) }
         }
     }
 

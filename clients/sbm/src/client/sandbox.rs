@@ -8,14 +8,16 @@ use core::{
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Fault, Outcome, Region, Spec,
+    BufferAccess, BufferSpec, Fault, Region, Spec,
     limits::{DEFAULT_BUDGET_MS, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
+use sbm_coding::words;
 
 use super::{
     buffer::BufferName,
+    call::Reply,
     env::env,
-    instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned},
+    instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned, Terms},
     time::Budget,
 };
 use crate::{
@@ -24,10 +26,19 @@ use crate::{
         shared::{InputBuffer, OutputBuffer, OutputView},
     },
     error::{Error, Unfit},
-    inside::function::{Function, thunk},
+    inside::{
+        entry::Thunk,
+        function::{Function, thunk},
+    },
     tainted::Tainted,
     value::Value,
 };
+
+/// Most bytes of a coded result, unless its client says otherwise.
+const RESULT_LIMIT: usize = 1 << 20;
+
+/// Most requests of one call, unless its client says otherwise.
+const REQUEST_LIMIT: u32 = 100_000;
 
 /// How a function is kept apart.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -70,6 +81,8 @@ impl Sbm {
             isolation: Isolation::Strong,
             report: true,
             budget: Some(Duration::from_millis(DEFAULT_BUDGET_MS)),
+            result_limit: RESULT_LIMIT,
+            request_limit: REQUEST_LIMIT,
         }
     }
 
@@ -126,14 +139,48 @@ impl Sbm {
         }
         self.instance.begin();
         arguments.stage(&mut self.instance)?;
-        let outcome = self.instance.run(thunk::<A, F>(function), budget);
-        if let Outcome::Returned(words) = outcome
-            && let Some(value) = F::Output::from_words(words)
+        self.instance.capture(&function);
+        let thunk = thunk::<A, F>();
+        if !self.instance.is_isolated() {
+            return self.call_here(thunk, arguments);
+        }
+        let reply = self.instance.run(thunk, budget);
+        if let Some(words) = reply.returned()
+            && let Some(value) = words::decode(words)
         {
             arguments.finish(&self.instance);
             return Ok(Tainted::new(value));
         }
-        Err(self.abort(outcome))
+        self.go_on(reply, arguments)
+    }
+
+    /// Runs a staged call without a sandbox.
+    #[cold]
+    fn call_here<R: Value, A: Arguments>(&mut self, thunk: Thunk, mut arguments: A) -> Result<Tainted<R>, Error> {
+        let words = self.instance.run_here(thunk, &mut arguments);
+        self.end(Ok(words), arguments)
+    }
+
+    /// Goes on with a call that asks for something, returned more than two words, or was aborted.
+    #[inline(never)]
+    fn go_on<R: Value, A: Arguments>(&mut self, reply: Reply, mut arguments: A) -> Result<Tainted<R>, Error> {
+        let words = self.instance.attend(reply, &mut arguments);
+        self.end(words, arguments)
+    }
+
+    /// Ends a call, however it went.
+    fn end<R: Value, A: Arguments>(
+        &mut self,
+        words: Result<[u64; 2], Error>,
+        mut arguments: A,
+    ) -> Result<Tainted<R>, Error> {
+        match words.and_then(|words| self.instance.result(words)) {
+            Ok(value) => {
+                arguments.finish(&self.instance);
+                Ok(Tainted::new(value))
+            }
+            Err(error) => Err(self.abort(error)),
+        }
     }
 
     /// Answers a call of a sandbox that was aborted and not reset.
@@ -146,8 +193,7 @@ impl Sbm {
     }
 
     #[cold]
-    fn abort(&mut self, outcome: Outcome) -> Error {
-        let error = self.instance.error_of(outcome);
+    fn abort(&mut self, error: Error) -> Error {
         if self.report {
             report(&error, self.instance.stack_bytes());
         }
@@ -243,6 +289,8 @@ pub struct Builder {
     isolation: Isolation,
     report: bool,
     budget: Option<Duration>,
+    result_limit: usize,
+    request_limit: u32,
 }
 
 impl Builder {
@@ -283,6 +331,29 @@ impl Builder {
         self
     }
 
+    /// Sets up room for results of `bytes` that do not fit two words. Without it there is room for them from the first that
+    /// needs it on.
+    pub fn room_result(mut self, bytes: usize) -> Self {
+        self.plan(Planned::Mail, 0, bytes, BufferAccess::ReadOnly);
+        self.plan(Planned::Mail, 0, bytes, BufferAccess::ReadWrite);
+        self
+    }
+
+    /// Sets how long a result may be, in `postcard`'s form, and how much memory it may take once it is decoded; a
+    /// mebibyte unless told otherwise, and 4 at most. A longer one ends its call with [`Error::Long`] or
+    /// [`Error::Unreadable`].
+    pub const fn result_limit(mut self, bytes: usize) -> Self {
+        self.result_limit = bytes;
+        self
+    }
+
+    /// Sets how many requests one call may make; 100,000 unless told otherwise. One more ends the call with
+    /// [`Error::Requests`].
+    pub const fn request_limit(mut self, requests: u32) -> Self {
+        self.request_limit = requests;
+        self
+    }
+
     /// Sets up an input buffer of at least `bytes`.
     pub fn input(&mut self, bytes: usize) -> InputBuffer {
         InputBuffer(self.own(bytes, BufferAccess::ReadOnly))
@@ -320,7 +391,12 @@ impl Builder {
             return Err(Error::Stack { bytes: self.stack, limit });
         };
         let spec = Spec { stack_pages, buffers: self.buffers };
-        let instance = Instance::new(&spec, &self.planned, self.serial, self.isolation == Isolation::Strong)?;
+        let terms = Terms {
+            isolated: self.isolation == Isolation::Strong,
+            result_limit: self.result_limit.min(MAX_BUFFER_BYTES),
+            request_limit: self.request_limit,
+        };
+        let instance = Instance::new(&spec, &self.planned, self.serial, &terms)?;
         Ok(Sbm { instance, error: None, report: self.report, budget })
     }
 

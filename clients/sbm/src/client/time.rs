@@ -104,6 +104,13 @@ impl Budget {
         }
     }
 
+    /// Returns what is left of the running call's budget: enough to be told that it is over, at least.
+    pub(crate) fn left() -> Self {
+        // SAFETY: as in `begin`.
+        let deadline = unsafe { DEADLINE.read_volatile() };
+        Self(deadline.saturating_sub(ticks()).max(1))
+    }
+
     /// Tells the server that the call is over.
     #[inline]
     pub(crate) fn end() {

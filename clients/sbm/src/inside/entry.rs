@@ -27,6 +27,8 @@ const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_wor
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
 const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
 
+const ASKED: u64 = MessageInfo::new(Label::Asked as u64, 0, 0, 3).into_word();
+
 /// Two words, returned in `rax` and `rdx`.
 #[repr(C)]
 pub(crate) struct Words(pub(crate) u64, pub(crate) u64);
@@ -138,6 +140,57 @@ unsafe extern "C" fn serve() -> ! {
         returned = const RETURNED,
         reply_recv = const syscall::REPLY_RECV,
     )
+}
+
+/// Answers the running call with a request, waits for the next message, and returns the two words that it brings.
+///
+/// The thread waits in `serve`'s own system call, so that it looks like one that waits to everybody: what comes is
+/// [`resume`] in place of a thunk, on this stack.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn ask(head: u64, first: u64, second: u64) -> Words {
+    naked_asm!(
+        "push rbx",
+        "push rbp",
+        "push r12",
+        "push r13",
+        "push r14",
+        "push r15",
+        "mov r10, rdi",
+        "mov r8, rsi",
+        "mov r9, rdx",
+        "mov esi, {asked}",
+        "mov rdx, {reply_recv}",
+        "mov edi, {endpoint}",
+        "mov rbx, rsp",
+        "jmp {serve}",
+        asked = const ASKED,
+        reply_recv = const syscall::REPLY_RECV,
+        endpoint = const SANDBOX_ENDPOINT_SLOT,
+        serve = sym serve,
+    )
+}
+
+/// Goes on behind [`ask`]: `serve` has called this with its stack, one return address deeper, and an answer in r8 and r9.
+#[unsafe(naked)]
+unsafe extern "C" fn resume() -> ! {
+    naked_asm!(
+        "add rsp, 8",
+        "mov rax, r8",
+        "mov rdx, r9",
+        "pop r15",
+        "pop r14",
+        "pop r13",
+        "pop r12",
+        "pop rbp",
+        "pop rbx",
+        "ret",
+    )
+}
+
+/// Returns what a client calls, in place of a thunk, to answer a request.
+#[inline]
+pub(crate) fn resume_address() -> u64 {
+    resume as unsafe extern "C" fn() -> ! as usize as u64
 }
 
 /// Answers the call with a panic whose text, `length` bytes, stands in the argument page, and goes back to waiting with

@@ -2,12 +2,26 @@
 //! A function that fits its arguments, and the thunk that brings them together in the sandbox.
 #![expect(unsafe_code, reason = "the thunk calls a function whose type is all there is of it")]
 
-use super::entry::{Thunk, Words};
+use sbm_abi::limits::{CAPTURES_OFFSET, MAX_CAPTURES};
+use sbm_coding::words;
+
+use super::{
+    ask::answer_in_outbox,
+    entry::{Thunk, Words},
+};
 use crate::{argument::Argument, value::Value};
 
 /// A function that can be called in a sandbox with arguments `A`: any `fn` that takes what they are inside, and any
-/// closure that captures nothing.
-pub trait Function<A>: Copy {
+/// closure whose captures are plain data, [`MAX_CAPTURES`] bytes at most.
+#[diagnostic::on_unimplemented(
+    message = "this cannot be called in a sandbox with these arguments",
+    label = "called with `{A}`",
+    note = "its parameters are what the arguments are inside: `&T` for `copy_in(&value)`, `&mut T` for `copy_out` and \
+            `copy_inout`, `T` for `value(&value)` and for numbers",
+    note = "a closure captures by `move`, and only what is `Copy` and holds no references; pass everything else as an argument",
+    note = "what it returns is a type that serde can write and read, and that borrows nothing"
+)]
+pub trait Function<A>: Copy + 'static {
     /// What it returns.
     type Output: Value;
 
@@ -22,7 +36,7 @@ macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
         impl<F, R, $($name: Argument),*> Function<($($name,)*)> for F
         where
-            F: Copy + for<'x> Fn($($name::Inside<'x>),*) -> R,
+            F: Copy + 'static + for<'x> Fn($($name::Inside<'x>),*) -> R,
             R: Value,
         {
             type Output = R;
@@ -39,16 +53,33 @@ macro_rules! tuple {
 
 each_tuple!(tuple);
 
-/// Returns the thunk of a function: its address stands for the function, as it has no data.
-pub(crate) fn thunk<A, F: Function<A>>(_: F) -> Thunk {
-    const { assert!(size_of::<F>() == 0, "a sandboxed function captures nothing: pass a `fn` by its name") };
+/// Returns the thunk of a function: its address stands for the function, whose captures travel in the argument page.
+pub(crate) fn thunk<A, F: Function<A>>() -> Thunk {
+    const {
+        assert!(
+            size_of::<F>() <= MAX_CAPTURES && align_of::<F>() <= CAPTURES_OFFSET as usize,
+            "a sandboxed closure captures at most 880 bytes: pass what is larger as an argument, by `copy_in` or `value`"
+        );
+    }
     run::<A, F>
 }
 
 unsafe extern "C" fn run<A, F: Function<A>>(block: *const [u64; 2]) -> Words {
-    // SAFETY: `F` has no bytes (asserted in `thunk`) and one was there, as `thunk` took it; it is `Copy`.
-    let function = unsafe { core::ptr::NonNull::<F>::dangling().read() };
+    let function = if size_of::<F>() == 0 {
+        // SAFETY: `F` has no bytes, one was there, as the caller of `thunk` had it, and it is `Copy`.
+        unsafe { core::ptr::NonNull::<F>::dangling().read() }
+    } else {
+        // SAFETY: the client has copied one to this place of the argument page (`Instance::capture`), and it is `Copy`.
+        unsafe { block.byte_add(CAPTURES_OFFSET as usize).cast::<F>().read() }
+    };
     // SAFETY: the caller passes the argument page that was staged for `A` (`Sbm::call`).
-    let [value, tag] = unsafe { function.run(block) }.to_words();
-    Words(value, tag)
+    let value = unsafe { function.run(block) };
+    let [first, second] = match words::encode(&value) {
+        Some(words) => words,
+        // SAFETY: as above.
+        None => unsafe { answer_in_outbox(block, &value) },
+    };
+    Words(first, second)
 }
+
+const _: () = assert!(MAX_CAPTURES == 880, "a message above says so");

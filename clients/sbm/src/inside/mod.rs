@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What runs in a sandbox around its function. Of all that a client has, nothing here can be used but code and constants.
 
+pub(crate) mod ask;
 pub(crate) mod entry;
 pub(crate) mod function;
 pub(crate) mod panic;

@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Calls without isolation: the function runs in the client, and its requests are function calls.
+#![expect(unsafe_code, reason = "a call without isolation goes straight to the thunk")]
+
+use core::cell::Cell;
+
+use sbm_abi::Asked;
+
+use super::instance::Instance;
+use crate::{
+    argument::Arguments,
+    inside::entry::{Thunk, Words},
+};
+
+/// Who answers the function that runs.
+#[derive(Clone, Copy)]
+struct Desk {
+    instance: *mut Instance,
+    arguments: *mut dyn Arguments,
+}
+
+struct Running(Cell<Option<Desk>>);
+
+// SAFETY: a client has one thread; sandboxes do not have this page.
+unsafe impl Sync for Running {}
+
+static RUNNING: Running = Running(Cell::new(None));
+
+/// Runs the function here, without a sandbox.
+pub(super) fn run(instance: &mut Instance, arguments: &mut dyn Arguments, thunk: Thunk) -> [u64; 2] {
+    let block = instance.argument_page();
+    let arguments: *mut (dyn Arguments + '_) = arguments;
+    // SAFETY: only the lifetime changes; the pointer is used while this function runs, and no longer.
+    let arguments: *mut dyn Arguments = unsafe { core::mem::transmute(arguments) };
+    // A handler may call another one so.
+    let outer = RUNNING.0.replace(Some(Desk { instance, arguments }));
+    // SAFETY: `block` is this instance's argument page, which was staged for this thunk's arguments by the same call.
+    let Words(first, second) = unsafe { thunk(block as *const [u64; 2]) };
+    RUNNING.0.set(outer);
+    [first, second]
+}
+
+/// Answers a request of the function that runs here.
+#[expect(clippy::panic, reason = "as everything that goes wrong without isolation, it ends the client")]
+pub(crate) fn ask(head: Asked, words: [u64; 2]) -> [u64; 2] {
+    let Some(Desk { instance, arguments }) = RUNNING.0.get() else { panic!("a request out of no call") };
+    // SAFETY: `run` lent both for the length of the call, uses neither meanwhile, and the call is running.
+    let answer = unsafe { (*instance).answer(head, words, &mut *arguments) };
+    match answer {
+        Ok(words) => words,
+        Err(error) => panic!("{error}"),
+    }
+}
