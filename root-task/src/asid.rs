@@ -40,6 +40,11 @@ impl Asids {
         Self { pools }
     }
 
+    /// Returns how many pools can still be made, of a page and a slot each.
+    pub(crate) fn unmade(&self) -> u32 {
+        self.pools.iter().map(|pool| u32::from(pool.is_none())).sum()
+    }
+
     /// Finds a pool with a free id, or makes one.
     pub(crate) fn reserve(&mut self, memory: &mut Memory) -> Result<Asid, Exhausted> {
         for (number, pool) in self.pools.iter_mut().enumerate() {

@@ -25,7 +25,7 @@ use crate::{
     asid::Asid,
     badge::Badge,
     cspace::{Slot, path_of},
-    launch::{LIMITS, Launch, LoadError},
+    launch::{LIMITS, Launch, LoadError, Origin},
     machine::Machine,
     memory::Block,
     object::{Maker, Row},
@@ -42,6 +42,7 @@ const ARENA_REGIONS: usize = ((ARENA_END - ARENA_BASE) / LARGE_PAGE) as usize;
 /// A client's kernel objects.
 pub(crate) struct Client {
     id: ClientId,
+    origin: &'static Origin,
     description: &'static sbm_system::Client<'static>,
     /// The program's code, to see at which instruction its thread stands.
     file: Part<'static>,
@@ -179,9 +180,12 @@ impl Client {
                 return Err(error.into());
             }
         };
-        match Objects::make(machine, &asid, &code, &block, launch) {
+        let made =
+            make_code(machine, &code, launch).and_then(|frames| Objects::make(machine, &asid, frames, &block, launch));
+        match made {
             Ok(objects) => Ok(Self {
                 id: launch.id,
+                origin: launch.origin(),
                 description: launch.client,
                 file: launch.file.code().clone(),
                 code,
@@ -200,8 +204,42 @@ impl Client {
     }
 
     /// Ends the client, whose sandboxes are gone already, and takes everything back.
-    pub(crate) fn end(self, machine: &mut Machine) {
-        for block in self.tables {
+    pub(crate) fn end(mut self, machine: &mut Machine) {
+        self.leave(machine);
+        self.give_back(machine);
+    }
+
+    /// Ends the client, whose sandboxes are gone already, and starts its program anew in the same memory, which nobody
+    /// else can have taken meanwhile. Where that fails, the client has ended.
+    pub(crate) fn again(mut self, machine: &mut Machine) -> Result<Self, LoadError> {
+        self.leave(machine);
+        let made = self.make_anew(machine);
+        match made {
+            Ok(objects) => {
+                self.objects = objects;
+                Ok(self)
+            }
+            Err(error) => {
+                self.give_back(machine);
+                Err(error)
+            }
+        }
+    }
+
+    fn make_anew(&self, machine: &mut Machine) -> Result<Objects, LoadError> {
+        let code = self.objects.code;
+        // Nobody could write it, so it is as it was filled.
+        for frame in code.iter() {
+            frame.cap::<LargePage>().frame_unmap()?;
+        }
+        machine.memory.clear(&self.block)?;
+        let launch = Launch::new(self.origin, self.id)?;
+        Objects::make(machine, &self.asid, code, &self.block, &launch)
+    }
+
+    /// Takes back what does not lie in the client's own blocks.
+    fn leave(&mut self, machine: &mut Machine) {
+        while let Some(block) = self.tables.pop() {
             machine.memory.free(block);
         }
         // Kernels up to 7 unmap a frame only when its last capability goes.
@@ -209,10 +247,24 @@ impl Client {
         for copy in self.objects.inputs.iter() {
             let _ = copy.path().delete();
         }
+    }
+
+    fn give_back(self, machine: &mut Machine) {
         machine.memory.free(self.block);
         machine.memory.free(self.code);
         machine.asids.release(self.asid);
     }
+}
+
+/// Makes the frames of the code, and fills them.
+fn make_code(machine: &mut Machine, code: &Block, launch: &Launch) -> Result<Row, LoadError> {
+    let frames = code.maker().objects::<LargePage>(u32::from(launch.program.code_frames()))?;
+    for (frame, address) in frames.iter().zip((CODE_BASE..).step_by(LARGE_PAGE as usize)) {
+        machine.window.fill_large(frame, |bytes| {
+            copy_pieces(launch.file.code(), u64::from(address), LIMITS.code_frame, bytes);
+        })?;
+    }
+    Ok(frames)
 }
 
 /// Returns the bytes and slots of everything but the code.
@@ -236,13 +288,7 @@ const fn is_input(holding: &Holding) -> bool {
 
 impl Objects {
     /// Makes, fills and starts everything.
-    fn make(
-        machine: &mut Machine,
-        asid: &Asid,
-        code: &Block,
-        block: &Block,
-        launch: &Launch,
-    ) -> Result<Self, LoadError> {
+    fn make(machine: &mut Machine, asid: &Asid, code: Row, block: &Block, launch: &Launch) -> Result<Self, LoadError> {
         let program = &launch.program;
         let mut maker = block.maker();
         // The largest first: objects are aligned to their size, and the block has no room for gaps.
@@ -254,7 +300,6 @@ impl Objects {
         let inputs = maker.empty(inputs)?;
         let thread: cap::Tcb = maker.object()?;
         let watched = maker.empty(1)?.slot(0);
-        let code = code.maker().objects::<LargePage>(u32::from(program.code_frames()))?;
         let frames = own.with(inputs);
         let watch = watch(machine, launch, frames, watched)?;
         let objects = Self { vspace, cnode, thread, watch, watched: watched.cap(), code, frames, inputs };
@@ -275,13 +320,8 @@ impl Objects {
         self.cnode.absolute_cptr_from_bits_with_depth(slot, CNODE_BITS)
     }
 
-    /// Fills the frames: code, data, start information; input files are copies of frames that are full.
+    /// Fills the frames: data, start information; input files are copies of frames that are full.
     fn fill(&self, machine: &mut Machine, launch: &Launch) -> Result<(), LoadError> {
-        for (frame, address) in self.code.iter().zip((CODE_BASE..).step_by(LARGE_PAGE as usize)) {
-            machine.window.fill_large(frame, |bytes| {
-                copy_pieces(launch.file.code(), u64::from(address), LIMITS.code_frame, bytes);
-            })?;
-        }
         let data = launch.file.data();
         for holding in launch.program.holdings() {
             let first = self.frames.slot(holding.frame);

@@ -3,7 +3,9 @@
 
 use core::fmt::Write;
 
-use sbm_server::Clock;
+use sbm_abi::limits::PAGE;
+use sbm_objects::NODES;
+use sbm_server::{Clock, Free};
 use sel4::{Error, ObjectBlueprint, cap};
 
 use crate::{
@@ -44,6 +46,16 @@ impl Machine {
         console.start_receiving(handler, interrupts.signal(memory, Signals::SERIAL)?)?;
         let alarm = Alarm::new(memory, &interrupts, timer, measurement)?;
         Ok(Self { memory, asids: Asids::new(), window, endpoint, console, alarm })
+    }
+
+    /// Returns what clients can have. What the root task may need for itself while they run, for pools of address-space
+    /// ids and for splits of blocks, is set apart, so that nobody has to be charged for it.
+    pub(crate) fn free(&self) -> Free {
+        let (pools, splits) = (self.asids.unmade(), NODES as u32 - self.memory.split_slots());
+        Free {
+            bytes: self.memory.free_bytes().saturating_sub(u64::from(pools * PAGE)),
+            slots: self.memory.free_slot_count().saturating_sub(pools + splits),
+        }
     }
 
     /// Returns the time.

@@ -30,7 +30,7 @@ mod window;
 use core::fmt::Write as _;
 
 use pc::{DebugExit, FwCfg, Pit, Serial};
-use sbm_server::{ClientId, Launched, Platform};
+use sbm_server::{ClientId, Launched};
 use sbm_system::Wrong;
 use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap, init_thread};
 use sel4_root_task::{Exit, Never, println, root_task};
@@ -87,11 +87,19 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     if let Some(failing) = failing {
         failing.fail();
     }
+    let whole = machine.free();
     let mut service = Service { server, machine };
     if let Err(error) = start_clients(&mut service, origin) {
         refuse(&error);
     }
     let all_well = service.run();
+    let left = service.machine.free();
+    if left != whole {
+        let (bytes, slots) = (whole.bytes.abs_diff(left.bytes), whole.slots.abs_diff(left.slots));
+        refuse(&format_args!(
+            "its clients are gone, and the books are wrong by {bytes} bytes and {slots} slots; report this"
+        ));
+    }
     sel4_root_task::exit(if all_well { Exit::Success } else { Exit::Failure })
 }
 

@@ -41,7 +41,8 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Begins to make objects of the block, once: a second maker would find its slots in use.
+    /// Begins to make objects of the block, once, and again after [`Memory::clear`]: another maker would find its slots in
+    /// use.
     pub(crate) fn maker(&self) -> Maker {
         Maker::new(self.untyped.cap::<cap_type::Untyped>(), self.slots.first(), self.slots.count())
     }
@@ -94,6 +95,11 @@ impl Memory {
         }
     }
 
+    /// Ends everything that was made of a block, so that its [maker](Block::maker) begins anew.
+    pub(crate) fn clear(&self, block: &Block) -> Result<(), Error> {
+        block.untyped.path().revoke()
+    }
+
     /// Returns the physical address of a block.
     pub(crate) fn physical(&self, block: &Block) -> Option<u64> {
         self.blocks.block(block.id).ok().map(|node| node.base)
@@ -120,6 +126,12 @@ impl Memory {
 
     pub(crate) fn free_slot_count(&self) -> u32 {
         self.slots.available()
+    }
+
+    /// Returns the slots that splits of blocks have taken: two each, until they are joined again.
+    #[expect(clippy::cast_possible_truncation, reason = "at most NODES")]
+    pub(crate) fn split_slots(&self) -> u32 {
+        2 * self.blocks.splits() as u32
     }
 }
 

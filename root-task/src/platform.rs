@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The server's platform, made of the machine: each method is one operation on kernel objects.
 
+use core::fmt::Write;
+
 use sbm_abi::{EntryPoints, Registers, limits::CLIENT_SANDBOX_SLOTS};
 use sbm_server::{Answer, Exhausted, Free, Names, Plan, Platform, Share, Table};
 
@@ -98,11 +100,27 @@ impl Platform for Machine {
         client.end(self);
     }
 
+    fn again(&mut self, client: Client, number: u32) -> Result<Client, Exhausted> {
+        self.console.forget(client.id());
+        let name = client.name();
+        let mut out = self.console.writer();
+        let again = client.again(self);
+        let _ = match &again {
+            // Seldom, so that a client that ends again and again does not fill the console.
+            Ok(_) if number.is_power_of_two() => {
+                writeln!(out, "root-task: {name} has ended and is started again, restart {number}")
+            }
+            Ok(_) => Ok(()),
+            Err(error) => writeln!(out, "root-task: {name} has ended and cannot be started again: {error}"),
+        };
+        again.map_err(|_| Exhausted)
+    }
+
     fn console(&mut self, client: &Client, text: &[u8]) {
         self.console.write_of(client.id(), client.name(), text);
     }
 
     fn free(&self) -> Free {
-        Free { bytes: self.memory.free_bytes(), slots: self.memory.free_slot_count() }
+        Self::free(self)
     }
 }

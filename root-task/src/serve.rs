@@ -31,7 +31,6 @@ pub(crate) struct Service {
 impl Service {
     /// Serves until the last client has ended, and says whether all ended well.
     pub(crate) fn run(&mut self) -> bool {
-        let mut all_well = true;
         let mut reply: Option<Response> = None;
         while self.server.has_clients() {
             let endpoint = self.machine.endpoint;
@@ -45,23 +44,21 @@ impl Service {
             match Badge::from_word(badge) {
                 Some(Badge::Client(client)) => match self.request(client, info, mrs) {
                     Effect::Answer(response) => reply = Some(response),
-                    Effect::Wait => {}
-                    Effect::Ended(status) => all_well &= status == 0,
+                    Effect::Wait | Effect::Ended => {}
                 },
                 Some(Badge::Sandbox(index)) => {
                     self.server.fault(&mut self.machine, index, kernel_fault(info, mrs));
                 }
                 Some(Badge::ClientFault(client)) => {
                     self.report(client, kernel_fault(info, mrs));
-                    self.server.end_client(&mut self.machine, client);
-                    all_well = false;
+                    self.server.end_client(&mut self.machine, client, false);
                 }
                 Some(Badge::Signals(signals)) => self.signals(signals),
                 // No such capability was given to anyone.
                 None => {}
             }
         }
-        all_well
+        self.server.all_well()
     }
 
     fn request(&mut self, client: ClientId, info: MessageInfo, mrs: Mrs) -> Effect {

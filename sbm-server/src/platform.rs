@@ -137,6 +137,13 @@ pub trait Platform {
     /// Ends the client, whose sandboxes are gone, and takes back everything; what it has begun on the console ends too.
     fn end(&mut self, client: Self::Client);
 
+    /// Ends the client as [`Platform::end`] does, and starts its program anew, as if for the first time, in memory that
+    /// nobody else can have taken meanwhile. It is the time `number`, from 1.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; the client has ended.
+    fn again(&mut self, client: Self::Client, number: u32) -> Result<Self::Client, Exhausted>;
+
     /// Writes a client's text to the console.
     fn console(&mut self, client: &Self::Client, text: &[u8]);
 

@@ -8,11 +8,11 @@ use sbm_abi::{
     limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
-use sbm_system::{Amounts, Terms, Wrong, divide};
+use sbm_system::{Amounts, OnEnd, Terms, Wrong, divide};
 
 use crate::{
-    Arena, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError, Names, NoSandbox,
-    OverQuota, Plan, Platform, Program, Quota, Resource, ShrinkError, Table, decode_fault,
+    Arena, CancelError, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError,
+    Names, NoSandbox, OverQuota, Plan, Platform, Program, Quota, Resource, ShrinkError, Table, decode_fault,
     quota::Room,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
@@ -26,8 +26,8 @@ pub enum Effect {
     Answer(Response),
     /// The client waits; it gets its answer from [`Server::look`].
     Wait,
-    /// The client has ended itself with this status; nothing of it is left.
-    Ended(u8),
+    /// The client that asked is not there any more, or was started again: nobody waits for an answer.
+    Ended,
 }
 
 /// A client that was started.
@@ -51,6 +51,8 @@ pub struct Server<P: Platform, const N: usize> {
     pub(crate) sandboxes: [Entry<P>; N],
     /// All that clients can have together.
     pub(crate) there: Amounts,
+    /// Whether a client has ended badly and was not started again; where one has ended the run, whether that one did.
+    failed: bool,
     /// When the server looks next, if it does.
     pub(crate) next_look: Option<u64>,
     vacant: Vec<SandboxIndex, N>,
@@ -68,6 +70,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             arenas: [const { Arena::EMPTY }; MAX_CLIENTS],
             sandboxes: [const { Entry::EMPTY }; N],
             there: Amounts { sandboxes: 0, pages: 0, slots: 0 },
+            failed: false,
             next_look: None,
             vacant: Vec::new(),
             used: 0,
@@ -78,7 +81,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// [`Server::divide`].
     pub fn add_client(&mut self, platform: &mut P, id: ClientId, launched: Launched<P>) {
         let Launched { name, program, terms, objects } = launched;
-        self.end_client(platform, id);
+        self.drop_client(platform, id);
         self.names[id.get()] = name;
         self.arenas[id.get()].open();
         platform.publish(&objects, self.next_look);
@@ -133,17 +136,54 @@ impl<P: Platform, const N: usize> Server<P, N> {
         self.clients.iter().any(Option::is_some)
     }
 
-    /// Ends a client, whatever the reason: its sandboxes go, and all that it had.
-    pub fn end_client(&mut self, platform: &mut P, id: ClientId) {
+    /// Tells whether all clients that are gone have ended well; where one has ended the run, whether that one did.
+    pub fn all_well(&self) -> bool {
+        !self.failed
+    }
+
+    /// Ends a client, whatever the reason, with all that it had, and does what its terms say of its end: it may be there
+    /// again afterwards, from its beginning, or all others gone. `well` is whether it said so itself.
+    pub fn end_client(&mut self, platform: &mut P, id: ClientId, well: bool) {
+        self.drop_sandboxes(platform, id);
+        let Some(client) = self.clients[id.get()].take() else { return };
+        let Client { objects, program, terms, quota, restarts, .. } = client;
+        match terms.on_end {
+            OnEnd::Restart(most) if restarts < most => {
+                if let Ok(objects) = platform.again(objects, restarts + 1) {
+                    platform.publish(&objects, self.next_look);
+                    let mut client = Client::new(objects, program, terms);
+                    (client.restarts, client.quota) = (restarts + 1, quota);
+                    self.clients[id.get()] = Some(client);
+                    return;
+                }
+            }
+            OnEnd::Stop | OnEnd::Restart(_) => platform.end(objects),
+            OnEnd::EndRun => {
+                platform.end(objects);
+                for other in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
+                    self.drop_client(platform, other);
+                }
+                self.failed = false;
+            }
+        }
+        self.failed |= !well;
+    }
+
+    /// Ends a client and gives back all that it had.
+    fn drop_client(&mut self, platform: &mut P, id: ClientId) {
+        self.drop_sandboxes(platform, id);
+        if let Some(client) = self.clients[id.get()].take() {
+            platform.end(client.objects);
+        }
+    }
+
+    fn drop_sandboxes(&mut self, platform: &mut P, id: ClientId) {
         for index in 0..self.used {
             if self.sandboxes[index].sandbox.as_ref().is_some_and(|sandbox| sandbox.owner == id)
                 && let Some(index) = SandboxIndex::new(index as u64, N)
             {
                 self.remove(platform, index);
             }
-        }
-        if let Some(client) = self.clients[id.get()].take() {
-            platform.end(client.objects);
         }
     }
 
@@ -171,12 +211,23 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 return self.sleep(platform, id, now, until).unwrap_or_else(|error| refuse(error.into()));
             }
             Request::Cancel(name) => self.cancel(platform, id, name).map_err(Errno::from),
+            Request::Kill(name) => return self.kill(platform, id, name).unwrap_or_else(|error| refuse(error.into())),
             Request::Exit(status) => {
-                self.end_client(platform, id);
-                return Effect::Ended(status);
+                self.end_client(platform, id, status == 0);
+                return Effect::Ended;
             }
         };
         answer.map_or_else(refuse, Effect::Answer)
+    }
+
+    /// Ends the client called `name`, as if it had ended badly by itself.
+    fn kill(&mut self, platform: &mut P, id: ClientId, name: &str) -> Result<Effect, CancelError> {
+        let may = self.owner(id)?.terms.kills;
+        let target = self.named(may, name)?;
+        self.end_client(platform, target, false);
+        // The end of the other one can be that of the run.
+        let is_gone = target == id || self.clients[id.get()].is_none();
+        Ok(if is_gone { Effect::Ended } else { Effect::Answer(Response::Done) })
     }
 
     /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again.

@@ -204,6 +204,8 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) entries: Option<EntryPoints>,
     /// What it may do.
     pub(crate) terms: Terms,
+    /// How often it was started again.
+    pub(crate) restarts: u32,
     /// What it may have.
     pub(crate) quota: Quota,
     /// Sandboxes, spares included.
@@ -227,6 +229,7 @@ impl<P: Platform> Client<P> {
             program,
             entries: None,
             terms,
+            restarts: 0,
             quota: Quota::NONE,
             sandboxes: 0,
             charge: Charge::default(),

@@ -115,7 +115,9 @@ pub enum Request<'a> {
     /// Ends the running call of another client, by a client that may. Answered by [`Response::Done`], also where no call
     /// was running.
     Cancel(&'a str),
-    /// Ends the client: its sandboxes go, and the system ends with its last client. Not answered.
+    /// Ends another client, by a client that may, as if it had ended badly by itself. Answered by [`Response::Done`].
+    Kill(&'a str),
+    /// Ends the client: its sandboxes go, and what follows is as the system's description says. Not answered.
     Exit(u8),
 }
 

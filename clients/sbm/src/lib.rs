@@ -83,7 +83,7 @@ pub use client::{
     env::{Env, InputFile},
     sandbox::{Builder, Isolation, Sbm},
     server::{Usage, usage},
-    time::{LONGEST_BUDGET, cancel, now, sleep},
+    time::{LONGEST_BUDGET, cancel, kill, now, sleep},
 };
 pub use error::{Error, PanicText, Unfit};
 pub use inside::function::Function;

@@ -85,6 +85,8 @@ pub(super) struct Fake {
     pub(super) position: Option<u64>,
     pub(super) texts: Vec<(u32, Vec<u8>)>,
     pub(super) look_at: Option<u64>,
+    /// How often a client was started again.
+    pub(super) starts: u32,
     next: u32,
 }
 
@@ -365,6 +367,15 @@ impl Platform for Fake {
         assert_eq!(owner.taken, (tables, tables), "something outlives its client");
         assert!(owner.mapped.is_empty());
         self.left = (self.left.0 + tables, self.left.1 + tables);
+    }
+
+    fn again(&mut self, client: u32, number: u32) -> Result<u32, Exhausted> {
+        self.end(client);
+        if self.fails_in.take_if(|left| *left == 0).is_some() {
+            return Err(Exhausted);
+        }
+        self.starts = number;
+        Ok(self.client(client))
     }
 
     fn console(&mut self, client: &u32, text: &[u8]) {

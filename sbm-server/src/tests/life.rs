@@ -5,10 +5,10 @@ use std::{collections::BTreeSet, vec, vec::Vec};
 
 use proptest::prelude::*;
 use sbm_abi::{
-    Access, BufferAccess, Fault, FaultKind, Handle, Message, Registers, Request, Response, decode_request,
+    Access, BufferAccess, Errno, Fault, FaultKind, Handle, Message, Registers, Request, Response, decode_request,
     limits::{ARENA_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
-use sbm_system::{ClientSet, Terms};
+use sbm_system::{ClientSet, OnEnd, Terms};
 
 use super::{
     DATA, ENTRIES, QUOTA, SANDBOXES, World, buffers, client,
@@ -29,11 +29,102 @@ fn a_sandbox_is_made_and_its_memory_comes_back() {
     let left = world.machine.left;
     let handle = world.init(0, 4);
     assert_eq!(world.state(handle), Some(State::Ready));
-    let effect = world.send(0, super::NOW, &[12, 7]);
-    assert_eq!(effect, Effect::Ended(7));
+    let effect = world.send(0, super::NOW, &[13, 7]);
+    assert_eq!(effect, Effect::Ended);
     assert_eq!(world.machine.left, left);
     assert!(world.server.client(client(0)).is_none() && world.server.client(client(1)).is_some());
     world.check();
+}
+
+#[test]
+fn a_client_that_may_ends_another_one_and_learns_of_no_other() {
+    let mut world = World::new();
+    world.terms(1).kills = ClientSet(0b01);
+    let left = world.machine.left;
+    let handle = world.init(0, 4);
+    world.grown(0, handle, 3);
+    for (name, errno) in [("one", Errno::Perm), ("two", Errno::Perm), ("", Errno::Perm)] {
+        assert_eq!(world.ask(1, &Request::Kill(name)), Response::Refused(errno));
+    }
+    assert_eq!(world.ask(0, &Request::Kill("one")), Response::Refused(Errno::Perm));
+    assert_eq!(world.ask(1, &Request::Kill("zero")), Response::Done);
+    assert_eq!((world.state(handle), world.machine.left), (None, left));
+    assert_eq!(world.ask(1, &Request::Kill("zero")), Response::Refused(Errno::Invalid));
+    assert!(!world.server.all_well());
+    world.check();
+}
+
+#[test]
+fn a_client_is_started_again_as_often_as_its_terms_say_with_nothing_of_its_last_life() {
+    let mut world = World::new();
+    world.terms(0).on_end = OnEnd::Restart(2);
+    world.terms(1).kills = ClientSet(0b01);
+    let (left, quota) = (world.machine.left, world.server.clients[0].as_ref().unwrap().quota);
+    for life in 0..3 {
+        if life > 0 {
+            assert_eq!(
+                world.ask(0, &Request::Init(spec(1))),
+                Response::Refused(Errno::Invalid),
+                "entry points are left"
+            );
+            world.ask(0, &Request::Register(ENTRIES));
+        }
+        let (spare, ready, faulted) = (world.init(0, 1), world.init(0, 2), world.init(0, 3));
+        world.ask(0, &Request::Destroy(spare));
+        world.fault(faulted, exception(5, 6));
+        world.grown(0, ready, 3);
+        assert_eq!(world.ask(0, &map(ready, DATA, 1)), Response::Done);
+        assert_eq!(world.send_sleep(0), Effect::Wait);
+        let how = if life == 1 { world.ask(1, &Request::Kill("zero")) } else { world.exit(0, 7) };
+        assert_eq!(how, Response::Done);
+        assert_eq!([spare, ready, faulted].map(|handle| world.state(handle)), [None; 3]);
+        assert_eq!(world.machine.left, left);
+        for handle in [spare, ready, faulted] {
+            assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Refused(Errno::BadHandle), "life {life}");
+        }
+        let client = world.server.clients[0].as_ref();
+        assert!(client.is_none_or(|client| client.restarts == life + 1 && client.quota == quota));
+        assert_eq!((client.is_some(), world.server.all_well()), (life < 2, life < 2));
+        world.check();
+    }
+    assert_eq!(world.machine.starts, 2);
+}
+
+#[test]
+fn a_client_that_cannot_be_started_again_stays_away() {
+    let mut world = World::new();
+    world.terms(0).on_end = OnEnd::Restart(2);
+    world.machine.fails_in = Some(0);
+    world.exit(0, 0);
+    assert!(world.server.client(client(0)).is_none());
+    world.check();
+}
+
+#[test]
+fn the_end_of_a_client_can_be_the_end_of_the_run() {
+    for (status, well) in [(0, true), (1, false)] {
+        let mut world = World::new();
+        world.terms(0).on_end = OnEnd::EndRun;
+        world.start(2);
+        for from in 0..3 {
+            world.init(from, 1);
+        }
+        world.exit(1, 3);
+        world.exit(0, status);
+        assert_eq!((world.server.has_clients(), world.server.all_well()), (false, well));
+        assert!(world.machine.owners.is_empty());
+        world.check();
+    }
+    // Whoever ends such a client is ended with it.
+    let mut world = World::new();
+    world.terms(0).on_end = OnEnd::EndRun;
+    world.terms(1).kills = ClientSet(0b01);
+    let message = Message::<MAX_MESSAGE>::new(&Request::Kill("zero")).unwrap();
+    assert_eq!(world.send(1, super::NOW, message.bytes()), Effect::Ended);
+    let mut world = World::new();
+    world.terms(1).kills = ClientSet(0b10);
+    let message = Message::<MAX_MESSAGE>::new(&Request::Kill("one")).unwrap();
+    assert_eq!(world.send(1, super::NOW, message.bytes()), Effect::Ended);
 }
 
 #[test]
@@ -231,6 +322,8 @@ enum Step {
     Sleep(u64, u64),
     /// A client ends another one's call; the second one may.
     Cancel(u64, usize),
+    /// A client ends another one, or itself; the second one may.
+    Kill(u64, usize),
     Look(u64),
     End(u64),
 }
@@ -259,6 +352,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => who().prop_map(Step::Arm),
         2 => (who(), 0u64..200_000).prop_map(|(who, later)| Step::Sleep(who, later)),
         2 => (who(), 0usize..3).prop_map(|(who, target)| Step::Cancel(who, target)),
+        1 => (who(), 0usize..3).prop_map(|(who, target)| Step::Kill(who, target)),
         3 => (0u64..300_000).prop_map(Step::Look),
         1 => who().prop_map(Step::End),
     ];
@@ -315,7 +409,7 @@ fn ask(world: &mut World, from: u64, request: &Request<'_>) -> Option<Response> 
     let message = Message::<MAX_MESSAGE>::new(request).unwrap();
     match send(world, from, message.bytes()) {
         Effect::Answer(response) => Some(response),
-        Effect::Wait | Effect::Ended(_) => None,
+        Effect::Wait | Effect::Ended => None,
     }
 }
 
@@ -323,7 +417,8 @@ proptest! {
     #[test]
     fn no_sequence_of_events_loses_anything(steps in steps()) {
         let mut world = World::new();
-        world.terms(1).cancels = ClientSet(!0);
+        (world.terms(1).cancels, world.terms(1).kills) = (ClientSet(!0), ClientSet(!0));
+        (world.terms(0).on_end, world.terms(1).on_end) = (OnEnd::Restart(1000), OnEnd::Restart(1000));
         let whole = (1000, 4000);
         let mut handles = vec![Handle::new(3, 3)];
         let mut bases = vec![ARENA_BASE];
@@ -360,8 +455,8 @@ proptest! {
                     world.server.fault(&mut world.machine, index, exception(ip, 13));
                 },
                 Step::Bytes(who, bytes) => {
-                    if matches!(send(&mut world, who, &bytes), Effect::Ended(_)) {
-                        world.start(u32::try_from(who).unwrap());
+                    if matches!(send(&mut world, who, &bytes), Effect::Ended) {
+                        world.revive(who);
                     }
                 }
                 Step::Call(who, calls, marks, deadline) => {
@@ -377,17 +472,22 @@ proptest! {
                 Step::Cancel(who, target) => {
                     ask(&mut world, who, &Request::Cancel(NAMES[target]));
                 }
+                Step::Kill(who, target) => {
+                    ask(&mut world, who, &Request::Kill(NAMES[target]));
+                    (0..2).for_each(|who| world.revive(who));
+                }
                 Step::Look(later) => world.look(super::NOW + later),
                 Step::Fail(steps) => world.machine.fails_in = Some(steps),
                 Step::End(who) => {
-                    world.server.end_client(&mut world.machine, client(who));
-                    world.start(u32::try_from(who).unwrap());
+                    world.server.end_client(&mut world.machine, client(who), true);
+                    world.revive(who);
                 }
             }
             world.check();
         }
         for who in 0..2 {
-            world.server.end_client(&mut world.machine, client(who));
+            world.terms(who).on_end = OnEnd::Stop;
+            world.server.end_client(&mut world.machine, client(who), true);
         }
         world.check();
         prop_assert!(world.machine.boxes.is_empty() && world.machine.owners.is_empty());

@@ -100,6 +100,15 @@ impl World {
         assert_eq!(self.ask(index, &Request::Register(ENTRIES)), Response::Done);
     }
 
+    /// Lets a client that was started again begin; one that was not is started.
+    fn revive(&mut self, from: u64) {
+        if self.server.client(client(from)).is_some() {
+            self.ask(from, &Request::Register(ENTRIES));
+        } else {
+            self.start(u32::try_from(from).unwrap());
+        }
+    }
+
     fn terms(&mut self, from: u64) -> &mut Terms {
         &mut self.server.clients[client(from).get()].as_mut().unwrap().terms
     }
@@ -132,8 +141,17 @@ impl World {
         let message = Message::<MAX_MESSAGE>::new(request).unwrap();
         match self.send(from, NOW, message.bytes()) {
             Effect::Answer(response) => response,
-            Effect::Wait | Effect::Ended(_) => Response::Done,
+            Effect::Wait | Effect::Ended => Response::Done,
         }
+    }
+
+    fn exit(&mut self, from: u64, status: u8) -> Response {
+        self.ask(from, &Request::Exit(status))
+    }
+
+    fn send_sleep(&mut self, from: u64) -> Effect {
+        let message = Message::<MAX_MESSAGE>::new(&Request::Sleep { until: NOW + 1 }).unwrap();
+        self.send(from, NOW, message.bytes())
     }
 
     fn init(&mut self, from: u64, buffer_pages: u16) -> Handle {

@@ -258,7 +258,7 @@ fn a_client_that_may_ends_the_running_call_of_the_client_that_it_names() {
     // Now there is none to be ended, which is no error.
     assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Done);
     assert_eq!(answers(&world, 0).len(), 1);
-    world.server.end_client(&mut world.machine, client(0));
+    world.server.end_client(&mut world.machine, client(0), true);
     assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Refused(Errno::Invalid));
 }
 

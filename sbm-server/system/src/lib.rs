@@ -128,7 +128,7 @@ pub enum OnEnd {
     Stop,
     /// It is started again at once, so many times at most; then it stays away.
     Restart(u32),
-    /// All others are ended, and the run.
+    /// All others are ended, and the run: as well or badly as this one.
     EndRun,
 }
 

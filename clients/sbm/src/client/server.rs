@@ -45,6 +45,11 @@ pub(crate) fn cancel(name: &str) -> Result<Response, Error> {
     send::<MAX_MESSAGE>(&Request::Cancel(name))
 }
 
+/// Ends another client.
+pub(crate) fn kill(name: &str) -> Result<Response, Error> {
+    send::<MAX_MESSAGE>(&Request::Kill(name))
+}
+
 /// What is in use and what is free.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {

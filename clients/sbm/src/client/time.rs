@@ -57,6 +57,14 @@ pub fn cancel(name: &str) -> Result<(), Error> {
     server::cancel(name).map(drop)
 }
 
+/// Ends the client called `name`, with all that it has; what follows is as the system's description says of its end.
+///
+/// # Errors
+/// [`Error::Server`]: this client may not do so to one of that name (EPERM), or it has ended (EINVAL).
+pub fn kill(name: &str) -> Result<(), Error> {
+    server::kill(name).map(drop)
+}
+
 fn ticks_of(duration: Duration) -> u64 {
     let ticks = duration.as_nanos().saturating_mul(u128::from(env().ticks_per_second())) / NANOS;
     u64::try_from(ticks).unwrap_or(u64::MAX)
