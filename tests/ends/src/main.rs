@@ -58,7 +58,7 @@ fn end_all_lives(name: &str, random: &mut Random, most: u32) -> Verdict<u32> {
     while ended <= most && kill(name)? {
         ended += 1;
         let micros = random.below(4000);
-        if micros % 8 != 0 {
+        if !micros.is_multiple_of(8) {
             sbm::sleep(Duration::from_micros(micros))?;
         }
     }
