@@ -217,6 +217,28 @@ fn a_look_goes_through_some_marks_and_the_next_one_goes_on() {
 }
 
 #[test]
+fn a_look_goes_around_its_marks_once() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    let name = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().objects;
+    let marks = |world: &mut World, count| {
+        let owner = world.machine.owners.get_mut(&0).unwrap();
+        (owner.marks, owner.deadline) = ((0..count).collect(), u64::MAX);
+    };
+    // As many as a look goes through and sees that it is around.
+    marks(&mut world, 30);
+    world.look(NOW);
+    assert_eq!(world.machine.look_at, Some(NOW + INTERVAL));
+    // The look after one that did not get around goes on there, and then from the first mark on.
+    marks(&mut world, 40);
+    world.look(NOW);
+    assert_eq!(world.machine.look_at, Some(NOW + SOON));
+    world.machine.boxes.get_mut(&name).unwrap().waits = false;
+    world.look(NOW);
+    assert_eq!(world.machine.restarts.len(), 1);
+}
+
+#[test]
 fn a_client_sleeps_until_its_time_has_come() {
     let mut world = World::new();
     assert_eq!(send(&mut world, 0, NOW, &Request::Sleep { until: NOW + 3000 }), Effect::Wait);
