@@ -41,6 +41,11 @@ pub(crate) struct Block {
 }
 
 impl Block {
+    /// Returns the first of its slots.
+    pub(crate) const fn first_slot(&self) -> Slot {
+        self.slots.first()
+    }
+
     /// Begins to make objects of the block, once, and again after [`Memory::clear`]: another maker would find its slots in
     /// use.
     pub(crate) fn maker(&self) -> Maker {

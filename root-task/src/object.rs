@@ -39,6 +39,8 @@ pub(crate) struct Row {
 }
 
 impl Row {
+    pub(crate) const EMPTY: Self = Self { first: Slot(0), count: 0 };
+
     pub(crate) const fn new(first: Slot, count: u32) -> Self {
         Self { first, count }
     }

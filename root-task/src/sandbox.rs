@@ -52,10 +52,15 @@ pub(crate) struct Sandbox {
 pub(crate) enum Part {
     /// Paging structures.
     Tables(Block),
-    /// Pages with their copies for the client, all in this row.
-    Pages(Block, Row),
-    /// Copies of the client's frames.
-    Copies(Slots, Row),
+    /// Pages with their copies for the client: so many of the block's slots.
+    Pages(Block, u16),
+    /// Copies of the client's frames: so many.
+    Copies(Slots, u16),
+}
+
+/// Returns how many slots a part has, which are few.
+fn count_of(slots: u32) -> Result<u16, Error> {
+    u16::try_from(slots).map_err(|_| Error::RangeError)
 }
 
 impl Sandbox {
@@ -122,14 +127,15 @@ impl Sandbox {
         let mut maker = block.maker();
         let made = maker.objects::<SmallPage>(plan.frames()).and_then(|frames| {
             let copies = maker.empty(plan.shared_frames())?;
+            let count = count_of(slots)?;
             let mapped = map_runs(client, self.vspace, plan, frames, copies);
-            Ok((frames.with(copies), mapped))
+            Ok((count, mapped))
         });
         match made {
-            Ok((row, Ok(()))) => Ok(Part::Pages(block, row)),
-            Ok((row, Err(error))) => {
+            Ok((count, Ok(()))) => Ok(Part::Pages(block, count)),
+            Ok((count, Err(error))) => {
                 machine.complain("buffers", error);
-                remove(machine, Part::Pages(block, row));
+                remove(machine, Part::Pages(block, count));
                 Err(Exhausted)
             }
             Err(error) => {
@@ -142,13 +148,13 @@ impl Sandbox {
 
     /// Maps frames of the client's own.
     pub(crate) fn share(&self, machine: &mut Machine, client: &Client, share: &Share) -> Result<Part, Exhausted> {
+        let count = count_of(share.pages()).map_err(|_| Exhausted)?;
         let slots = machine.memory.slots(share.pages())?;
-        let row = Row::new(slots.first(), share.pages());
-        match map_copies(client, self.vspace, share, row) {
-            Ok(()) => Ok(Part::Copies(slots, row)),
+        match map_copies(client, self.vspace, share, Row::new(slots.first(), share.pages())) {
+            Ok(()) => Ok(Part::Copies(slots, count)),
             Err(error) => {
                 machine.complain("a mapping", error);
-                remove(machine, Part::Copies(slots, row));
+                remove(machine, Part::Copies(slots, count));
                 Err(Exhausted)
             }
         }
@@ -161,7 +167,8 @@ impl Sandbox {
         *context.sp_mut() = registers.rsp;
         *context.flags_mut() = registers.rflags;
         let inner = context.inner_mut();
-        (inner.rax, inner.rbx, inner.rcx, inner.rdi) = (registers.rax, registers.rbx, registers.rcx, registers.rdi);
+        (inner.rax, inner.rbx, inner.rcx, inner.rdx) = (registers.rax, registers.rbx, registers.rcx, registers.rdx);
+        (inner.rsi, inner.rdi) = (registers.rsi, registers.rdi);
         context.set_tls_base(registers.fs_base);
         let count = match registers.extent {
             Extent::All => UserContext::COUNT_ALL,
@@ -202,11 +209,14 @@ impl Sandbox {
 /// All that it has mapped is unmapped first: kernels up to 7 unmap a frame only when its last capability goes, and one
 /// frame has two here.
 pub(crate) fn remove(machine: &mut Machine, part: Part) {
-    if let Part::Pages(_, row) | Part::Copies(_, row) = &part {
-        for frame in row.iter() {
-            // One that is not mapped, or a slot that is empty, is no error that matters.
-            let _ = frame.cap::<SmallPage>().frame_unmap();
-        }
+    let row = match &part {
+        Part::Tables(_) => Row::EMPTY,
+        Part::Pages(block, count) => Row::new(block.first_slot(), u32::from(*count)),
+        Part::Copies(slots, count) => Row::new(slots.first(), u32::from(*count)),
+    };
+    for frame in row.iter() {
+        // One that is not mapped, or a slot that is empty, is no error that matters.
+        let _ = frame.cap::<SmallPage>().frame_unmap();
     }
     take_back(machine, part);
 }
@@ -214,8 +224,8 @@ pub(crate) fn remove(machine: &mut Machine, part: Part) {
 fn take_back(machine: &mut Machine, part: Part) {
     match part {
         Part::Tables(block) | Part::Pages(block, _) => machine.memory.free(block),
-        Part::Copies(slots, row) => {
-            delete(row);
+        Part::Copies(slots, count) => {
+            delete(Row::new(slots.first(), u32::from(count)));
             machine.memory.free_slots(slots);
         }
     }

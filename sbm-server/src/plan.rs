@@ -78,7 +78,16 @@ pub struct Plan<'a> {
     pub code_frames: u8,
     /// Paging structures to make, in this order.
     pub tables: Vec<Table, MAX_TABLES>,
-    layout: Layout<'a>,
+    parts: Parts<'a>,
+}
+
+/// What the new pages are.
+#[derive(Debug, Clone)]
+enum Parts<'a> {
+    /// All that a layout has from the first.
+    Layout(Layout<'a>),
+    /// A chunk of the heap.
+    Chunk(Pages),
 }
 
 impl<'a> Plan<'a> {
@@ -88,28 +97,46 @@ impl<'a> Plan<'a> {
         for table in Table::of(layout.regions()).filter(|table| lacks(*table)) {
             tables.push(table).ok()?;
         }
-        Some(Self { code_frames, tables, layout })
+        Some(Self { code_frames, tables, parts: Parts::Layout(layout) })
+    }
+
+    /// Plans a chunk of the heap of a sandbox, which has the paging structures for it.
+    pub(crate) const fn of_chunk(pages: Pages) -> Plan<'static> {
+        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages) }
     }
 
     /// Returns the pages to make and map.
     pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         const WHOLE: BufferAccess = BufferAccess::ReadWrite;
-        let arguments = self.layout.arguments().map(|pages| Run { pages, sandbox: WHOLE, client: Some(WHOLE) });
-        let stack = self.layout.stack().map(|pages| Run { pages, sandbox: WHOLE, client: None });
+        let own = |pages| Run { pages, sandbox: WHOLE, client: None };
+        let (layout, chunk) = match self.parts {
+            Parts::Layout(layout) => (Some(layout), None),
+            Parts::Chunk(pages) => (None, Some(pages)),
+        };
+        let arguments = layout.and_then(|layout| layout.arguments());
+        let arguments = arguments.map(|pages| Run { pages, sandbox: WHOLE, client: Some(WHOLE) });
+        let stack = layout.and_then(|layout| layout.stack()).or(chunk).map(own);
         let buffer = |(pages, access)| Run { pages, sandbox: access, client: Some(WHOLE) };
-        arguments.into_iter().chain(stack).chain(self.layout.buffers().map(buffer))
+        let buffers = layout.into_iter().flat_map(|layout| layout.buffers());
+        arguments.into_iter().chain(stack).chain(buffers.map(buffer))
     }
 
     /// Returns the number of new pages.
     #[must_use]
     pub fn frames(&self) -> u32 {
-        self.layout.memory_pages()
+        match &self.parts {
+            Parts::Layout(layout) => layout.memory_pages(),
+            Parts::Chunk(pages) => u32::from(pages.count),
+        }
     }
 
-    /// Returns the number of new pages that the client has as well: all but the stack.
+    /// Returns the number of new pages that the client has as well: all but stack and heap.
     #[must_use]
     pub fn shared_frames(&self) -> u32 {
-        self.layout.memory_pages() - self.layout.stack().map_or(0, |stack| u32::from(stack.count))
+        match &self.parts {
+            Parts::Layout(layout) => layout.memory_pages() - layout.stack().map_or(0, |stack| u32::from(stack.count)),
+            Parts::Chunk(_) => 0,
+        }
     }
 
     /// Returns the number of paging structures to make.

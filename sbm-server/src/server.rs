@@ -3,7 +3,7 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, Pages, Registers, Request,
+    BufferAccess, BufferSpec, Chunks, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, Pages, Registers, Request,
     Response, Spec, decode_request,
     limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
@@ -40,6 +40,17 @@ pub struct Launched<P: Platform> {
     pub terms: Terms,
     /// Its kernel objects.
     pub objects: P::Client,
+}
+
+/// What becomes of a fault.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Handled {
+    /// It ended a call, or stopped the sandbox.
+    Ended,
+    /// It was a touch of memory that is there now: the thread goes on once its message is answered.
+    GoesOn,
+    /// It is no sandbox's; one that is gone cannot fault, so this is a lost message.
+    Lost,
 }
 
 /// All clients and all sandboxes: `N` of them at most.
@@ -105,7 +116,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Returns how far a client can go.
-    fn room(&self, id: ClientId) -> Room {
+    pub(crate) fn room(&self, id: ClientId) -> Room {
         let Quota { limit, kept, .. } = self.clients[id.get()].as_ref().map_or(Quota::NONE, |client| client.quota);
         if limit == kept {
             // What is kept is there, whatever others have.
@@ -230,29 +241,36 @@ impl<P: Platform, const N: usize> Server<P, N> {
         Ok(if is_gone { Effect::Ended } else { Effect::Answer(Response::Done) })
     }
 
-    /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again.
-    ///
-    /// Returns whether the fault belongs to a sandbox; one that is gone cannot fault, so `false` means a lost message.
-    pub fn fault(&mut self, platform: &mut P, index: SandboxIndex, fault: KernelFault) -> bool {
+    /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again. Only
+    /// where the fault is a touch of the heap, the thread gets the memory and goes on.
+    pub fn fault(&mut self, platform: &mut P, index: SandboxIndex, fault: KernelFault) -> Handled {
+        let mut fault = decode_fault(fault);
+        let has_heap = |entry: &Entry<P>| entry.sandbox.as_ref().is_some_and(|it| it.spec.heap_pages.is_some());
+        if self.sandboxes.get(index.get()).is_some_and(has_heap) {
+            match self.touch(platform, index, fault) {
+                Some(Ok(())) => return Handled::GoesOn,
+                Some(Err(kind)) => fault.kind = kind,
+                None => {}
+            }
+        }
         let Some(sandbox) = self.sandboxes.get_mut(index.get()).and_then(|entry| entry.sandbox.as_mut()) else {
-            return false;
+            return Handled::Lost;
         };
-        let fault = decode_fault(fault);
         // Nobody could reach a spare to reset it.
         match sandbox.state {
             State::Spare if is_stuck(platform, sandbox, fault) => {
                 self.remove(platform, index);
-                return true;
+                return Handled::Ended;
             }
             State::Faulted if is_stuck(platform, sandbox, fault) => {
                 sandbox.state = State::Stopped;
-                return true;
+                return Handled::Ended;
             }
             State::Spare => {}
             State::Ready | State::Faulted | State::Stopped => sandbox.state = State::Faulted,
         }
         platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
-        true
+        Handled::Ended
     }
 
     pub(crate) fn owner(&mut self, id: ClientId) -> Result<&mut Client<P>, NoSandbox> {
@@ -308,6 +326,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             bits,
             arguments,
             stack,
+            chunks: Chunks::default(),
             charge,
             objects,
         });
@@ -447,7 +466,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Gives the client's oldest spare back, if it has one.
-    fn drop_spare(&mut self, platform: &mut P, id: ClientId) -> bool {
+    pub(crate) fn drop_spare(&mut self, platform: &mut P, id: ClientId) -> bool {
         // Taken out of the list here, so that whoever asks until there is none comes to an end.
         let client = self.clients[id.get()].as_mut().filter(|client| !client.spares.is_empty());
         let Some(oldest) = client.map(|client| client.spares.remove(0)) else { return false };

@@ -3,7 +3,7 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    EntryPoints, Handle, Pages, Registers, Spec,
+    Chunks, EntryPoints, Handle, Heap, Layout, MAX_CHUNKS, Pages, Registers, Spec,
     limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
@@ -117,6 +117,8 @@ pub(crate) struct Sandbox<P: Platform> {
     pub(crate) bits: u8,
     pub(crate) arguments: Pages,
     pub(crate) stack: Pages,
+    /// What there is of the heap.
+    pub(crate) chunks: Chunks,
     /// What is charged to the owner, additions included.
     pub(crate) charge: Charge,
     pub(crate) objects: P::Sandbox,
@@ -126,11 +128,20 @@ impl<P: Platform> Sandbox<P> {
     /// Lets the thread clear what its functions left, and wait for the next call.
     #[inline]
     pub(crate) fn restart(&self, platform: &mut P) {
-        platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack));
+        // Mostly there is none, and no need to look where it would be.
+        let heap = if self.chunks == Chunks::default() { None } else { self.heap() };
+        let heap = heap.map(|heap| (heap, self.chunks));
+        platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack, heap));
+    }
+
+    /// Returns where the heap is, if it has one.
+    pub(crate) fn heap(&self) -> Option<Heap> {
+        self.spec.heap_pages?;
+        Layout::of_sandbox(&self.spec).ok()?.at(self.base).heap()
     }
 }
 
-/// What can be added to a sandbox, and the paging structures that say what is there.
+/// What can be added to a sandbox or grows by itself, and the paging structures that say what is there.
 ///
 /// It stays where it is in the table: sandboxes come and go more often than anything is added to them.
 pub(crate) struct Additions<P: Platform> {
@@ -139,12 +150,15 @@ pub(crate) struct Additions<P: Platform> {
     pub(crate) bundles: Vec<Bundle<P::Part>, MAX_BUNDLES>,
     pub(crate) growths: Vec<Growth<P::Part>, MAX_GROWTHS>,
     pub(crate) mappings: Vec<Mapping<P::Part>, MAX_MAPPINGS>,
+    /// Chunks of the heap.
+    pub(crate) chunks: Vec<P::Part, MAX_CHUNKS>,
 }
 
 impl<P: Platform> Additions<P> {
-    const NONE: Self = Self { tables: Vec::new(), bundles: Vec::new(), growths: Vec::new(), mappings: Vec::new() };
+    const NONE: Self =
+        Self { tables: Vec::new(), bundles: Vec::new(), growths: Vec::new(), mappings: Vec::new(), chunks: Vec::new() };
 
-    /// Tells whether there are none, so that the sandbox is what `sbm_init` makes from its spec.
+    /// Tells whether nothing was added, so that the sandbox is what `sbm_init` makes from its spec, but for its heap.
     pub(crate) fn is_empty(&self) -> bool {
         self.growths.is_empty() && self.mappings.is_empty()
     }
@@ -169,12 +183,13 @@ impl<P: Platform> Additions<P> {
 
     /// Takes all parts out, one after the other, and forgets the paging structures.
     pub(crate) fn take_parts(&mut self) -> impl Iterator<Item = P::Part> + '_ {
-        let Self { tables, bundles, growths, mappings } = self;
+        let Self { tables, bundles, growths, mappings, chunks } = self;
         tables.clear();
         core::iter::from_fn(move || {
             let growth = growths.pop().map(|growth| growth.part);
-            let growth = growth.or_else(|| mappings.pop().map(|mapping| mapping.part));
-            growth.or_else(|| bundles.pop().map(|bundle| bundle.part))
+            let part = growth.or_else(|| mappings.pop().map(|mapping| mapping.part));
+            let part = part.or_else(|| chunks.pop());
+            part.or_else(|| bundles.pop().map(|bundle| bundle.part))
         })
     }
 }

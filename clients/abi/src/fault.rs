@@ -21,6 +21,10 @@ pub enum FaultKind {
     TimedOut = 6,
     /// No fault: another client ended the call.
     Canceled = 7,
+    /// A page of the heap was touched for which there is no memory.
+    NoMemory = 8,
+    /// A page of the heap was touched for which the client's share has no room.
+    OverQuota = 9,
 }
 
 /// How memory was touched.
@@ -73,6 +77,8 @@ impl Fault {
             5 => FaultKind::Forged,
             6 => FaultKind::TimedOut,
             7 => FaultKind::Canceled,
+            8 => FaultKind::NoMemory,
+            9 => FaultKind::OverQuota,
             _ => return None,
         };
         let access = match access {
@@ -95,6 +101,8 @@ impl Fault {
             FaultKind::Forged => "forged fault message",
             FaultKind::TimedOut => "over its time budget",
             FaultKind::Canceled => "ended by another client",
+            FaultKind::NoMemory => "out of memory",
+            FaultKind::OverQuota => "over its client's share of memory",
             FaultKind::Exception => match self.vector {
                 0 => "divide error (#DE)",
                 1 => "debug exception (#DB)",
@@ -145,16 +153,16 @@ mod tests {
     #[test]
     fn each_kind_and_access_has_its_number_and_no_other_number_is_one() {
         use Access::{Execute, None as NoAccess, Read, Write};
-        use FaultKind::{Canceled, Capability, Exception, Forged, Page, SystemCall, TimedOut};
+        use FaultKind::{Canceled, Capability, Exception, Forged, NoMemory, OverQuota, Page, SystemCall, TimedOut};
         let first = [(1, Page), (2, Exception), (3, SystemCall), (4, Capability), (5, Forged)];
-        for (number, kind) in first.into_iter().chain([(6, TimedOut), (7, Canceled)]) {
+        for (number, kind) in first.into_iter().chain([(6, TimedOut), (7, Canceled), (8, NoMemory), (9, OverQuota)]) {
             for (code, access) in [(0, NoAccess), (1, Read), (2, Write), (3, Execute)] {
                 let fault = Fault { kind, access, vector: 0xfe, address: 7, ip: 8 };
                 let words = [number | code << 8 | 0xfe << 16, 7, 8];
                 assert_eq!((fault.words(), Fault::from_words(words)), (words, Some(fault)));
             }
         }
-        for what in [0, 8, 1 | 4 << 8, 1 | 1 << 24, 1 | 1 << 63] {
+        for what in [0, 10, 1 | 4 << 8, 1 | 1 << 24, 1 | 1 << 63] {
             assert_eq!(Fault::from_words([what, 0, 0]), None, "{what:#x}");
         }
     }
@@ -171,6 +179,8 @@ mod tests {
         assert_eq!(of(FaultKind::Forged, 0), "forged fault message");
         assert_eq!(of(FaultKind::TimedOut, 0), "over its time budget");
         assert_eq!(of(FaultKind::Canceled, 0), "ended by another client");
+        assert_eq!(of(FaultKind::NoMemory, 0), "out of memory");
+        assert_eq!(of(FaultKind::OverQuota, 0), "over its client's share of memory");
         for (vector, mnemonic) in [
             (0, "#DE"),
             (1, "#DB"),

@@ -2,17 +2,20 @@
 //! Where the parts of a sandbox lie: computed alike by the client and the server.
 //!
 //! ```text
-//!   base  guard | argument page | guard | stack (grows down) | guard | buffer 0 | guard | buffer 1 | guard .. end
+//!   base  guard | argument page | guard | stack (grows down) | guard | buffer 0 | guard | buffer 1 | guard | heap | guard .. end
 //! ```
 //!
 //! The span is a power of two of bytes, aligned to itself, inside the arenas. Guards are one page and mapped on neither
-//! side; the argument page and the buffers are mapped at these addresses on both sides; the stack only in the sandbox.
-//! Buffers that are added later get a span of their own, without argument page and stack.
+//! side; the argument page and the buffers are mapped at these addresses on both sides; the stack only in the sandbox, and
+//! so what there is of the [heap](Heap). Buffers that are added later get a span of their own, without the rest.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
-use crate::limits::{DEFAULT_STACK_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES};
+use crate::{
+    Heap, is_heap_size,
+    limits::{DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
+};
 
 /// What a sandbox may do with a buffer. Whatever it can read, x86-64 seL4 lets it execute.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -47,11 +50,13 @@ pub struct Spec {
     pub stack_pages: u16,
     /// Buffers, in order.
     pub buffers: Vec<BufferSpec, MAX_BUFFERS>,
+    /// Pages of heap, if it has one: a power of two.
+    pub heap_pages: Option<u16>,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { stack_pages: DEFAULT_STACK_PAGES, buffers: Vec::new() }
+        Self { stack_pages: DEFAULT_STACK_PAGES, buffers: Vec::new(), heap_pages: None }
     }
 }
 
@@ -104,6 +109,11 @@ pub enum LayoutError {
         /// Buffers that were asked for.
         buffers: usize,
     },
+    /// The pages of a heap are no power of two, or not within [`HEAP_PAGES`].
+    Heap {
+        /// Pages that were asked for.
+        pages: u16,
+    },
 }
 
 impl core::fmt::Display for LayoutError {
@@ -117,6 +127,10 @@ impl core::fmt::Display for LayoutError {
                 write!(f, "buffer {number} of {pages} pages; a buffer has 1 to {MAX_BUFFER_PAGES}")
             }
             Self::Count { buffers } => write!(f, "{buffers} buffers; there can be 1 to {MAX_BUFFERS}"),
+            Self::Heap { pages } => {
+                let (fewest, most) = (HEAP_PAGES.start(), HEAP_PAGES.end());
+                write!(f, "a heap of {pages} pages; it has a power of two of them, {fewest} to {most}")
+            }
         }
     }
 }
@@ -130,6 +144,7 @@ pub struct Layout<'a> {
     /// Pages of the stack; a growth has neither stack nor argument page.
     stack_pages: Option<u16>,
     buffers: &'a [BufferSpec],
+    heap_pages: Option<u16>,
 }
 
 impl<'a> Layout<'a> {
@@ -141,7 +156,10 @@ impl<'a> Layout<'a> {
         if !STACK_PAGES.contains(&spec.stack_pages) {
             return Err(LayoutError::Stack { pages: spec.stack_pages });
         }
-        Self::new(Some(spec.stack_pages), &spec.buffers)
+        if let Some(pages) = spec.heap_pages.filter(|pages| !is_heap_size(*pages)) {
+            return Err(LayoutError::Heap { pages });
+        }
+        Self::new(Some(spec.stack_pages), &spec.buffers, spec.heap_pages)
     }
 
     /// Computes the span of `buffers` that are added to a sandbox, from address 0.
@@ -152,10 +170,10 @@ impl<'a> Layout<'a> {
         if buffers.is_empty() {
             return Err(LayoutError::Count { buffers: 0 });
         }
-        Self::new(None, buffers)
+        Self::new(None, buffers, None)
     }
 
-    fn new(stack_pages: Option<u16>, buffers: &'a [BufferSpec]) -> Result<Self, LayoutError> {
+    fn new(stack_pages: Option<u16>, buffers: &'a [BufferSpec], heap_pages: Option<u16>) -> Result<Self, LayoutError> {
         if buffers.len() > MAX_BUFFERS {
             return Err(LayoutError::Count { buffers: buffers.len() });
         }
@@ -164,9 +182,12 @@ impl<'a> Layout<'a> {
                 return Err(LayoutError::Buffer { number, pages: spec.pages });
             }
         }
-        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers };
+        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers, heap_pages };
         let last = layout.buffers().last().map(|(pages, _)| pages).or(layout.stack());
         layout.end = last.map_or(0, Pages::end);
+        if let Some(pages) = heap_pages {
+            layout.end += PAGE + u32::from(pages) * PAGE;
+        }
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
         {
             layout.bits = (layout.end + PAGE).next_power_of_two().trailing_zeros() as u8;
@@ -215,16 +236,22 @@ impl<'a> Layout<'a> {
         })
     }
 
+    /// Returns the heap, if there is one: the last part of the span.
+    #[must_use]
+    pub fn heap(&self) -> Option<Heap> {
+        self.heap_pages.and_then(|count| Heap::new(Pages { address: self.end - u32::from(count) * PAGE, count }))
+    }
+
     /// Returns all from the first page that holds memory to the last, guards between them included.
     #[must_use]
     pub fn extent(&self) -> Pages {
         let address = self.base + PAGE;
-        #[expect(clippy::cast_possible_truncation, reason = "a stack and eight buffers: below 2^14")]
+        #[expect(clippy::cast_possible_truncation, reason = "a stack, eight buffers and a heap: below 2^14")]
         let count = ((self.end - address) / PAGE) as u16;
         Pages { address, count }
     }
 
-    /// Returns the number of pages that hold memory: arguments, stack and buffers.
+    /// Returns the number of pages that hold memory from the first: arguments, stack and buffers.
     #[must_use]
     pub fn memory_pages(&self) -> u32 {
         let buffers: u32 = self.buffers.iter().map(|spec| u32::from(spec.pages)).sum();
@@ -255,11 +282,11 @@ mod tests {
     #[test]
     fn stacks_outside_their_limits_are_refused() {
         for pages in [0, 257, u16::MAX] {
-            let spec = Spec { stack_pages: pages, buffers: Vec::new() };
+            let spec = Spec { stack_pages: pages, ..Spec::default() };
             assert_eq!(Layout::of_sandbox(&spec), Err(LayoutError::Stack { pages }));
         }
         for pages in [1, 256] {
-            assert!(Layout::of_sandbox(&Spec { stack_pages: pages, buffers: Vec::new() }).is_ok());
+            assert!(Layout::of_sandbox(&Spec { stack_pages: pages, ..Spec::default() }).is_ok());
         }
     }
 
@@ -276,6 +303,19 @@ mod tests {
     }
 
     #[test]
+    fn heaps_outside_their_limits_are_refused() {
+        for pages in [0, 2, 5, 4097, 8192, u16::MAX] {
+            let spec = Spec { heap_pages: Some(pages), ..Spec::default() };
+            assert_eq!(Layout::of_sandbox(&spec), Err(LayoutError::Heap { pages }));
+        }
+        for pages in [4, 4096] {
+            let spec = Spec { heap_pages: Some(pages), ..Spec::default() };
+            let heap = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE).heap().unwrap().pages();
+            assert_eq!(heap, Pages { address: ARENA_BASE + 6 * PAGE, count: pages });
+        }
+    }
+
+    #[test]
     fn what_is_wrong_with_a_shape_is_told_in_words() {
         use std::string::ToString;
 
@@ -283,6 +323,7 @@ mod tests {
             (LayoutError::Stack { pages: 300 }, "a stack of 300 pages; it has 1 to 256"),
             (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 1024"),
             (LayoutError::Count { buffers: 9 }, "9 buffers; there can be 1 to 8"),
+            (LayoutError::Heap { pages: 5 }, "a heap of 5 pages; it has a power of two of them, 4 to 4096"),
         ] {
             assert_eq!(error.to_string(), words);
         }
@@ -296,7 +337,7 @@ mod tests {
     #[test]
     fn parts_follow_each_other_in_order() {
         let buffers = [BufferSpec::new(3, BufferAccess::ReadOnly), BufferSpec::new(1, BufferAccess::ReadWrite)];
-        let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap() };
+        let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap(), heap_pages: None };
         let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
         let pages = |page: u32, count| Pages { address: ARENA_BASE + page * PAGE, count };
         assert_eq!((layout.base(), layout.span_bits(), layout.extent()), (ARENA_BASE, 16, pages(1, 10)));
@@ -339,13 +380,19 @@ mod tests {
 
     proptest! {
         #[test]
-        fn parts_lie_apart_with_a_guard_on_both_sides(buffers in specs(), stack_pages in 1u16..=256) {
-            let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap() };
+        fn parts_lie_apart_with_a_guard_on_both_sides(
+            buffers in specs(),
+            stack_pages in 1u16..=256,
+            heap in proptest::option::of(2u32..=12),
+        ) {
+            let heap_pages = heap.map(|power| 1 << power);
+            let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap(), heap_pages };
             let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
             prop_assert_eq!(layout.base(), ARENA_BASE);
             let end = layout.base() + (1 << layout.span_bits());
             let mut parts = std::vec![layout.arguments().unwrap(), layout.stack().unwrap()];
             parts.extend(layout.buffers().map(|(pages, _)| pages));
+            parts.extend(layout.heap().map(Heap::pages));
             prop_assert!(parts[0].address >= layout.base() + PAGE);
             for pair in parts.windows(2) {
                 prop_assert!(pair[1].address >= pair[0].end() + PAGE);
@@ -355,7 +402,7 @@ mod tests {
             // No larger than it has to be.
             prop_assert!(last.end() + PAGE > layout.base() + (1 << layout.span_bits()) / 2);
             let counts: u32 = parts.iter().map(|pages| u32::from(pages.count)).sum();
-            prop_assert_eq!(layout.memory_pages(), counts);
+            prop_assert_eq!(layout.memory_pages(), counts - heap_pages.map_or(0, u32::from));
             let touched = |region| parts.iter().any(|pages| {
                 pages.address < (region + 1) * LARGE_PAGE && pages.end() > region * LARGE_PAGE
             });

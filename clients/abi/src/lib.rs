@@ -14,6 +14,7 @@
 mod asked;
 mod errno;
 mod fault;
+mod heap;
 mod layout;
 pub mod limits;
 mod message;
@@ -26,6 +27,7 @@ pub mod watch;
 pub use asked::Asked;
 pub use errno::{Errno, NoErrno};
 pub use fault::{Access, Fault, FaultKind};
+pub use heap::{Chunks, FIRST_CHUNK_PAGES, Heap, MAX_CHUNKS, is_heap_size};
 pub use layout::{BufferAccess, BufferSpec, Layout, LayoutError, Pages, Spec};
 pub use message::{DecodeError, EntryPoints, Handle, Message, Request, Response, SMALL_MESSAGE, decode_request};
 pub use outcome::{CODED, Label, Outcome};

@@ -42,6 +42,8 @@ pub const MAX_BUFFER_PAGES: u16 = 1024;
 pub const STACK_PAGES: core::ops::RangeInclusive<u16> = 1..=256;
 /// Pages of a sandbox's stack where the client names none: with it and without buffers a sandbox fits 32 KiB.
 pub const DEFAULT_STACK_PAGES: u16 = 2;
+/// Fewest and most pages of a sandbox's heap, which are a power of two: up to 16 MiB.
+pub const HEAP_PAGES: core::ops::RangeInclusive<u16> = 4..=4096;
 /// Most ranges of its own pages that a client can map into one sandbox.
 pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range (16 MiB).
@@ -77,7 +79,12 @@ pub const INBOX_OFFSET: u32 = 112;
 /// Offset in the argument page of what a closure has captured.
 pub const CAPTURES_OFFSET: u32 = 128;
 /// Most bytes that a closure captures.
-pub const MAX_CAPTURES: usize = (STACK_TOP_OFFSET - CAPTURES_OFFSET) as usize;
+pub const MAX_CAPTURES: usize = (NO_ROOM_OFFSET - CAPTURES_OFFSET) as usize;
+/// Offset in the argument page of the size that the sandbox's heap had no room for last.
+pub const NO_ROOM_OFFSET: u32 = ARGUMENT_BYTES - 32;
+/// Offset in the argument page of the sandbox's heap: its address in the low half of the word, its pages in the high
+/// one; 0 if there is none.
+pub const HEAP_OFFSET: u32 = ARGUMENT_BYTES - 24;
 /// Offset in the argument page of the top of the sandbox's stack, for the way out of a panic.
 pub const STACK_TOP_OFFSET: u32 = ARGUMENT_BYTES - 16;
 /// Offset in the argument page of its own address; the sandbox's thread has it as its FS base.
@@ -111,7 +118,8 @@ mod tests {
         let words = u32::try_from(MAX_ARGUMENT_WORDS * 8);
         assert!(words.is_ok_and(|end| end <= OUTBOX_OFFSET));
         assert_eq!((OUTBOX_OFFSET + 16, INBOX_OFFSET + 16), (INBOX_OFFSET, CAPTURES_OFFSET));
-        assert_eq!(CAPTURES_OFFSET + MAX_CAPTURES as u32, STACK_TOP_OFFSET);
+        assert_eq!(CAPTURES_OFFSET + MAX_CAPTURES as u32, NO_ROOM_OFFSET);
+        assert_eq!((NO_ROOM_OFFSET + 8, HEAP_OFFSET + 8), (HEAP_OFFSET, STACK_TOP_OFFSET));
         assert_eq!((STACK_TOP_OFFSET + 8, SELF_OFFSET + 8), (SELF_OFFSET, PANIC_TEXT_OFFSET));
         assert_eq!(PANIC_TEXT_OFFSET + PANIC_TEXT_BYTES, PAGE);
     }

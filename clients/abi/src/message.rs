@@ -269,7 +269,7 @@ mod tests {
         let buffers = Vec::from_slice(&[buffer; MAX_BUFFERS]).unwrap();
         let grow = Request::Grow { handle: Handle::new(u16::MAX, u32::MAX), buffers: buffers.clone() };
         assert!(Message::<SMALL_MESSAGE>::new(&grow).is_ok());
-        let init = Request::Init(Spec { stack_pages: u16::MAX, buffers });
+        let init = Request::Init(Spec { stack_pages: u16::MAX, buffers, heap_pages: Some(u16::MAX) });
         assert!(Message::<SMALL_MESSAGE>::new(&init).is_ok());
     }
 

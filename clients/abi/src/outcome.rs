@@ -18,6 +18,8 @@ pub enum Label {
     Panicked = 2,
     /// The function asks for something and waits: the three words of a request follow, [`Asked`] first.
     Asked = 3,
+    /// The heap had no room, which the function did not allow for; the number of bytes that it asked for follows.
+    NoRoom = 4,
 }
 
 /// Second word of a result or an answer that did not fit two words: its form stands in the mailbox, and the first word is
@@ -35,6 +37,8 @@ pub enum Outcome {
     Panicked(u32),
     /// The function asks for something: the head of its request, and two words with it.
     Asked(Asked, [u64; 2]),
+    /// The heap had no room for that many bytes.
+    NoRoom(u64),
     /// The reply is none of these: the sandbox made it up.
     Garbled,
 }
@@ -64,7 +68,7 @@ impl Outcome {
                 .filter(|length| *length <= PANIC_TEXT_BYTES)
                 .map_or(Self::Garbled, Self::Panicked);
         }
-        Self::Garbled
+        if label == Label::NoRoom as u64 { Self::NoRoom(words[0]) } else { Self::Garbled }
     }
 }
 
@@ -83,11 +87,12 @@ mod tests {
         assert_eq!(Outcome::decode(3, [head.into_word(), 5, 6]), Outcome::Asked(head, [5, 6]));
         let longest = PANIC_TEXT_BYTES;
         assert_eq!(Outcome::decode(2, [longest.into(), 0, 0]), Outcome::Panicked(longest));
+        assert_eq!(Outcome::decode(4, [u64::MAX, 7, 8]), Outcome::NoRoom(u64::MAX));
     }
 
     #[test]
     fn what_no_one_would_send_is_garbled() {
-        assert_eq!(Outcome::decode(4, [0; 3]), Outcome::Garbled);
+        assert_eq!(Outcome::decode(5, [0; 3]), Outcome::Garbled);
         assert_eq!(Outcome::decode(3, [u64::MAX, 0, 0]), Outcome::Garbled);
         assert_eq!(Outcome::decode(2, [1 << 32, 0, 0]), Outcome::Garbled);
         assert_eq!(Outcome::decode(1, [0; 3]), Outcome::Garbled);

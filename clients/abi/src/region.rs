@@ -27,6 +27,10 @@ pub enum Region {
     Stack,
     /// The unmapped page below the sandbox's stack.
     StackGuard,
+    /// The sandbox's heap.
+    Heap,
+    /// The unmapped page before or after the sandbox's heap.
+    HeapGuard,
     /// The client's code and read-only data.
     ClientCode,
     /// The client's statics.
@@ -56,6 +60,8 @@ impl fmt::Display for Region {
             Self::Arguments => f.write_str("argument page"),
             Self::Stack => f.write_str("stack"),
             Self::StackGuard => f.write_str("stack guard"),
+            Self::Heap => f.write_str("heap"),
+            Self::HeapGuard => f.write_str("heap guard"),
             Self::ClientCode => f.write_str("client code"),
             Self::ClientData => f.write_str("client data"),
             Self::ClientStack => f.write_str("client stack"),
@@ -110,6 +116,8 @@ pub struct SandboxMap<'a> {
     pub stack: Pages,
     /// The buffers of the call, each with the number of its argument.
     pub buffers: &'a [(u8, Pages)],
+    /// The heap.
+    pub heap: Option<Pages>,
     /// The client.
     pub client: ClientMap,
 }
@@ -138,6 +146,9 @@ impl SandboxMap<'_> {
                 return Region::Argument(*number);
             }
         }
+        if self.heap.is_some_and(|heap| heap.contains(address)) {
+            return Region::Heap;
+        }
         for reach in [HALF, u64::from(PAGE)] {
             for (number, pages) in self.buffers {
                 if above(*pages, reach) {
@@ -146,6 +157,9 @@ impl SandboxMap<'_> {
                 if below(*pages, reach) {
                     return Region::GuardBefore(*number);
                 }
+            }
+            if self.heap.is_some_and(|heap| above(heap, reach) || below(heap, reach)) {
+                return Region::HeapGuard;
             }
         }
         if (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&address) {
@@ -166,6 +180,7 @@ mod tests {
         arguments: Pages { address: 0x1000_1000, count: 1 },
         stack: Pages { address: 0x1000_3000, count: 2 },
         buffers: &[(1, ONE), (3, TWO)],
+        heap: Some(Pages { address: 0x1002_0000, count: 4 }),
         client: ClientMap { code_end: 0x30_0000, data: 0x40_0000, data_end: 0x40_2000 },
     };
 
@@ -181,6 +196,12 @@ mod tests {
             (0x1000_cff8, Region::GuardBefore(3)),
             (0x1000_e000, Region::GuardAfter(3)),
             (0x1001_0000, Region::Guard),
+            (0x1001_efff, Region::Guard),
+            (0x1001_f000, Region::HeapGuard),
+            (0x1002_0000, Region::Heap),
+            (0x1002_3fff, Region::Heap),
+            (0x1002_4fff, Region::HeapGuard),
+            (0x1002_5000, Region::Guard),
             (0x20_0000, Region::ClientCode),
             (0x40_1000, Region::ClientData),
             (u64::from(CLIENT_STACK_BASE), Region::ClientStack),

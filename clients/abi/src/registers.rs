@@ -8,10 +8,10 @@
 //! | --- | --- |
 //! | all entry points | the top of the stack in `rsp`, [`FLAGS`] in `rflags` |
 //! | `start`, `reset` | the argument page as FS base, zeros in all that is not named here |
-//! | `reset` | the stack to be cleared: its lowest address, its length in words |
+//! | `reset` | the stack to be cleared: its lowest address, its length in words; the heap's address, and its [`Chunks`] |
 //! | `abort` | the three words of the [`Fault`]; everything else as the function left it |
 
-use crate::{EntryPoints, Fault, Pages};
+use crate::{Chunks, EntryPoints, Fault, Heap, Pages};
 
 /// Interrupts enabled, and nothing else.
 pub const FLAGS: u64 = 0x202;
@@ -24,6 +24,12 @@ macro_rules! register {
     };
     (stack_words) => {
         "rcx"
+    };
+    (heap_address) => {
+        "rsi"
+    };
+    (heap_chunks) => {
+        "rdx"
     };
     (fault_what) => {
         "rax"
@@ -60,6 +66,10 @@ pub struct Registers {
     pub rbx: u64,
     /// `rcx`.
     pub rcx: u64,
+    /// `rdx`.
+    pub rdx: u64,
+    /// `rsi`.
+    pub rsi: u64,
     /// `rdi`.
     pub rdi: u64,
     /// FS base.
@@ -77,6 +87,8 @@ impl Registers {
             rax: 0,
             rbx: 0,
             rcx: 0,
+            rdx: 0,
+            rsi: 0,
             rdi: 0,
             fs_base: 0,
             extent: Extent::All,
@@ -91,11 +103,14 @@ impl Registers {
 
     /// Lets a thread clear what its functions left, and wait for the next call.
     #[must_use]
-    pub fn reset(entries: EntryPoints, arguments: Pages, stack: Pages) -> Self {
+    pub fn reset(entries: EntryPoints, arguments: Pages, stack: Pages, heap: Option<(Heap, Chunks)>) -> Self {
+        let (heap, chunks) = heap.map_or((0, 0), |(heap, chunks)| (heap.pages().address, chunks.bits()));
         Self {
             fs_base: u64::from(arguments.address),
             rdi: u64::from(stack.address),
             rcx: u64::from(stack.bytes() / 8),
+            rsi: u64::from(heap),
+            rdx: u64::from(chunks),
             ..Self::at(entries.reset, stack)
         }
     }
@@ -125,14 +140,22 @@ mod tests {
             "rax" => registers.rax,
             "rbx" => registers.rbx,
             "rcx" => registers.rcx,
+            "rdx" => registers.rdx,
+            "rsi" => registers.rsi,
             "rdi" => registers.rdi,
             _ => u64::MAX,
         }
     }
 
     #[test]
-    fn a_reset_names_the_stack() {
-        let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK);
+    fn a_reset_names_the_stack_and_what_is_there_of_the_heap() {
+        let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK, None);
+        assert_eq!([register!(heap_address), register!(heap_chunks)].map(|name| named(&registers, name)), [0; 2]);
+        let heap = Heap::new(Pages { address: 0x1000_8000, count: 64 });
+        let chunks = Chunks::default().with(0).with(3);
+        let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK, heap.map(|heap| (heap, chunks)));
+        assert_eq!(named(&registers, register!(heap_address)), 0x1000_8000);
+        assert_eq!(named(&registers, register!(heap_chunks)), 0b1001);
         assert_eq!(named(&registers, register!(stack_address)), 0x1000_3000);
         assert_eq!(named(&registers, register!(stack_words)), 0x2000 / 8);
         assert_eq!((registers.rip, registers.rsp, registers.rflags), (0x20_0300, 0x1000_5000, 0x202));
@@ -153,7 +176,7 @@ mod tests {
     fn a_start_brings_nothing_but_stack_and_argument_page() {
         let registers = Registers::start(ENTRIES, ARGUMENTS, STACK);
         assert_eq!((registers.rip, registers.rsp, registers.rflags), (0x20_0100, 0x1000_5000, 0x202));
-        assert_eq!([registers.rax, registers.rbx, registers.rcx, registers.rdi], [0; 4]);
+        assert_eq!([registers.rax, registers.rbx, registers.rcx, registers.rdx, registers.rsi, registers.rdi], [0; 6]);
         assert_eq!((registers.fs_base, registers.extent), (0x1000_1000, Extent::All));
     }
 }

@@ -14,9 +14,12 @@
 #![no_std]
 #![no_main]
 
+extern crate alloc;
+
 mod calls;
 mod clock;
 mod faults;
+mod heap;
 mod keyring;
 mod life;
 mod profile;
@@ -27,7 +30,7 @@ use sbm::{Env, Error, Sbm, println};
 
 use clock::{Runs, now, single};
 
-sbm::main!(main);
+sbm::main!(main, heap = 0);
 
 /// Runs of a row, unless it is slow.
 pub(crate) const RUNS: usize = 1000;
@@ -38,7 +41,8 @@ pub(crate) const WARM_UP: usize = 8;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 7] = [calls::run, typed::run, faults::run, time::run, life::run, keyring::run, life::alive];
+const GROUPS: [Group; 8] =
+    [calls::run, typed::run, faults::run, time::run, life::run, keyring::run, heap::run, life::alive];
 
 /// The argument for a short measurement.
 const QUICK: &str = "quick";

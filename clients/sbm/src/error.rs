@@ -4,7 +4,7 @@
 use core::{fmt, time::Duration};
 
 use heapless::String;
-use sbm_abi::{Errno, Fault, Region};
+use sbm_abi::{Errno, Fault, FaultKind, Region};
 use sbm_coding::Unreadable;
 
 use crate::tainted::Refused;
@@ -37,6 +37,13 @@ pub enum Error {
     },
     /// The function panicked.
     Panic(PanicText),
+    /// The sandbox's heap had no room for an allocation, which the function did not allow for.
+    NoRoom {
+        /// Bytes that it asked for.
+        bytes: usize,
+        /// Bytes of the heap; 0 if it has none.
+        heap: usize,
+    },
     /// What the sandbox answered is not a result of the function: code in it forged an answer.
     Garbled,
     /// What the sandbox answered in place of the function's result cannot be read.
@@ -63,6 +70,13 @@ pub enum Error {
         number: usize,
         /// What does not fit.
         why: Unfit,
+    },
+    /// The library refused the size of a heap.
+    Heap {
+        /// Bytes that were asked for.
+        bytes: usize,
+        /// Most that there can be.
+        limit: usize,
     },
     /// The library refused the size of a stack.
     Stack {
@@ -129,6 +143,8 @@ impl Error {
     #[must_use]
     pub const fn errno(&self) -> Errno {
         match self {
+            Self::Fault { fault: Fault { kind: FaultKind::NoMemory, .. }, .. } | Self::NoRoom { .. } => Errno::NoMemory,
+            Self::Fault { fault: Fault { kind: FaultKind::OverQuota, .. }, .. } => Errno::Quota,
             Self::Fault { .. }
             | Self::Panic(_)
             | Self::Garbled
@@ -139,7 +155,7 @@ impl Error {
             Self::TimedOut { .. } => Errno::TimedOut,
             Self::Canceled { .. } => Errno::Canceled,
             Self::Server(errno) => *errno,
-            Self::Argument { .. } | Self::Stack { .. } | Self::Budget { .. } => Errno::Invalid,
+            Self::Argument { .. } | Self::Stack { .. } | Self::Heap { .. } | Self::Budget { .. } => Errno::Invalid,
             Self::Refused(_) => Errno::BadMessage,
         }
     }
@@ -170,6 +186,12 @@ impl fmt::Display for Error {
             Self::TimedOut { .. } => f.write_str("over its time budget"),
             Self::Canceled { .. } => f.write_str("ended by another client"),
             Self::Panic(text) => write!(f, "panic: {text}"),
+            Self::NoRoom { bytes, heap: 0 } => {
+                write!(f, "no heap to allocate {} bytes from; `Builder::heap` adds one", Grouped(*bytes))
+            }
+            Self::NoRoom { bytes, heap } => {
+                write!(f, "no room for {} bytes in a heap of {}", Grouped(*bytes), Grouped(*heap))
+            }
             Self::Garbled => f.write_str("the sandbox forged its answer"),
             Self::Unreadable(why) => write!(f, "what the sandbox answered {why}"),
             Self::Long { bytes, limit } => {
@@ -193,6 +215,9 @@ impl fmt::Display for Error {
                 Errno::Canceled => "ended by another client (ECANCELED)",
             }),
             Self::Argument { number, why } => write!(f, "argument {number} {why}"),
+            Self::Heap { bytes, limit } => {
+                write!(f, "a heap of {} bytes; it has at most {}", Grouped(*bytes), Grouped(*limit))
+            }
             Self::Stack { bytes, limit } => {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
             }

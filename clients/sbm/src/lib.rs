@@ -60,6 +60,7 @@ macro_rules! each_tuple {
 mod argument;
 mod client;
 mod error;
+mod heap;
 mod inside;
 mod kernel;
 #[cfg(sbm_guest)]
@@ -86,6 +87,7 @@ pub use client::{
     time::{LONGEST_BUDGET, cancel, kill, now, sleep},
 };
 pub use error::{Error, PanicText, Unfit};
+pub use heap::ClientHeap;
 pub use inside::function::Function;
 // The traits. Their derives name bytemuck's crate; the one of `sbm_macros` stands in front.
 pub use plain::*;

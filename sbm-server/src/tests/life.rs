@@ -5,23 +5,19 @@ use std::{collections::BTreeSet, vec, vec::Vec};
 
 use proptest::prelude::*;
 use sbm_abi::{
-    Access, BufferAccess, Errno, Fault, FaultKind, Handle, Message, Registers, Request, Response, decode_request,
+    Access, BufferAccess, Errno, Fault, FaultKind, Handle, Message, Registers, Request, Response, Spec, decode_request,
     limits::{ARENA_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 use sbm_system::{ClientSet, OnEnd, Terms};
 
 use super::{
-    DATA, ENTRIES, QUOTA, SANDBOXES, World, buffers, client,
+    DATA, ENTRIES, QUOTA, SANDBOXES, World, buffers, client, exception,
     fake::{Held, Mapped, NAMES},
-    index, map, spec,
+    index, map, spec, touch,
 };
-use crate::{Effect, KernelFault, Launched, Quota, SandboxIndex, State};
+use crate::{Effect, Handled, KernelFault, Launched, Quota, SandboxIndex, State};
 
 const ABORT: u64 = ENTRIES.abort as u64;
-
-fn exception(ip: u64, vector: u64) -> KernelFault {
-    KernelFault::Exception { ip, vector }
-}
 
 #[test]
 fn a_sandbox_is_made_and_its_memory_comes_back() {
@@ -147,7 +143,7 @@ fn a_spare_serves_the_same_shape_and_only_its_client() {
     world.ask(0, &Request::Destroy(handle));
     assert_eq!(world.state(handle), Some(State::Spare));
     let (arguments, stack) = world.parts(handle);
-    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack));
+    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack, None));
     assert!(matches!(world.ask(1, &Request::Init(spec(3))), Response::Ready { used: false, .. }));
     assert!(matches!(world.ask(0, &Request::Init(spec(2))), Response::Ready { used: false, .. }));
     let Response::Ready { handle: again, base, used: true } = world.ask(0, &Request::Init(spec(3))) else {
@@ -221,7 +217,7 @@ fn a_fault_is_answered_by_the_abort_entry_and_reset_ends_it() {
     assert_eq!(world.state(other), Some(State::Ready));
     assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
     assert_eq!(world.state(handle), Some(State::Ready));
-    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack));
+    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack, None));
 }
 
 #[test]
@@ -288,7 +284,7 @@ fn a_spare_that_faults_stays_and_one_that_cannot_answer_goes() {
 fn a_fault_of_no_sandbox_is_told_apart() {
     let mut world = World::new();
     let none = SandboxIndex::new(3, SANDBOXES).unwrap();
-    assert!(!world.server.fault(&mut world.machine, none, KernelFault::Other));
+    assert_eq!(world.server.fault(&mut world.machine, none, KernelFault::Other), Handled::Lost);
     assert_eq!(SandboxIndex::new(SANDBOXES as u64, SANDBOXES), None);
     assert_eq!(SandboxIndex::new(1 << 16, 1 << 17), None);
 }
@@ -307,13 +303,15 @@ fn generations_wrap_and_start_again() {
 #[derive(Debug, Clone)]
 enum Step {
     Register(u64, bool),
-    Init(u64, u16),
+    Init(u64, u16, Option<u16>),
     Destroy(u64, usize),
     Reset(u64, usize),
     Grow(u64, usize, Vec<u16>),
     Shrink(u64, usize, usize),
     Map(u64, usize, u32, u16, bool),
     Fault(u64, u64, Option<u64>),
+    /// A sandbox, by index, touches the page of that number from the one before its heap on.
+    Touch(u64, u32),
     Bytes(u64, Vec<u8>),
     Fail(u32),
     /// A client calls a sandbox, by index, and has marks and a deadline, by how far away it is.
@@ -333,10 +331,12 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at = || 0usize..64;
     let page = |first: u32, count: u32| (0..count).prop_map(move |page| first + page * PAGE);
     let address = prop_oneof![page(DATA, 5), page(INPUT_BASE, 4), page(ARENA_BASE, 40), any::<u32>()];
+    let heap = proptest::option::of(prop_oneof![4 => (2u32..7).prop_map(|power| 1 << power), 1 => any::<u16>()]);
     let ip = || prop_oneof![Just(ABORT), any::<u64>()];
     let step = prop_oneof![
         1 => (who(), any::<bool>()).prop_map(|(who, other)| Step::Register(who, other)),
-        8 => (who(), prop_oneof![1u16..4, 1u16..150]).prop_map(|(who, pages)| Step::Init(who, pages)),
+        8 => (who(), prop_oneof![1u16..4, 1u16..150], heap).prop_map(|(who, pages, heap)| Step::Init(who, pages, heap)),
+        6 => (0u64..20, 0u32..66).prop_map(|(at, page)| Step::Touch(at, page)),
         4 => (who(), at()).prop_map(|(who, at)| Step::Destroy(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Reset(who, at)),
         6 => (who(), at(), proptest::collection::vec(prop_oneof![1u16..3, 0u16..700], 1..3))
@@ -429,8 +429,9 @@ proptest! {
                     let entries = if other { super::OTHER_ENTRIES } else { ENTRIES };
                     ask(&mut world, who, &Request::Register(entries));
                 }
-                Step::Init(who, pages) => {
-                    if let Some(Response::Ready { handle, .. }) = ask(&mut world, who, &Request::Init(spec(pages))) {
+                Step::Init(who, pages, heap_pages) => {
+                    let spec = Spec { heap_pages, ..spec(pages) };
+                    if let Some(Response::Ready { handle, .. }) = ask(&mut world, who, &Request::Init(spec)) {
                         handles.push(handle);
                     }
                 }
@@ -453,6 +454,15 @@ proptest! {
                 Step::Fault(at, ip, position) => if let Some(index) = SandboxIndex::new(at, SANDBOXES) {
                     world.machine.position = position;
                     world.server.fault(&mut world.machine, index, exception(ip, 13));
+                },
+                Step::Touch(at, page) => if let Some(index) = SandboxIndex::new(at, SANDBOXES) {
+                    let heap = world.server.sandboxes[index.get()].sandbox.as_ref().and_then(|sandbox| sandbox.heap());
+                    let first = heap.map_or(ARENA_BASE, |heap| heap.pages().address) - PAGE;
+                    let touch = touch(u64::from(first + page * PAGE));
+                    if world.server.fault(&mut world.machine, index, touch) == Handled::GoesOn {
+                        let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref().unwrap();
+                        prop_assert!(world.machine.boxes[&sandbox.objects].mapped.contains_key(&(first + page * PAGE)));
+                    }
                 },
                 Step::Bytes(who, bytes) => {
                     if matches!(send(&mut world, who, &bytes), Effect::Ended) {

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::panic)]
 
 mod fake;
+mod heap;
 mod life;
 mod limits;
 mod rights;
@@ -18,7 +19,9 @@ use sbm_abi::{
 
 use sbm_system::{Amounts, Terms};
 
-use crate::{Charge, ClientId, Clock, Effect, KernelFault, Launched, Program, Quota, SandboxIndex, Server, State};
+use crate::{
+    Charge, ClientId, Clock, Effect, Handled, KernelFault, Launched, Program, Quota, SandboxIndex, Server, State,
+};
 
 /// Sandboxes of the table.
 const SANDBOXES: usize = 12;
@@ -61,7 +64,7 @@ fn index(handle: Handle) -> SandboxIndex {
 
 fn spec(buffer_pages: u16) -> Spec {
     let buffer = BufferSpec::new(buffer_pages, BufferAccess::ReadWrite);
-    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap() }
+    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap(), heap_pages: None }
 }
 
 fn buffers(pages: &[u16]) -> heapless::Vec<BufferSpec, 8> {
@@ -169,7 +172,7 @@ impl World {
     }
 
     fn fault(&mut self, handle: Handle, fault: KernelFault) {
-        assert!(self.server.fault(&mut self.machine, index(handle), fault));
+        assert_eq!(self.server.fault(&mut self.machine, index(handle), fault), Handled::Ended);
     }
 
     fn state(&self, handle: Handle) -> Option<State> {
@@ -199,7 +202,9 @@ impl World {
         for entry in &self.server.sandboxes {
             let additions = &entry.additions;
             parts += additions.growths.len() + additions.mappings.len() + additions.bundles.len();
-            assert!(entry.sandbox.is_some() || (additions.is_empty() && additions.tables.is_empty()));
+            parts += additions.chunks.len();
+            let nothing = additions.is_empty() && additions.tables.is_empty() && additions.chunks.is_empty();
+            assert!(entry.sandbox.is_some() || nothing);
             if let Some(sandbox) = &entry.sandbox {
                 let made = &self.machine.boxes[&sandbox.objects];
                 let mut tables: Vec<_> = additions.tables.iter().map(|(table, _)| *table).collect();
@@ -244,6 +249,15 @@ impl World {
             assert_eq!(owner.next_look, self.machine.look_at, "a client is told of another look than the next");
         }
     }
+}
+
+const fn exception(ip: u64, vector: u64) -> KernelFault {
+    KernelFault::Exception { ip, vector }
+}
+
+/// A write that faults.
+const fn touch(address: u64) -> KernelFault {
+    KernelFault::Vm { ip: 0x20_5555, address, prefetch: false, fsr: 6 }
 }
 
 /// The pages from `address` on, as addresses.

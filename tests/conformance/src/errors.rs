@@ -4,7 +4,7 @@
 
 use harness::{
     Sentinels, Test, Verdict, Why, check,
-    expect::{stuck, works},
+    expect::{stuck, stuck_as, works},
     raw, same,
     server::call_sandbox,
     tests,
@@ -30,6 +30,7 @@ pub(crate) const TESTS: &[Test] = tests![
     an_answer_that_is_no_value_of_the_type_is_efault,
     an_answer_that_is_a_value_of_the_type_is_the_value,
     a_forged_fault_is_the_sandboxs_own_error,
+    a_forged_lack_of_room_is_the_sandboxs_own_error,
     a_panic_of_impossible_length_is_efault,
 ];
 
@@ -319,7 +320,7 @@ fn garbled<T: core::fmt::Debug>(sbm: &mut Sbm, result: Result<T, Error>) -> Verd
 fn an_answer_with_an_odd_label_is_efault() -> Verdict {
     let mut sbm = quiet()?;
     let widest = u64::MAX >> (u64::BITS - MessageInfo::LABEL_BITS);
-    for label in [4, 5, 14, 0xffff, widest - 1, widest] {
+    for label in [5, 6, 14, 0xffff, widest - 1, widest] {
         for length in [0, 1, 2, 3, 4, 5, 64, 120, 127] {
             let result = sbm.call(answer_unit, (label, 0_u64, 0_u64, 0_u64, length as usize));
             garbled(&mut sbm, result)?;
@@ -368,9 +369,20 @@ fn a_forged_fault_is_the_sandboxs_own_error() -> Verdict {
         other => return Err(Why::new(format_args!("no fault but {other:?}"))),
     }
     harness::expect::fault(&mut sbm, result)?;
-    for what in [0, 8, 0x0401, 0x0100_0000, u64::MAX] {
+    for what in [0, 10, 0x0401, 0x0100_0000, u64::MAX] {
         let result = sbm.call(answer_unit, (aborted, what, 0_u64, 0_u64, 3_usize));
         garbled(&mut sbm, result)?;
+    }
+    Ok(())
+}
+
+fn a_forged_lack_of_room_is_the_sandboxs_own_error() -> Verdict {
+    let mut sbm = quiet()?;
+    for bytes in [0, 7, u64::MAX] {
+        let result = sbm.call(answer_unit, (Label::NoRoom as u64, bytes, 1_u64, 2_u64, 3_usize));
+        let Err(error) = result else { return Err(Why::new(format_args!("no error"))) };
+        same!(error, Error::NoRoom { bytes: bytes as usize, heap: 0 });
+        stuck_as(&mut sbm, &error, Errno::NoMemory)?;
     }
     Ok(())
 }

@@ -12,6 +12,7 @@
 //! | `buffers` | buffers that are set up once, and views of them |
 //! | `values` | arguments by value, results, options, enums |
 //! | `typed` | values of any type that serde knows, closures, generic functions |
+//! | `heap` | the crate `alloc` in a sandbox, and where its heap ends |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
 //! | `safe` | what safe code alone can try |
@@ -19,10 +20,13 @@
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 #![no_main]
 
+extern crate alloc;
+
 mod buffers;
 mod copies;
 mod errors;
 mod exceptions;
+mod heap;
 mod mappings;
 mod plain;
 mod regions;
@@ -35,7 +39,7 @@ mod warm;
 
 use sbm::Env;
 
-sbm::main!(main);
+sbm::main!(main, heap = 64 * 1024);
 
 fn main(env: &'static Env) -> u8 {
     harness::run(
@@ -53,6 +57,7 @@ fn main(env: &'static Env) -> u8 {
             values::TESTS,
             typed::TESTS,
             errors::TESTS,
+            heap::TESTS,
             plain::TESTS,
             safe::TESTS,
         ],

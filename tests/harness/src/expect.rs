@@ -66,8 +66,16 @@ pub fn fault<T: core::fmt::Debug>(sbm: &mut Sbm, result: Result<T, Error>) -> Re
 /// # Errors
 /// The test's failure.
 pub fn stuck(sbm: &mut Sbm, error: &Error) -> Verdict {
-    same!(error.errno(), Errno::Fault);
     same!(error.errno().code(), -14);
+    stuck_as(sbm, error, Errno::Fault)
+}
+
+/// Checks that an error of a call has that number and sticks, and that a reset ends it.
+///
+/// # Errors
+/// The test's failure.
+pub fn stuck_as(sbm: &mut Sbm, error: &Error, errno: Errno) -> Verdict {
+    same!(error.errno(), errno);
     check!(sbm.error() == Some(error), "the error does not stick");
     match sbm.call(witness, ()) {
         Err(again) => check!(again == *error, "another error sticks: {again}"),

@@ -8,6 +8,7 @@
 //! | `forging` | a sandbox sends what only the kernel should send |
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `values` | a sandbox sends results and requests that are none |
+//! | `heap` | a sandbox spoils its heap, or wants more than there is |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
 //! With the argument `fault` the client itself faults, with `hang` it never ends, with those of `ending` it does what it
@@ -17,12 +18,15 @@
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
+extern crate alloc;
+
 mod cspace;
 mod early;
 mod ending;
 mod forging;
 mod garbage;
 mod growing;
+mod heap;
 mod memory;
 mod observer;
 mod printing;
@@ -35,7 +39,7 @@ mod values;
 
 use sbm::Env;
 
-sbm::main!(main);
+sbm::main!(main, heap = 64 * 1024);
 
 fn main(env: &'static Env) -> u8 {
     if env.arguments().contains(&"fault") {
@@ -61,6 +65,7 @@ fn main(env: &'static Env) -> u8 {
         values::TESTS,
         growing::TESTS,
         memory::TESTS,
+        heap::TESTS,
         garbage::TESTS,
     ];
     harness::run(env, tests)

@@ -5,11 +5,11 @@ use core::num::NonZeroU32;
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, Outcome, Pages, Region, Request, Response,
+    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Heap, Layout, Outcome, Pages, Region, Request, Response,
     SandboxMap, Spec,
     limits::{
-        ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_MAPPING_PAGES,
-        MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
+        ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, HEAP_OFFSET, MAX_BUFFER_PAGES, MAX_BUFFERS,
+        MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
     },
 };
 
@@ -43,6 +43,7 @@ pub struct Instance {
     /// Address of the argument page.
     arguments: u32,
     stack: Pages,
+    heap: Option<Heap>,
     /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
     buffers: [[Option<Buffer>; 2]; MAX_PARAMETERS],
     /// Buffers of the set-up: first those that the client asked for by itself, then those that arguments have outgrown.
@@ -109,6 +110,7 @@ impl Instance {
             handle,
             arguments: arguments.address,
             stack,
+            heap: layout.heap(),
             buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],
             others: Vec::new(),
             own: 0,
@@ -152,11 +154,15 @@ impl Instance {
         self.arguments().zero(0, PAGE as usize);
     }
 
-    /// Writes what the way out of a panic needs; the sandbox could have overwritten it.
+    /// Writes what the way out of a panic needs, and where the heap is; the sandbox could have overwritten it.
     fn write_anchors(&self) {
         self.arguments().set_word(SELF_OFFSET as usize / 8, u64::from(self.arguments));
         self.arguments().set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
         self.write_mailboxes();
+        if let Some(heap) = self.heap.map(Heap::pages) {
+            let word = u64::from(heap.address) | u64::from(heap.count) << 32;
+            self.arguments().set_word(HEAP_OFFSET as usize / 8, word);
+        }
     }
 
     /// Returns the buffer of argument `at`, in place of a smaller one if that does not hold `bytes`.
@@ -365,6 +371,10 @@ impl Instance {
                 self.arguments().read(PANIC_TEXT_OFFSET as usize, bytes);
                 Error::Panic(panic_text(bytes))
             }
+            Outcome::NoRoom(bytes) => {
+                let heap = self.heap.map_or(0, |heap| heap.pages().bytes() as usize);
+                Error::NoRoom { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), heap }
+            }
             Outcome::Returned(_) | Outcome::Asked(..) | Outcome::Garbled => Error::Garbled,
         }
     }
@@ -389,6 +399,7 @@ impl Instance {
             arguments: self.arguments().pages(),
             stack: self.stack,
             buffers: &buffers,
+            heap: self.heap.map(Heap::pages),
             client: env().map(),
         };
         map.region_of(address)

@@ -9,7 +9,7 @@ use core::{
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Fault, Region, Spec,
-    limits::{DEFAULT_BUDGET_MS, MAX_BUFFERS, PAGE, STACK_PAGES},
+    limits::{DEFAULT_BUDGET_MS, HEAP_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 use sbm_coding::words;
 
@@ -74,6 +74,7 @@ impl Sbm {
         let stack = usize::from(Spec::default().stack_pages) * PAGE as usize;
         Builder {
             stack,
+            heap: 0,
             buffers: Vec::new(),
             planned: Vec::new(),
             serial: 0,
@@ -210,8 +211,8 @@ impl Sbm {
 
     /// Puts the sandbox back to its first state, whatever it is doing, after an error and at any other time.
     ///
-    /// It is then as good as a new one: its registers are set anew, its stack is zero, and so are the argument page, the
-    /// buffers of arguments and those of [`Builder::output`]. What remains is the client's: what it wrote to buffers of
+    /// It is then as good as a new one: its registers are set anew, its stack and its heap are zero, and so are the argument
+    /// page, the buffers of arguments and those of [`Builder::output`]. What remains is the client's: what it wrote to buffers of
     /// [`Builder::input`], the pages that were mapped and what is in them, and the sizes that buffers have grown to.
     ///
     /// # Errors
@@ -248,6 +249,20 @@ impl Sbm {
     }
 }
 
+/// Returns how many pages a heap of at least `bytes` has.
+fn heap_pages(bytes: usize) -> Result<Option<u16>, Error> {
+    const LIMIT: usize = *HEAP_PAGES.end() as usize * PAGE as usize;
+    if bytes == 0 {
+        return Ok(None);
+    }
+    if bytes > LIMIT {
+        return Err(Error::Heap { bytes, limit: LIMIT });
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "it was compared with the most there are")]
+    let pages = bytes.div_ceil(PAGE as usize) as u16;
+    Ok(Some(pages.max(*HEAP_PAGES.start()).next_power_of_two()))
+}
+
 const fn foreign(name: BufferName) -> Error {
     Error::Argument { number: MAX_PARAMETERS + 1 + name.index, why: Unfit::Foreign }
 }
@@ -280,6 +295,7 @@ impl Drop for Sbm {
 #[must_use = "nothing is set up before `build`"]
 pub struct Builder {
     stack: usize,
+    heap: usize,
     buffers: Vec<BufferSpec, MAX_BUFFERS>,
     planned: Vec<Planned, MAX_BUFFERS>,
     /// What the names of its own buffers carry; 0 while there is none.
@@ -315,6 +331,18 @@ impl Builder {
     /// Sets the size of the stack, in bytes; whole pages.
     pub const fn stack(mut self, bytes: usize) -> Self {
         self.stack = bytes;
+        self
+    }
+
+    /// Gives the sandbox a heap of at least `bytes`, rounded up to a power of two from 16 KiB on: the crate `alloc` works in
+    /// it, where the program's [`main!`](crate::main!) has a heap. Without one, or with 0 bytes, an allocation ends the call
+    /// with [`Error::NoRoom`], unless the function allows for it, and so does one for which there is no room.
+    ///
+    /// It takes memory as it is used, in chunks, from its start on, and keeps what it took. Where there is none left the call
+    /// ends with an [`Error::Fault`] that says so. Calls that end well leave the heap as it is; a [`reset`](Sbm::reset) clears
+    /// what was taken.
+    pub const fn heap(mut self, bytes: usize) -> Self {
+        self.heap = bytes;
         self
     }
 
@@ -390,7 +418,7 @@ impl Builder {
             let limit = usize::from(*STACK_PAGES.end()) * PAGE as usize;
             return Err(Error::Stack { bytes: self.stack, limit });
         };
-        let spec = Spec { stack_pages, buffers: self.buffers };
+        let spec = Spec { stack_pages, buffers: self.buffers, heap_pages: heap_pages(self.heap)? };
         let terms = Terms {
             isolated: self.isolation == Isolation::Strong,
             result_limit: self.result_limit.min(MAX_BUFFER_BYTES),

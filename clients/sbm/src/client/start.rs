@@ -37,6 +37,9 @@ pub fn __exit(status: u8) -> ! {
 #[cfg(not(sbm_guest))]
 #[macro_export]
 macro_rules! main {
+    ($main:path, heap = $bytes:expr) => {
+        $crate::main!($main);
+    };
     ($main:path) => {
         const _: () = {
             const _: fn(&'static $crate::Env) -> u8 = $main;
@@ -59,9 +62,18 @@ pub fn __not_here() -> i32 {
 }
 
 /// Names the client's main function: `fn(&'static Env) -> u8`, whose result is the exit status.
+///
+/// With `heap = BYTES` the crate `alloc` works: the client allocates from a heap of that many bytes, which may be 0, and its
+/// sandboxes each from their own ([`Builder::heap`](crate::Builder::heap)).
 #[cfg(sbm_guest)]
 #[macro_export]
 macro_rules! main {
+    ($main:path, heap = $bytes:expr) => {
+        $crate::main!($main);
+
+        #[global_allocator]
+        static CLIENT_HEAP: $crate::ClientHeap<{ $bytes }> = $crate::ClientHeap::new();
+    };
     ($main:path) => {
         /// Entry point, with the stack that the root task set up.
         #[unsafe(no_mangle)]

@@ -16,8 +16,8 @@
 use core::{arch::naked_asm, num::NonZeroU32};
 
 use sbm_abi::{
-    EntryPoints, Label,
-    limits::{SANDBOX_ENDPOINT_SLOT, STACK_TOP_OFFSET},
+    EntryPoints, FIRST_CHUNK_PAGES, Label,
+    limits::{PAGE, SANDBOX_ENDPOINT_SLOT, STACK_TOP_OFFSET},
     register,
 };
 
@@ -26,6 +26,7 @@ use crate::kernel::{HAS_XSAVE, MessageInfo, syscall};
 const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
 const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
+const NO_ROOM: u64 = MessageInfo::new(Label::NoRoom as u64, 0, 0, 1).into_word();
 
 const ASKED: u64 = MessageInfo::new(Label::Asked as u64, 0, 0, 3).into_word();
 
@@ -79,8 +80,8 @@ unsafe extern "C" fn abort() -> ! {
     )
 }
 
-/// Clears all that functions left and the server cannot reach, and waits for the next call: the stack, DS and ES, and the
-/// registers of x87, vectors and whatever else of the FPU the kernel saves. The server has set the general registers.
+/// Clears all that functions left and the server cannot reach, and waits for the next call: the stack, what there is of the
+/// heap, DS and ES, and the registers of x87, vectors and whatever else of the FPU the kernel saves. The server has set the general registers.
 ///
 /// FS and GS keep their selectors, which give no access: loading one would lose its base.
 #[unsafe(naked)]
@@ -90,6 +91,25 @@ unsafe extern "C" fn reset() -> ! {
         concat!("mov rcx, ", register!(stack_words)),
         "xor eax, eax",
         "rep stosq",
+        // Chunk by chunk: r10 is where it begins, r8 its words; each but the first is as large as all before it.
+        concat!("mov r9, ", register!(heap_address)),
+        concat!("mov r11, ", register!(heap_chunks)),
+        "mov r10, r9",
+        "mov r8d, {chunk_words}",
+        "jmp 4f",
+        "3:",
+        "mov rdi, r10",
+        "mov rcx, r8",
+        "lea r10, [r10 + 8 * r8]",
+        "lea r8, [r10]",
+        "sub r8, r9",
+        "shr r8, 3",
+        "shr r11, 1",
+        "jnc 4f",
+        "rep stosq",
+        "4:",
+        "test r11, r11",
+        "jnz 3b",
         "mov ds, eax",
         "mov es, eax",
         ".if {xsave}",
@@ -102,6 +122,7 @@ unsafe extern "C" fn reset() -> ! {
         "jmp {start}",
         xsave = const HAS_XSAVE as u8,
         first_state = sym FIRST_STATE,
+        chunk_words = const FIRST_CHUNK_PAGES as u32 * PAGE / 8,
         start = sym start,
     )
 }
@@ -197,16 +218,26 @@ pub(crate) fn resume_address() -> u64 {
 /// an empty stack.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn answer_panic(length: usize) -> ! {
+    naked_asm!("mov esi, {panicked}", "jmp {leave}", panicked = const PANICKED, leave = sym leave)
+}
+
+/// Answers the call with the size of an allocation for which the heap has no room, in the same way.
+#[unsafe(naked)]
+pub(super) unsafe extern "C" fn answer_no_room(bytes: usize) -> ! {
+    naked_asm!("mov esi, {no_room}", "jmp {leave}", no_room = const NO_ROOM, leave = sym leave)
+}
+
+/// Answers the call with the message in `esi` and the word in `rdi`, and goes back to waiting with an empty stack.
+#[unsafe(naked)]
+unsafe extern "C" fn leave() -> ! {
     naked_asm!(
         "mov r10, rdi",
         "mov rsp, fs:[{stack_top}]",
-        "mov esi, {panicked}",
         "mov rdx, {reply_recv}",
         "mov edi, {endpoint}",
         "mov rbx, rsp",
         "jmp {serve}",
         stack_top = const STACK_TOP_OFFSET,
-        panicked = const PANICKED,
         reply_recv = const syscall::REPLY_RECV,
         endpoint = const SANDBOX_ENDPOINT_SLOT,
         serve = sym serve,

@@ -58,7 +58,7 @@ pub(crate) fn thunk<A, F: Function<A>>() -> Thunk {
     const {
         assert!(
             size_of::<F>() <= MAX_CAPTURES && align_of::<F>() <= CAPTURES_OFFSET as usize,
-            "a sandboxed closure captures at most 880 bytes: pass what is larger as an argument, by `copy_in` or `value`"
+            "a sandboxed closure captures at most 864 bytes: pass what is larger as an argument, by `copy_in` or `value`"
         );
     }
     run::<A, F>
@@ -82,4 +82,4 @@ unsafe extern "C" fn run<A, F: Function<A>>(block: *const [u64; 2]) -> Words {
     Words(first, second)
 }
 
-const _: () = assert!(MAX_CAPTURES == 880, "a message above says so");
+const _: () = assert!(MAX_CAPTURES == 864, "a message above says so");

@@ -4,4 +4,5 @@
 pub(crate) mod ask;
 pub(crate) mod entry;
 pub(crate) mod function;
+pub(crate) mod heap;
 pub(crate) mod panic;

@@ -6,7 +6,10 @@ use core::{arch::asm, fmt::Write, panic::PanicInfo};
 
 use sbm_abi::limits::{ARENA_BASE, ARENA_END, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET};
 
-use super::entry::answer_panic;
+use super::{
+    entry::{answer_no_room, answer_panic},
+    heap::no_room,
+};
 
 /// Returns where the panic was.
 pub(crate) fn place<'a>(info: &'a PanicInfo<'_>) -> (&'a str, u32) {
@@ -24,6 +27,7 @@ fn end(path: &str) -> &str {
 }
 
 /// Tells whether this code runs in a sandbox, by where its stack is.
+#[inline]
 pub(crate) fn in_sandbox() -> bool {
     let stack: u64;
     // SAFETY: reads a register.
@@ -31,7 +35,8 @@ pub(crate) fn in_sandbox() -> bool {
     (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&stack)
 }
 
-/// Ends the running call with a panic. Only for code that runs in a sandbox.
+/// Ends the running call with a panic, or with the size of an allocation if that is what it is about. Only for code that
+/// runs in a sandbox.
 pub(crate) fn end_call(info: &PanicInfo<'_>) -> ! {
     let page: usize;
     // SAFETY: in a sandbox the thread's FS base is the argument page, which holds its own address at this offset. If
@@ -41,13 +46,28 @@ pub(crate) fn end_call(info: &PanicInfo<'_>) -> ! {
     let text = unsafe {
         core::slice::from_raw_parts_mut((page + PANIC_TEXT_OFFSET as usize) as *mut u8, PANIC_TEXT_BYTES as usize)
     };
+    // What does not fit is dropped, which is no failure.
     let mut text = Cut { bytes: text, length: 0 };
+    let wanted = no_room();
+    if wanted != 0 && is_about(info, wanted) {
+        // SAFETY: in a sandbox; it does not return, and nothing of this stack is used again.
+        unsafe { answer_no_room(wanted) }
+    }
     let (file, line) = place(info);
     let file = end(file);
-    // What does not fit is dropped, which is no failure.
     let _ = write!(text, "{file}:{line}: {}", info.message());
     // SAFETY: in a sandbox; it does not return, and nothing of this stack is used again.
     unsafe { answer_panic(text.length) }
+}
+
+/// Tells whether a panic is about an allocation of `bytes` that failed: the standard library has no other way to say so.
+fn is_about(info: &PanicInfo<'_>, bytes: usize) -> bool {
+    let (mut said, mut expected) = ([0; 64], [0; 64]);
+    let mut text = Cut { bytes: &mut said, length: 0 };
+    let _ = write!(text, "{}", info.message());
+    let mut text = Cut { bytes: &mut expected, length: 0 };
+    let _ = write!(text, "memory allocation of {bytes} bytes failed");
+    said == expected
 }
 
 /// Writes text into bytes, and drops what does not fit.

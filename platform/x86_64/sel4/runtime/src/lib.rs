@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the precompiled `core` wants of a program without an operating system.
+//! What the precompiled `core` and `alloc` want of a program without an operating system.
 //!
-//! These are the memory functions that the compiler calls, and the symbol of a personality that `panic = "abort"` never
+//! These are the memory functions that the compiler calls, and two symbols for unwinding, which `panic = "abort"` never
 //! uses. A guest program, the root task or a client, links this crate with `use sel4_runtime as _;`; where it starts
 //! and how it panics is its own affair.
 
@@ -16,3 +16,12 @@ pub use memory::{bcmp, memcmp, memcpy, memmove, memset};
 #[cfg(not(test))]
 #[unsafe(no_mangle)]
 pub const extern "C" fn rust_eh_personality() {}
+
+/// Stands for what landing pads of the precompiled `alloc` end with. Nothing unwinds, so nothing lands there.
+#[cfg(not(test))]
+#[unsafe(no_mangle)]
+pub extern "C" fn _Unwind_Resume() -> ! {
+    loop {
+        core::hint::spin_loop();
+    }
+}

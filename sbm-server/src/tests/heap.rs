@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The heap of a sandbox: what is there of it after which touch, who pays for it, and what is no touch of it.
+
+use sbm_abi::{
+    BufferAccess, Chunks, Errno, FaultKind, Handle, Heap, LayoutError, Pages, Registers, Request, Response, Spec,
+};
+
+use super::{ENTRIES, QUOTA, World, client, exception, index, pages, touch};
+use sbm_system::Amounts;
+
+use crate::{Charge, Handled, InitError, KernelFault, Quota, State};
+
+fn with_heap(heap_pages: u16) -> Spec {
+    Spec { heap_pages: Some(heap_pages), ..Spec::default() }
+}
+
+impl World {
+    /// Makes a sandbox with a heap, and returns where that is.
+    fn init_heap(&mut self, from: u64, heap_pages: u16) -> (Handle, Heap) {
+        let Response::Ready { handle, .. } = self.ask(from, &Request::Init(with_heap(heap_pages))) else { panic!() };
+        let sandbox = self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
+        (handle, sandbox.heap().unwrap())
+    }
+
+    fn touch(&mut self, handle: Handle, address: u32) -> Handled {
+        self.server.fault(&mut self.machine, index(handle), touch(address.into()))
+    }
+
+    /// Returns the kind of the fault that the last restart told.
+    fn told(&self) -> u64 {
+        self.machine.restarts.last().unwrap().1.rax & 0xff
+    }
+}
+
+#[test]
+fn a_heap_is_empty_at_first_and_costs_no_pages() {
+    let mut world = World::new();
+    world.init(1, 1);
+    let (handle, heap) = world.init_heap(0, 64);
+    let Response::Ready { handle: plain, .. } = world.ask(0, &Request::Init(Spec::default())) else { panic!() };
+    assert_eq!(world.sandbox(handle).mapped.len(), world.sandbox(plain).mapped.len());
+    assert!(world.sandbox(handle).mapped.keys().all(|page| !heap.pages().contains(u64::from(*page))));
+    let charge = |handle| world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().charge;
+    assert_eq!(charge(handle), charge(plain));
+}
+
+#[test]
+fn a_touch_brings_its_chunk_to_the_sandbox_and_nothing_else() {
+    let mut world = World::new();
+    let (handle, heap) = world.init_heap(0, 64);
+    let restarts = world.machine.restarts.len();
+    for (offset, number) in [(0x8000 - 1, 1), (0x8000, 2), (0, 0), (64 * 0x1000 - 1, 4)] {
+        let before = (world.sandbox(handle).mapped.clone(), world.charge(0));
+        let owners = world.machine.owners[&0].mapped.clone();
+        assert_eq!(world.touch(handle, heap.pages().address + offset), Handled::GoesOn);
+        let chunk = heap.chunk(number).unwrap();
+        let made = world.sandbox(handle);
+        assert!(pages(chunk.address, chunk.count).all(|page| made.mapped[&page].1 == BufferAccess::ReadWrite));
+        assert_eq!(world.machine.owners[&0].mapped, owners);
+        assert_eq!(made.mapped.len(), before.0.len() + usize::from(chunk.count));
+        let count = u32::from(chunk.count);
+        assert_eq!(world.charge(0), before.1.plus(Charge::of(count, count)));
+        world.check();
+    }
+    assert_eq!(world.state(handle), Some(State::Ready));
+    assert_eq!(world.machine.restarts.len(), restarts, "a thread that goes on keeps its registers");
+}
+
+#[test]
+fn what_is_no_touch_of_the_heap_ends_the_call() {
+    let mut world = World::new();
+    let (handle, heap) = world.init_heap(0, 16);
+    let Pages { address, .. } = heap.pages();
+    assert_eq!(world.touch(handle, address), Handled::GoesOn);
+    // The second time it is there already: the fault is another one, or forged.
+    assert_eq!((world.touch(handle, address), world.told()), (Handled::Ended, FaultKind::Page as u64));
+    assert_eq!(world.state(handle), Some(State::Faulted));
+    for other in [address - 1, heap.pages().end(), 0, u32::MAX] {
+        assert_eq!(world.touch(handle, other), Handled::Ended, "{other:#x}");
+    }
+    let beyond = u64::from(address) + 0x8000;
+    for fault in [exception(beyond, 13), KernelFault::UnknownSyscall { ip: beyond }, KernelFault::Other] {
+        assert_eq!(world.server.fault(&mut world.machine, index(handle), fault), Handled::Ended);
+    }
+    let above = touch(u64::from(address) + 0x8000 + (1 << 32));
+    assert_eq!(world.server.fault(&mut world.machine, index(handle), above), Handled::Ended);
+    assert_eq!(world.sandbox(handle).mapped.len(), 3 + 4);
+}
+
+#[test]
+fn a_touch_of_another_sandboxs_heap_ends_the_call() {
+    let mut world = World::new();
+    let (_, theirs) = world.init_heap(0, 16);
+    let (handle, _) = world.init_heap(0, 16);
+    let Response::Ready { handle: plain, .. } = world.ask(0, &Request::Init(Spec::default())) else { panic!() };
+    for handle in [handle, plain] {
+        let before = world.sandbox(handle).mapped.len();
+        assert_eq!(world.touch(handle, theirs.pages().address), Handled::Ended);
+        assert_eq!(world.sandbox(handle).mapped.len(), before);
+    }
+}
+
+#[test]
+fn a_spare_and_a_stopped_sandbox_get_nothing() {
+    let mut world = World::new();
+    for state in [State::Spare, State::Stopped] {
+        let (handle, heap) = world.init_heap(0, 16);
+        world.server.sandboxes[index(handle).get()].sandbox.as_mut().unwrap().state = state;
+        assert_eq!(world.touch(handle, heap.pages().address), Handled::Ended);
+        assert!(world.server.sandboxes[index(handle).get()].additions.chunks.is_empty());
+    }
+}
+
+#[test]
+fn a_heap_without_memory_or_room_is_told_as_that() {
+    let mut world = World::new();
+    let (handle, heap) = world.init_heap(0, 64);
+    let last = heap.pages().end() - 1;
+    world.machine.fails_in = Some(0);
+    assert_eq!((world.touch(handle, last), world.told()), (Handled::Ended, FaultKind::NoMemory as u64));
+    let charge = world.charge(0);
+    let limit = Amounts { pages: charge.pages + 31, ..QUOTA.limit };
+    world.set_quota(0, Quota { limit, ..QUOTA });
+    assert_eq!((world.touch(handle, last), world.told()), (Handled::Ended, FaultKind::OverQuota as u64));
+    assert_eq!(world.charge(0), charge);
+    world.set_quota(0, QUOTA);
+    assert_eq!(world.touch(handle, last), Handled::GoesOn);
+    world.check();
+}
+
+#[test]
+fn spares_make_room_for_a_heap() {
+    let mut world = World::new();
+    let spare = world.init(0, 40);
+    let (handle, heap) = world.init_heap(0, 64);
+    assert_eq!(world.ask(0, &Request::Destroy(spare)), Response::Done);
+    let limit = Amounts { pages: world.charge(0).pages + 4, ..QUOTA.limit };
+    world.set_quota(0, Quota { limit, ..QUOTA });
+    assert_eq!(world.touch(handle, heap.pages().end() - 1), Handled::GoesOn);
+    assert_eq!(world.state(spare), None);
+    world.check();
+}
+
+#[test]
+fn whoever_restarts_clears_the_chunks_that_are_there() {
+    let mut world = World::new();
+    let (handle, heap) = world.init_heap(0, 64);
+    let (arguments, stack) = world.parts(handle);
+    let restarted = |world: &World| world.machine.restarts.last().unwrap().1;
+    assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
+    assert_eq!(restarted(&world), Registers::reset(ENTRIES, arguments, stack, None));
+    for number in [3, 0] {
+        assert_eq!(world.touch(handle, heap.chunk(number).unwrap().address), Handled::GoesOn);
+    }
+    let cleared = Registers::reset(ENTRIES, arguments, stack, Some((heap, Chunks::default().with(0).with(3))));
+    assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
+    assert_eq!(restarted(&world), cleared);
+    world.ask(0, &Request::Reset(handle));
+    assert_eq!(restarted(&world), cleared, "they stay");
+    assert_eq!(world.touch(handle, heap.chunk(3).unwrap().address), Handled::Ended);
+    assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
+    assert_eq!(restarted(&world), cleared, "and are kept in a spare");
+    assert!(matches!(world.ask(0, &Request::Init(with_heap(32))), Response::Ready { used: false, .. }));
+    assert!(matches!(world.ask(0, &Request::Init(with_heap(64))), Response::Ready { used: true, .. }));
+    world.check();
+}
+
+#[test]
+fn heaps_outside_their_limits_are_refused_with_the_size() {
+    let mut world = World::new();
+    for pages in [0, 3, 5, 8192] {
+        let refused = world.server.init(&mut world.machine, client(0), with_heap(pages));
+        assert_eq!(refused, Err(InitError::Layout(LayoutError::Heap { pages })));
+        assert_eq!(world.ask(0, &Request::Init(with_heap(pages))), Response::Refused(Errno::Invalid));
+    }
+    world.check();
+}
