@@ -15,7 +15,7 @@ use super::{
     fake::{Held, Mapped, NAMES},
     index, map, spec, touch,
 };
-use crate::{Effect, Handled, KernelFault, Launched, Quota, SandboxIndex, State};
+use crate::{Effect, Handled, KernelFault, Launched, Program, Quota, SandboxIndex, State};
 
 const ABORT: u64 = ENTRIES.abort as u64;
 
@@ -29,6 +29,8 @@ fn a_sandbox_is_made_and_its_memory_comes_back() {
     assert_eq!(effect, Effect::Ended);
     assert_eq!(world.machine.left, left);
     assert!(world.server.client(client(0)).is_none() && world.server.client(client(1)).is_some());
+    let frames = |id| world.server.program(client(id)).map(Program::code_frames);
+    assert_eq!([frames(0), frames(1)], [None, Some(1)]);
     world.check();
 }
 

@@ -167,6 +167,27 @@ fn each_quota_stops_its_client_and_not_the_neighbour() {
 }
 
 #[test]
+fn a_page_table_of_the_clients_own_counts_before_it_is_made() {
+    let mut world = World::new();
+    world.init(0, 1);
+    // The sandbox, and the table for its region.
+    let Charge { pages, slots } = world.charge(0);
+    for (pages, slots, over) in
+        [(pages, slots, None), (pages - 1, slots, Some(Resource::Pages)), (pages, slots - 1, Some(Resource::Slots))]
+    {
+        let mut world = World::new();
+        world.set_quota(0, Quota { limit: Amounts { pages, slots, ..LIMIT }, ..QUOTA });
+        let made = world.server.init(&mut world.machine, client(0), spec(1));
+        let refused = match made {
+            Err(InitError::Quota(over)) => Some(over.resource),
+            _ => None,
+        };
+        assert_eq!((made.is_ok(), refused), (over.is_none(), over));
+        world.check();
+    }
+}
+
+#[test]
 fn growth_and_mappings_are_charged_and_stop_at_the_quota() {
     let mut world = World::new();
     let handle = world.init(0, 1);
