@@ -158,7 +158,7 @@ fn measure(
     let system = system(wanted, keyring);
     let mut machine = machine();
     machine.items = system.items()?;
-    let console = Console::new(&image.guest, workspace.root(), &system);
+    let console = Console::new(&image.guest, workspace.home(), &system);
     let mut rows: Vec<Row> = Vec::new();
     let mut malformed = None;
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));

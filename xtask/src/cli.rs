@@ -28,33 +28,43 @@ pub(crate) struct Cli {
     pub(crate) no_install: bool,
     #[command(subcommand)]
     pub(crate) verb: Verb,
+    /// Whether it was called as `cargo sbm`: for the project in the current folder.
+    #[arg(skip)]
+    pub(crate) is_project: bool,
 }
 
 impl Cli {
     /// Reads the command line, or prints help or an error and leaves.
     pub(crate) fn from_command_line() -> Self {
-        Self::try_parse().unwrap_or_else(|error| {
+        // Cargo hands its subcommand's name over, and so does a project's alias.
+        let mut arguments: Vec<_> = std::env::args_os().collect();
+        let is_project = arguments.get(1).is_some_and(|first| first == "sbm");
+        if is_project {
+            arguments.remove(1);
+        }
+        let cli = Self::try_parse_from(arguments).map(|cli| Self { is_project, ..cli });
+        cli.unwrap_or_else(|error| {
             if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
                 error.exit();
             }
-            eprintln!("{}", one_line(&error));
+            eprintln!("{}", one_line(&error, if is_project { "cargo sbm" } else { "./x" }));
             std::process::exit(error.exit_code())
         })
     }
 }
 
 /// Says in one line what is wrong with a command line, and what helps.
-fn one_line(error: &clap::Error) -> String {
+fn one_line(error: &clap::Error, name: &str) -> String {
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(given))) =
         (error.kind(), error.get(ContextKind::InvalidSubcommand))
     {
-        return format!("error: there is no verb {given}; {}; see `./x --help`", nearest_verb(given));
+        return format!("error: there is no verb {given}; {}; see `{name} --help`", nearest_verb(given));
     }
     let text = error.to_string();
     let said =
         text.lines().map(str::trim).take_while(|line| !line.starts_with("Usage:") && !line.starts_with("For more"));
     let said: Vec<&str> = said.filter(|line| !line.is_empty()).collect();
-    format!("{}; see `./x --help`", said.join(" ").replace(" tip: ", "; "))
+    format!("{}; see `{name} --help`", said.join(" ").replace(" tip: ", "; "))
 }
 
 /// Names the verb that was meant, as far as a slip or two of the fingers can tell; else all.
@@ -86,6 +96,8 @@ pub(crate) enum Verb {
     Test(TestOptions),
     /// Measure what operations cost, in guest instructions
     Bench(BenchOptions),
+    /// Write a project of its own that uses this tree; in it, `cargo sbm VERB` is this tool
+    New(NewOptions),
     /// Write the documentation of the client library, and print its first page
     Doc(DocOptions),
     /// Check formatting, lints and documentation, warnings denied
@@ -220,6 +232,16 @@ pub(crate) struct TestOptions {
 }
 
 #[derive(Clone, Debug, Args)]
+pub(crate) struct NewOptions {
+    /// Folder of the project: one that is not there, or empty
+    #[arg(value_name = "DIR")]
+    pub(crate) path: PathBuf,
+    /// Name a repository, and not this tree by its path
+    #[arg(long, value_name = "ADDRESS")]
+    pub(crate) git: Option<String>,
+}
+
+#[derive(Clone, Debug, Args)]
 pub(crate) struct DocOptions {
     /// Show it in a browser
     #[arg(long)]
@@ -282,7 +304,7 @@ mod tests {
             (&["xtask", "run", "--input"], "error: a value is required for '--input"),
             (&["xtask", "run", "--kernel-config", "fast"], "error: invalid value 'fast' for '--kernel-config"),
         ] {
-            let line = Cli::try_parse_from(arguments).map_or_else(|error| one_line(&error), |_| String::new());
+            let line = Cli::try_parse_from(arguments).map_or_else(|error| one_line(&error, "./x"), |_| String::new());
             assert!(
                 line.starts_with(said) && line.ends_with("see `./x --help`") && line.lines().count() == 1,
                 "{line}"

@@ -44,7 +44,7 @@ pub(crate) enum GuestError {
     #[error("{what} did not build; {cause}")]
     Cargo { what: &'static str, cause: CargoError },
     /// No package says that it is a client.
-    #[error("no package has `client = true` under [package.metadata.sbm]; restore the manifests in clients/")]
+    #[error("no package has `client = true` under [package.metadata.sbm]; add it to the manifest of the one that is")]
     NoClients,
     /// A file cannot be read or written.
     #[error("{} cannot be prepared ({cause}); check the free space there", path.display())]
@@ -82,9 +82,9 @@ impl Guest {
         let programs = folder.join("programs");
 
         let step = Step::maybe("building the clients");
-        let mut cargo = cargo(workspace, kernel, "build")?;
+        let mut cargo = own_cargo(workspace, kernel, "build")?;
         for client in &clients {
-            cargo.arg("--package").arg(workspace.package_spec(&client.package));
+            cargo.arg("--package").arg(workspace.own_spec(&client.package));
         }
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "a client", cause })?;
         let mut stripped = Vec::new();
@@ -138,9 +138,17 @@ fn cargo_folder(workspace: &Workspace) -> PathBuf {
     workspace.target().join("guest/cargo")
 }
 
-/// Prepares a call of cargo for the guest: its target, profile, flags, kernel and archive.
+/// Prepares a call of cargo for the guest's part of the checkout: its target, profile, flags, kernel and archive.
 pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
-    let mut cargo = workspace.cargo();
+    prepare(workspace.cargo(), workspace, kernel, verb)
+}
+
+/// Prepares a call of cargo for the guest's part of what is worked on.
+fn own_cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
+    prepare(workspace.own_cargo(), workspace, kernel, verb)
+}
+
+fn prepare(mut cargo: Command, workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
     cargo.args([verb, "--release", "--target", GUEST_TARGET, "--target-dir"]).arg(cargo_folder(workspace));
     // Takes precedence over RUSTFLAGS and configuration files, so that the host's flags do not reach the guest.
     cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, kernel)?.join("\u{1f}"));

@@ -4,6 +4,7 @@
 //! The default kernel comes in two halves, so that the guest's programs, which need its headers only, can be built
 //! while the kernel itself compiles: [`Kernel::finish`] waits for the second half.
 
+use std::ffi::OsString;
 use std::hash::{DefaultHasher, Hash as _, Hasher as _};
 use std::path::{Path, PathBuf};
 use std::thread;
@@ -100,13 +101,8 @@ impl Kernel {
     }
 
     /// Returns the environment in which bindings for this kernel are generated.
-    pub(crate) fn environment(&self) -> Vec<(&'static str, std::ffi::OsString)> {
-        let include_dirs = std::env::join_paths(&self.selection.include_dirs).unwrap_or_default();
-        vec![
-            ("SEL4_PREFIX", self.selection.name.clone().into_os_string()),
-            ("SEL4_INCLUDE_DIRS", include_dirs),
-            ("SEL4_KERNEL", self.selection.kernel.clone().into_os_string()),
-        ]
+    pub(crate) fn environment(&self) -> Vec<(&'static str, OsString)> {
+        variables(&self.selection)
     }
 
     /// Waits until the kernel is built, and checks it.
@@ -145,6 +141,23 @@ fn installed(options: &KernelOptions) -> Result<Option<Prefix>, Failure> {
 pub(crate) fn selection(workspace: &Workspace, options: &KernelOptions) -> Result<Selection, Failure> {
     let default = || Selection::prefix(default_build(workspace, options.kernel_config()).prefix());
     Ok(Selection::from_environment()?.map_or_else(default, absolute))
+}
+
+/// Returns the environment that names the kernel that is, or will be, chosen.
+pub(crate) fn environment(
+    workspace: &Workspace,
+    options: &KernelOptions,
+) -> Result<Vec<(&'static str, OsString)>, Failure> {
+    Ok(variables(&selection(workspace, options)?))
+}
+
+fn variables(selection: &Selection) -> Vec<(&'static str, OsString)> {
+    let include_dirs = std::env::join_paths(&selection.include_dirs).unwrap_or_default();
+    vec![
+        ("SEL4_PREFIX", selection.name.clone().into_os_string()),
+        ("SEL4_INCLUDE_DIRS", include_dirs),
+        ("SEL4_KERNEL", selection.kernel.clone().into_os_string()),
+    ]
 }
 
 /// Tells the user something about a kernel.

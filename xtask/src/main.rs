@@ -26,6 +26,7 @@ mod guest;
 mod host;
 mod image;
 mod kernel;
+mod new;
 mod peers;
 mod qemu;
 mod run;
@@ -40,7 +41,7 @@ use std::process::ExitCode;
 
 use cli::{Cli, Verb};
 use failure::Failure;
-use workspace::Workspace;
+use workspace::{Workspace, WorkspaceError};
 
 fn main() -> ExitCode {
     go_to_the_user();
@@ -70,20 +71,34 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     if let Verb::Setup = cli.verb {
         return host.require(host::ALL).map_err(Failure::from);
     }
-    let workspace = Workspace::discover()?;
+    let workspace = if cli.is_project { Workspace::of_project()? } else { Workspace::discover()? };
+    if workspace.is_project() {
+        return match &cli.verb {
+            Verb::Test(options) => test::project_verb(&workspace, &host, options),
+            // What isolation costs is measured with the checkout's own client.
+            Verb::Bench(options) => bench::verb(&workspace.without_project(), &host, options),
+            Verb::Check(_) | Verb::Ci(_) => Err(WorkspaceError::NotHere.into()),
+            _ => dispatch_verb(cli, &workspace, &host),
+        };
+    }
+    dispatch_verb(cli, &workspace, &host)
+}
+
+fn dispatch_verb(cli: &Cli, workspace: &Workspace, host: &host::Host) -> Result<(), Failure> {
     match &cli.verb {
         Verb::Setup => Ok(()),
-        Verb::Kernel(options) => kernel::verb(&workspace, &host, options),
-        Verb::Build(options) => image::build_verb(&workspace, &host, options),
-        Verb::Image(options) => image::image_verb(&workspace, &host, options),
-        Verb::Run(options) => run::verb(&workspace, &host, options),
-        Verb::System(options) => system::verb(&workspace, options),
-        Verb::Test(options) => test::verb(&workspace, &host, options),
-        Verb::Bench(options) => bench::verb(&workspace, &host, options),
-        Verb::Doc(options) => doc::verb(&workspace, options),
-        Verb::Check(options) => check::verb(&workspace, &host, options),
+        Verb::Kernel(options) => kernel::verb(workspace, host, options),
+        Verb::Build(options) => image::build_verb(workspace, host, options),
+        Verb::Image(options) => image::image_verb(workspace, host, options),
+        Verb::Run(options) => run::verb(workspace, host, options),
+        Verb::System(options) => system::verb(workspace, options),
+        Verb::Test(options) => test::verb(workspace, host, options),
+        Verb::Bench(options) => bench::verb(workspace, host, options),
+        Verb::New(options) => new::verb(workspace, options),
+        Verb::Doc(options) => doc::verb(workspace, options),
+        Verb::Check(options) => check::verb(workspace, host, options),
         Verb::Ci(options) => {
-            test::verb_then(&workspace, &host, options, || check::verb(&workspace, &host, &options.kernel))
+            test::verb_then(workspace, host, options, || check::verb(workspace, host, &options.kernel))
         }
     }
 }

@@ -21,6 +21,9 @@ pub(crate) enum RunError {
     /// No such client.
     #[error("there is no client {name}; choose one of: {known}")]
     UnknownProgram { name: String, known: String },
+    /// There is not one client to choose.
+    #[error("no client is named; choose one of: {known}")]
+    Which { known: String },
     /// A package that does not say that it is a client.
     #[error("the package {name} is no client; add to {}: [package.metadata.sbm] client = true", manifest.display())]
     NoClient { name: String, manifest: PathBuf },
@@ -58,13 +61,21 @@ pub(crate) enum RunError {
 
 impl Reason for RunError {
     fn is_request(&self) -> bool {
-        matches!(self, Self::UnknownProgram { .. } | Self::NoClient { .. } | Self::NoMember { .. } | Self::Input { .. })
+        matches!(
+            self,
+            Self::UnknownProgram { .. }
+                | Self::Which { .. }
+                | Self::NoClient { .. }
+                | Self::NoMember { .. }
+                | Self::Input { .. }
+        )
     }
 }
 
 /// Runs the verb.
 pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> Result<(), Failure> {
     // What is wrong with the request is told before anything is built.
+    let options = &with_program(workspace, options)?;
     let system = describe(workspace, options)?;
     let mut items = system.items()?;
     for (name, text) in options.item.iter().filter_map(|item| item.split_once('=')) {
@@ -93,7 +104,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
         eprintln!("waiting for gdb; type: {}", qemu::gdb_line(&image, client.map(|(_, path)| path.as_path())));
     }
     let seconds = if options.gdb { 0 } else { options.timeout };
-    let console = Console::new(&image.guest, workspace.root(), &system);
+    let console = Console::new(&image.guest, workspace.home(), &system);
     let are_several = system.are_several();
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
     let ending = machine.run(&image, timeout, |line| {
@@ -109,6 +120,18 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
     outcome(ending, seconds).map_err(Failure::from)
 }
 
+/// Chooses a project's only client where none is named; in the checkout, the root task has a default.
+fn with_program(workspace: &Workspace, options: &RunOptions) -> Result<RunOptions, RunError> {
+    if options.program.is_some() || options.system.is_some() || !workspace.is_project() {
+        return Ok(options.clone());
+    }
+    let mut known: Vec<_> = workspace.clients().into_iter().map(|client| client.program).collect();
+    match known.len() {
+        1 => Ok(RunOptions { program: known.pop(), ..options.clone() }),
+        _ => Err(RunError::Which { known: known.join(", ") }),
+    }
+}
+
 fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunError> {
     let clients = workspace.clients();
     match &options.program {
@@ -116,9 +139,9 @@ fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunE
             if let Some(manifest) = workspace.manifest(name) {
                 return Err(RunError::NoClient { name: name.clone(), manifest });
             }
-            let manifest = workspace.root().join("clients").join(name).join("Cargo.toml");
+            let manifest = workspace.home().join("clients").join(name).join("Cargo.toml");
             if manifest.exists() && !workspace.has(&manifest) {
-                let (name, root) = (format!("clients/{name}"), workspace.root().join("Cargo.toml"));
+                let (name, root) = (format!("clients/{name}"), workspace.home().join("Cargo.toml"));
                 return Err(RunError::NoMember { name, manifest, root });
             }
             let known: Vec<_> = clients.into_iter().map(|client| client.program).collect();

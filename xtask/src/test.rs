@@ -8,7 +8,9 @@
 mod console;
 mod failures;
 mod host;
+mod outside;
 mod pgp;
+mod project;
 mod suites;
 
 use sel4_kernel::Debugging;
@@ -27,6 +29,9 @@ const HOST: &str = "host";
 
 /// The suite of what reaches the serial port.
 const CONSOLE: &str = "console";
+
+/// The suite of a project that is not in this tree.
+const OUTSIDE: &str = "outside";
 
 /// The suite of what must fail.
 const FAILURES: &str = "failures";
@@ -63,6 +68,13 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &TestOptions) ->
     verb_then(workspace, host, options, || Ok(()))
 }
 
+/// Runs the verb for a project outside of this tree.
+pub(crate) fn project_verb(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<(), Failure> {
+    let tally = project::run(workspace, host, options)?;
+    say!("{tally}");
+    if tally.failed > 0 { Err(TestError::Failed.into()) } else { Ok(()) }
+}
+
 /// Runs the tests and something else, and closes with the tests' result.
 pub(crate) fn verb_then(
     workspace: &Workspace,
@@ -94,7 +106,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
     let needs_image =
-        [CONSOLE, FAILURES, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
+        [CONSOLE, FAILURES, OUTSIDE, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
     let compared = PEERS.iter().filter(|(_, suite)| [HOST, suite].iter().any(|name| is_chosen(name, false)));
     let peers: Vec<_> = compared.map(|(need, _)| *need).collect();
     if needs_image || !alone.is_empty() {
@@ -128,11 +140,14 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     if is_chosen(FAILURES, false) {
         tally.add(failures::run(workspace, options));
     }
+    if is_chosen(OUTSIDE, false) {
+        tally.add(outside::run(workspace, options));
+    }
     Ok(tally)
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let known: Vec<_> = [HOST, CONSOLE, FAILURES, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
+    let known: Vec<_> = [HOST, CONSOLE, FAILURES, OUTSIDE, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
         None => Ok(()),

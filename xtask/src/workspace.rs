@@ -32,6 +32,9 @@ pub(crate) enum WorkspaceError {
     /// `cargo metadata` fails.
     #[error("cargo cannot read the workspace ({message}); run `cargo metadata` to see why")]
     Metadata { message: String },
+    /// The verb is for the checkout.
+    #[error("this verb is for SBM's own tree; in a project, call cargo clippy and cargo fmt, and `cargo sbm test`")]
+    NotHere,
     /// The kernel's source package is not among the dependencies.
     #[error("no dependency is {SOURCE_PACKAGE} {SOURCE_PACKAGE_VERSION}; restore platform/x86_64/kernel/Cargo.toml")]
     NoSourcePackage,
@@ -64,17 +67,48 @@ pub(crate) struct Client {
     pub(crate) exact: bool,
 }
 
-/// The checkout.
+/// The checkout, and the project that is worked on if that is another one.
 #[derive(Debug)]
 pub(crate) struct Workspace {
     metadata: Metadata,
+    /// The user's own project, outside of the checkout.
+    project: Option<Metadata>,
+    target: PathBuf,
 }
 
 impl Workspace {
-    /// Finds the checkout that this tool was built from.
+    /// Finds the checkout that this tool was built from, to work on itself.
     pub(crate) fn discover() -> Result<Self, WorkspaceError> {
         let metadata = metadata(Scope::Members)?;
-        Ok(Self { metadata })
+        let target = metadata.target_directory.clone().into_std_path_buf();
+        Ok(Self { metadata, project: None, target })
+    }
+
+    /// Finds the project that the current folder belongs to, to work on it with what the checkout has.
+    pub(crate) fn of_project() -> Result<Self, WorkspaceError> {
+        let project = read_metadata(MetadataCommand::new().no_deps())?;
+        let target = project.target_directory.clone().into_std_path_buf();
+        Ok(Self { metadata: metadata(Scope::Members)?, project: Some(project), target })
+    }
+
+    /// Forgets the project but for its target folder: to work on the checkout's own programs.
+    pub(crate) fn without_project(self) -> Self {
+        Self { project: None, ..self }
+    }
+
+    /// Tells whether a project outside of the checkout is worked on.
+    pub(crate) fn is_project(&self) -> bool {
+        self.project.is_some()
+    }
+
+    /// Returns what is worked on.
+    fn own(&self) -> &Metadata {
+        self.project.as_ref().unwrap_or(&self.metadata)
+    }
+
+    /// Returns the folder of what is worked on.
+    pub(crate) fn home(&self) -> &Path {
+        self.own().workspace_root.as_std_path()
     }
 
     /// Returns the folder of the checkout.
@@ -84,7 +118,7 @@ impl Workspace {
 
     /// Returns the folder for everything that is built.
     pub(crate) fn target(&self) -> &Path {
-        self.metadata.target_directory.as_std_path()
+        &self.target
     }
 
     /// Returns the lock file.
@@ -113,14 +147,14 @@ impl Workspace {
 
     /// Returns all programs of the guest but the root task, sorted by name.
     fn programs(&self) -> Vec<Client> {
-        let mut programs: Vec<_> = self.metadata.workspace_packages().into_iter().filter_map(client).collect();
+        let mut programs: Vec<_> = self.own().workspace_packages().into_iter().filter_map(client).collect();
         programs.sort_by(|one, other| one.program.cmp(&other.program));
         programs
     }
 
     /// Returns the manifest of a package of this workspace that has a program.
     pub(crate) fn manifest(&self, name: &str) -> Option<PathBuf> {
-        let packages = self.metadata.workspace_packages();
+        let packages = self.own().workspace_packages();
         let has_program =
             |package: &Package| package.targets.iter().any(|target| target.kind.contains(&TargetKind::Bin));
         let package = packages.into_iter().find(|package| package.name.as_str() == name && has_program(package))?;
@@ -129,7 +163,7 @@ impl Workspace {
 
     /// Tells whether a manifest belongs to a package of this workspace.
     pub(crate) fn has(&self, manifest: &Path) -> bool {
-        self.metadata.workspace_packages().iter().any(|package| package.manifest_path == manifest)
+        self.own().workspace_packages().iter().any(|package| package.manifest_path == manifest)
     }
 
     /// Returns the packages that run on the host.
@@ -141,7 +175,7 @@ impl Workspace {
 
     /// Returns the packages whose tests run on the host: all that can do without a kernel there.
     pub(crate) fn host_tested(&self) -> Vec<String> {
-        let packages = self.metadata.workspace_packages();
+        let packages = self.own().workspace_packages();
         let needs_kernel = |package: &&Package| {
             let reached = reach(&packages, vec![package], |link| link.target.is_none() && !link.optional);
             reached.iter().any(|package| package.name.as_str() == BINDINGS)
@@ -161,11 +195,20 @@ impl Workspace {
         reached.into_iter().filter(only_guest).map(|package| package.name.as_str()).collect()
     }
 
-    /// Returns the argument of `--package` that means a package of this workspace.
+    /// Returns the argument of `--package` that means a package of the checkout.
     ///
     /// A name alone is ambiguous where a dependency has the same one.
     pub(crate) fn package_spec(&self, name: &str) -> String {
-        let packages = self.metadata.workspace_packages();
+        Self::spec_in(&self.metadata, name)
+    }
+
+    /// Returns the argument of `--package` that means a package of what is worked on.
+    pub(crate) fn own_spec(&self, name: &str) -> String {
+        Self::spec_in(self.own(), name)
+    }
+
+    fn spec_in(metadata: &Metadata, name: &str) -> String {
+        let packages = metadata.workspace_packages();
         let package = packages.into_iter().find(|package| package.name.as_str() == name);
         package.map_or_else(|| name.to_owned(), spec)
     }
@@ -186,6 +229,13 @@ impl Workspace {
     pub(crate) fn cargo(&self) -> Command {
         let mut command = Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.current_dir(self.root()).stdin(Stdio::null());
+        command
+    }
+
+    /// Prepares a call of cargo in what is worked on.
+    pub(crate) fn own_cargo(&self) -> Command {
+        let mut command = self.cargo();
+        command.current_dir(self.home());
         command
     }
 }
@@ -264,6 +314,10 @@ fn metadata(scope: Scope) -> Result<Metadata, WorkspaceError> {
     if scope == Scope::Members {
         command.no_deps();
     }
+    read_metadata(&command)
+}
+
+fn read_metadata(command: &MetadataCommand) -> Result<Metadata, WorkspaceError> {
     command.exec().map_err(|error| {
         let text = match error {
             cargo_metadata::Error::CargoMetadata { stderr } => stderr,

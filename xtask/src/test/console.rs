@@ -49,7 +49,7 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     }
     let mut machine = Machine::new(&options.machine);
     machine.items = system.items()?;
-    let console = Console::new(&image.guest, workspace.root(), &system);
+    let console = Console::new(&image.guest, workspace.home(), &system);
     let mut lines = Vec::new();
     let ending = machine.run(image, Some(Duration::from_secs(options.timeout)), |line| {
         lines.push((line.to_owned(), console.read(line)));

@@ -15,7 +15,7 @@ use crate::workspace::{CargoError, Workspace};
 pub(super) fn run(workspace: &Workspace) -> Result<Tally, Failure> {
     let step = Step::start("testing on the host");
     let started = |cause| GuestError::Cargo { what: "the host's tests", cause: CargoError::Start { cause } };
-    let mut cargo = workspace.cargo();
+    let mut cargo = workspace.own_cargo();
     cargo.args(["test", "--no-fail-fast"]);
     for package in workspace.host_tested() {
         cargo.arg("--package").arg(package);

@@ -35,7 +35,7 @@ pub(super) fn run(
     if exact {
         machine.extra = bench::instruction_clock();
     }
-    let console = Console::new(&image.guest, workspace.root(), &system);
+    let console = Console::new(&image.guest, workspace.home(), &system);
     // A suite in the root task's place is nobody's client.
     let writer = (!is_root).then_some(suite);
     let mut tally = Tally::default();

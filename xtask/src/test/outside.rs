@@ -1,0 +1,119 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! The suite `outside`: a project of its own, in a folder whose path has a space and a comma.
+//!
+//! Everything is typed as a user types it: `new`, `cargo fmt`, `cargo clippy`, `cargo sbm run`, `cargo sbm test`.
+
+use std::error::Error;
+use std::ffi::OsString;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+use std::{env, fs, process};
+
+use super::OUTSIDE;
+use crate::cli::TestOptions;
+use crate::kernel;
+use crate::tally::Tally;
+use crate::workspace::Workspace;
+
+/// What a step prints, or why it failed.
+type Told = Result<String, Box<dyn Error>>;
+
+/// A step, in its order, and what it must print.
+struct Step {
+    name: &'static str,
+    run: fn(&Project<'_>) -> Told,
+    printed: &'static [&'static str],
+}
+
+const STEPS: &[Step] = &[
+    Step { name: "new_writes_a_project", run: |project| project.create(), printed: &["cargo sbm run"] },
+    Step { name: "it_is_formatted", run: |project| project.cargo(&["fmt", "--check"], false), printed: &[] },
+    Step {
+        name: "an_editor_checks_it_without_a_variable_and_without_a_warning",
+        run: |project| project.cargo(&["clippy", "--all-targets", "--", "--deny", "warnings"], false),
+        printed: &[],
+    },
+    Step {
+        name: "it_runs_in_a_sandbox",
+        run: |project| project.cargo(&["sbm", "run"], true),
+        printed: &["its own text: 3 numbers, 321 in all"],
+    },
+    Step {
+        name: "it_reads_an_input_that_is_named_from_its_folder",
+        run: |project| project.cargo(&["sbm", "run", "my-parser--2", "--input", "README.md"], true),
+        printed: &["README.md: not a list of numbers"],
+    },
+    Step {
+        name: "its_tests_run_on_the_host_and_in_the_guest",
+        run: |project| project.cargo(&["sbm", "test"], true),
+        printed: &["test tests::numbers_are_added ... ok", "::runs_in_the_guest ... ok", "3 passed, 0 failed"],
+    },
+];
+
+/// The project, and the kernel that it is to run on.
+struct Project<'a> {
+    path: PathBuf,
+    kernel: Vec<(&'static str, OsString)>,
+    root: &'a Path,
+    options: &'a TestOptions,
+}
+
+impl Project<'_> {
+    fn create(&self) -> Told {
+        let mut command = Command::new(env::current_exe()?);
+        command.arg("new").arg(&self.path).current_dir(self.root).env_remove("SBM_CALLED_IN");
+        finish(command)
+    }
+
+    /// Calls cargo in the project's folder, as a user does: without what this tool's own cargo has set.
+    fn cargo(&self, arguments: &[&str], with_kernel: bool) -> Told {
+        let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
+        command.args(arguments).current_dir(&self.path);
+        for name in ["SBM_CALLED_IN", "SBM_ARCHIVE", "SEL4_PREFIX", "SEL4_INCLUDE_DIRS", "SEL4_KERNEL"] {
+            command.env_remove(name);
+        }
+        if with_kernel {
+            command.envs(self.kernel.iter().map(|(name, value)| (name, value)));
+            if self.options.kernel.debugging() == sel4_kernel::Debugging::Allowed {
+                command.args(["--kernel-config", "debug"]);
+            }
+        }
+        finish(command)
+    }
+}
+
+fn finish(mut command: Command) -> Told {
+    let Output { status, stdout, stderr } = command.stdin(Stdio::null()).output()?;
+    let (stdout, stderr) = (String::from_utf8_lossy(&stdout), String::from_utf8_lossy(&stderr));
+    if status.success() {
+        return Ok(stdout.into_owned());
+    }
+    let last = stderr.lines().chain(stdout.lines()).rfind(|line| line.contains("error"));
+    Err(format!("{status}, {}", last.unwrap_or("without a message")).into())
+}
+
+/// Runs all steps; one that fails ends the suite, since the others build on it.
+pub(super) fn run(workspace: &Workspace, options: &TestOptions) -> Tally {
+    let mut tally = Tally::default();
+    let folder = env::temp_dir().join(format!("sbm outside, {}", process::id()));
+    let kernel = kernel::environment(workspace, &options.kernel).unwrap_or_default();
+    let project = Project { path: folder.join("My Parser, 2"), kernel, root: workspace.root(), options };
+    for step in STEPS {
+        let outcome = (step.run)(&project).map_err(|error| error.to_string()).and_then(|printed| {
+            let missing = step.printed.iter().find(|part| !printed.contains(**part));
+            missing.map_or(Ok(()), |part| Err(format!("it does not print: {part}")))
+        });
+        match &outcome {
+            Ok(()) => say!("test {OUTSIDE}::{} ... ok", step.name),
+            Err(why) => say!("test {OUTSIDE}::{} ... FAILED: {why}", step.name),
+        }
+        tally.count(outcome.is_ok());
+        if outcome.is_err() {
+            break;
+        }
+    }
+    if let Err(cause) = fs::remove_dir_all(&folder) {
+        eprintln!("note: {} cannot be removed ({cause})", folder.display());
+    }
+    tally
+}
