@@ -86,7 +86,7 @@ impl Launch {
             map: self.program.map(),
             boot_ticks: self.origin.boot_ticks,
             ticks_per_second: self.origin.ticks_per_second,
-            default_budget_ms: budget.default_ms,
+            default_budget_ticks: u64::from(budget.default_ms).saturating_mul(self.origin.ticks_per_second) / 1000,
             longest_budget_ms: budget.longest_ms,
             arguments: self.client.arguments.clone(),
             inputs: self.inputs.iter().map(InputFile::describe).collect::<Vec<Input<'_>, _>>(),

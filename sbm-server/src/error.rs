@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Why requests are refused: one enum for each operation, and what the wire makes of it.
 
-use sbm_abi::{Errno, LayoutError, Pages};
+use sbm_abi::{Errno, LayoutError, OverQuota, Pages};
 
-use crate::{Exhausted, OverQuota};
+use crate::Exhausted;
 
 /// The handle is not of a sandbox of the client's: never was, or not any more.
 ///
@@ -105,11 +105,19 @@ pub enum CancelError {
 
 /// Why text was not written to the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ConsoleError {
-    /// Bytes that were sent.
-    pub length: usize,
-    /// Most bytes of one request.
-    pub limit: usize,
+pub enum ConsoleError {
+    /// It is too long.
+    Long {
+        /// Bytes that were sent.
+        length: usize,
+        /// Most bytes of one request.
+        limit: usize,
+    },
+    /// The client has not waited for the answer to the one before, which took its quota.
+    Early {
+        /// Bytes a second that it may write.
+        rate: u32,
+    },
 }
 
 macro_rules! from {
@@ -128,6 +136,39 @@ macro_rules! from {
 from! { NoSandbox => GrowError ShrinkError MapError CancelError, Exhausted => InitError GrowError MapError }
 from! { OverQuota as Quota => InitError GrowError MapError, LayoutError as Layout => InitError GrowError }
 
+/// What a client is told of a refusal.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Refusal {
+    /// An error number.
+    Errno(Errno),
+    /// What it has no room for.
+    OverQuota(OverQuota),
+}
+
+impl From<Errno> for Refusal {
+    fn from(errno: Errno) -> Self {
+        Self::Errno(errno)
+    }
+}
+
+macro_rules! refusals {
+    ($($error:ident)*) => {
+        $(impl From<$error> for Refusal {
+            fn from(error: $error) -> Self { Self::Errno(error.into()) }
+        })*
+    };
+    ($($error:ident with figures,)*) => {
+        $(impl From<$error> for Refusal {
+            fn from(error: $error) -> Self {
+                if let $error::Quota(over) = error { Self::OverQuota(over) } else { Self::Errno(error.into()) }
+            }
+        })*
+    };
+}
+
+refusals! { NoSandbox ShrinkError CancelError ConsoleError }
+refusals! { InitError with figures, GrowError with figures, MapError with figures, }
+
 impl From<NoSandbox> for Errno {
     fn from(_: NoSandbox) -> Self {
         Self::BadHandle
@@ -138,7 +179,7 @@ impl From<InitError> for Errno {
     fn from(error: InitError) -> Self {
         match error {
             InitError::NotRegistered | InitError::Layout(_) => Self::Invalid,
-            InitError::Quota(_) => Self::Quota,
+            InitError::Quota(over) => over.errno(),
             InitError::AllInUse { .. } => Self::TooMany,
             InitError::Exhausted => Self::NoMemory,
         }
@@ -150,7 +191,7 @@ impl From<GrowError> for Errno {
         match error {
             GrowError::NoSandbox => Self::BadHandle,
             GrowError::Layout(_) | GrowError::Full { .. } => Self::Invalid,
-            GrowError::Quota(_) => Self::Quota,
+            GrowError::Quota(over) => over.errno(),
             GrowError::Exhausted => Self::NoMemory,
         }
     }
@@ -171,14 +212,17 @@ impl From<MapError> for Errno {
             MapError::NoSandbox => Self::BadHandle,
             MapError::Range { .. } | MapError::Full { .. } | MapError::Overlaps { .. } => Self::Invalid,
             MapError::NotHeld { .. } => Self::Perm,
-            MapError::Quota(_) => Self::Quota,
+            MapError::Quota(over) => over.errno(),
             MapError::Exhausted => Self::NoMemory,
         }
     }
 }
 
 impl From<ConsoleError> for Errno {
-    fn from(_: ConsoleError) -> Self {
-        Self::Invalid
+    fn from(error: ConsoleError) -> Self {
+        match error {
+            ConsoleError::Long { .. } => Self::Invalid,
+            ConsoleError::Early { .. } => Self::Quota,
+        }
     }
 }

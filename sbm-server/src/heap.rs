@@ -5,10 +5,10 @@
 //! in a call, in a chunk that is not there. The message may be forged; it then brings in what the sandbox could have
 //! touched. A second fault at a chunk that is there ends the call.
 
-use sbm_abi::{Fault, FaultKind, Heap};
+use sbm_abi::{Fault, FaultKind, Heap, OverQuota};
 
 use crate::{
-    OverQuota, Plan, Platform, SandboxIndex, Server, State,
+    Plan, Platform, SandboxIndex, Server, State,
     platform::Exhausted,
     quota::Room,
     table::{Additions, Client, Sandbox},

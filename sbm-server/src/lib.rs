@@ -46,7 +46,7 @@ pub use fault::{KernelFault, decode_fault};
 pub use plan::{Plan, Run, Share, Table};
 pub use platform::{Answer, Exhausted, Free, Names, Platform};
 pub use program::{Holding, Program, ProgramError, place_input};
-pub use quota::{Charge, OverQuota, Quota, Resource};
+pub use quota::{Charge, Quota};
 pub use server::{Effect, Handled, Launched, Server};
 pub use table::{ClientId, SandboxIndex, State};
 pub use time::{Clock, Running};

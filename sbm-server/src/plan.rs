@@ -9,7 +9,7 @@ use sbm_abi::{BufferAccess, Layout, Pages, limits::LARGE_PAGE};
 use crate::{Charge, Platform};
 
 /// Most paging structures of one sandbox below its first page directory.
-pub(crate) const MAX_TABLES: usize = 40;
+pub(crate) const MAX_TABLES: usize = 48;
 
 /// Slots of a sandbox beside those of its code, tables and memory: one for each of these six objects.
 const FIXED_SLOTS: u32 = 6;

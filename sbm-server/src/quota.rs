@@ -1,8 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a client may have, and what it has.
 
-use core::fmt;
-
+use sbm_abi::{OverQuota, Resource};
 use sbm_system::{Amounts, Promise, Terms};
 
 /// Pages and capability slots that something takes.
@@ -34,48 +33,6 @@ impl Charge {
 
     pub(crate) const fn minus(self, other: Self) -> Self {
         Self { pages: self.pages.saturating_sub(other.pages), slots: self.slots.saturating_sub(other.slots) }
-    }
-}
-
-/// What a quota limits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Resource {
-    /// Sandboxes, spares included.
-    Sandboxes,
-    /// Pages of memory.
-    Pages,
-    /// Capability slots.
-    Slots,
-    /// Ranges of the client's own pages that are mapped into its sandboxes.
-    Mappings,
-}
-
-/// A quota has no room for what was asked.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct OverQuota {
-    /// Of what.
-    pub resource: Resource,
-    /// How much was asked for.
-    pub requested: u32,
-    /// How much is in use.
-    pub used: u32,
-    /// How much there may be.
-    pub limit: u32,
-    /// Whether the limit has room, but what there is of it is other clients' or kept for them.
-    pub kept: bool,
-}
-
-impl fmt::Display for OverQuota {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let what = match self.resource {
-            Resource::Sandboxes => "sandboxes",
-            Resource::Pages => "pages",
-            Resource::Slots => "slots",
-            Resource::Mappings => "mappings",
-        };
-        let Self { requested, used, limit, .. } = self;
-        write!(f, "{requested} {what} asked for, {used} of {limit} in use")?;
-        if self.kept { f.write_str(", and the rest is kept for others") } else { Ok(()) }
     }
 }
 
@@ -184,23 +141,5 @@ mod tests {
         assert_eq!(room.admits(USED, asked(0, 0, 4)), over(Resource::Slots, 4, 12, 20));
         room.leave(asked(1, 0, 0), asked(0, 0, 0));
         assert_eq!(room.admits(USED, asked(1, 0, 0)), over(Resource::Sandboxes, 1, 2, 3));
-    }
-
-    #[test]
-    fn what_is_over_a_quota_is_told_in_words() {
-        extern crate std;
-        use std::string::ToString;
-
-        for (resource, name) in [
-            (Resource::Sandboxes, "sandboxes"),
-            (Resource::Pages, "pages"),
-            (Resource::Slots, "slots"),
-            (Resource::Mappings, "mappings"),
-        ] {
-            let over = OverQuota { resource, requested: 1, used: 2, limit: 3, kept: false };
-            assert_eq!(over.to_string(), std::format!("1 {name} asked for, 2 of 3 in use"));
-            let kept = OverQuota { kept: true, ..over };
-            assert_eq!(kept.to_string(), std::format!("{over}, and the rest is kept for others"));
-        }
     }
 }

@@ -3,8 +3,8 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Chunks, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, Pages, Registers, Request,
-    Response, Spec, decode_request,
+    Books, BufferAccess, BufferSpec, Chunks, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, OverQuota, Pages,
+    Registers, Request, Resource, Response, Spec, decode_request,
     limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
@@ -12,11 +12,13 @@ use sbm_system::{Amounts, OnEnd, Terms, Wrong, divide};
 
 use crate::{
     Arena, CancelError, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError,
-    Names, NoSandbox, OverQuota, Plan, Platform, Program, Quota, Resource, ShrinkError, Table, decode_fault,
+    Names, NoSandbox, Plan, Platform, Program, Quota, ShrinkError, Table, decode_fault,
+    error::Refusal,
     quota::Room,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
     },
+    time::Pace,
 };
 
 /// What becomes of a request.
@@ -202,27 +204,27 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub fn request(&mut self, platform: &mut P, id: ClientId, clock: impl Fn(&P) -> Clock, bytes: &[u8]) -> Effect {
         let Ok(request) = decode_request(bytes) else { return refuse(Errno::BadMessage) };
         let answer = match request {
-            Request::Register(entries) => self.register(id, entries).map_err(Errno::from),
-            Request::Init(spec) => self.init(platform, id, spec).map_err(Errno::from),
-            Request::Grow { handle, buffers } => self.grow(platform, id, handle, &buffers).map_err(Errno::from),
-            Request::Shrink { handle, base } => self.shrink(platform, id, handle, base).map_err(Errno::from),
+            Request::Register(entries) => self.register(id, entries).map_err(Refusal::from),
+            Request::Init(spec) => self.init(platform, id, spec).map_err(Refusal::from),
+            Request::Grow { handle, buffers } => self.grow(platform, id, handle, &buffers).map_err(Refusal::from),
+            Request::Shrink { handle, base } => self.shrink(platform, id, handle, base).map_err(Refusal::from),
             Request::Map { handle, address, pages, access } => {
-                self.map(platform, id, handle, Pages { address, count: pages }, access).map_err(Errno::from)
+                self.map(platform, id, handle, Pages { address, count: pages }, access).map_err(Refusal::from)
             }
-            Request::Reset(handle) => self.reset(platform, id, handle).map_err(Errno::from),
-            Request::Destroy(handle) => self.destroy(platform, id, handle).map_err(Errno::from),
-            Request::Console(text) => self.console(platform, id, text).map_err(Errno::from),
-            Request::Usage => self.usage(platform, id).map_err(Errno::from),
+            Request::Reset(handle) => self.reset(platform, id, handle).map_err(Refusal::from),
+            Request::Destroy(handle) => self.destroy(platform, id, handle).map_err(Refusal::from),
+            Request::Console(text) => return self.console(platform, id, clock, text).unwrap_or_else(refuse),
+            Request::Usage => self.usage(id).map_err(Refusal::from),
             Request::Arm => {
                 let now = clock(platform);
-                self.arm(platform, id, now).map_err(Errno::from)
+                self.arm(platform, id, now).map_err(Refusal::from)
             }
             Request::Sleep { until } => {
                 let now = clock(platform);
-                return self.sleep(platform, id, now, until).unwrap_or_else(|error| refuse(error.into()));
+                return self.sleep(platform, id, now, until).unwrap_or_else(refuse);
             }
-            Request::Cancel(name) => self.cancel(platform, id, name).map_err(Errno::from),
-            Request::Kill(name) => return self.kill(platform, id, name).unwrap_or_else(|error| refuse(error.into())),
+            Request::Cancel(name) => self.cancel(platform, id, name).map_err(Refusal::from),
+            Request::Kill(name) => return self.kill(platform, id, name).unwrap_or_else(refuse),
             Request::Exit(status) => {
                 self.end_client(platform, id, status == 0);
                 return Effect::Ended;
@@ -496,27 +498,55 @@ impl<P: Platform, const N: usize> Server<P, N> {
         self.put_vacant(index);
     }
 
-    fn console(&mut self, platform: &mut P, id: ClientId, text: &[u8]) -> Result<Response, ConsoleError> {
+    /// Writes a client's text. One that writes more than its quota waits for its answer until the rest of the time that its
+    /// text takes has gone; what it sends without waiting is refused.
+    fn console(
+        &mut self,
+        platform: &mut P,
+        id: ClientId,
+        clock: impl Fn(&P) -> Clock,
+        text: &[u8],
+    ) -> Result<Effect, ConsoleError> {
         if text.len() > MAX_CONSOLE {
-            return Err(ConsoleError { length: text.len(), limit: MAX_CONSOLE });
+            return Err(ConsoleError::Long { length: text.len(), limit: MAX_CONSOLE });
         }
-        if let Some(client) = &self.clients[id.get()] {
+        let Some(client) = &mut self.clients[id.get()] else { return Ok(Effect::Answer(Response::Done)) };
+        let Some(rate) = client.terms.quota.console else {
             platform.console(&client.objects, text);
+            return Ok(Effect::Answer(Response::Done));
+        };
+        let clock = clock(platform);
+        match clock.pace(client.console_paid, text.len() as u64, rate) {
+            Pace::Early => Err(ConsoleError::Early { rate }),
+            Pace::Until { paid, until } => {
+                platform.console(&client.objects, text);
+                client.console_paid = paid;
+                if until <= clock.now {
+                    return Ok(Effect::Answer(Response::Done));
+                }
+                client.sleeps_until = Some(until);
+                self.look_by(platform, clock, until);
+                Ok(Effect::Wait)
+            }
         }
-        Ok(Response::Done)
     }
 
-    fn usage(&mut self, platform: &P, id: ClientId) -> Result<Response, NoSandbox> {
-        let client = self.owner(id)?;
+    fn usage(&mut self, id: ClientId) -> Result<Response, NoSandbox> {
+        let Client { sandboxes, spares, mappings, charge, quota, .. } = self.owner(id)?;
         #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPARES")]
-        let spares = client.spares.len() as u16;
-        let free = platform.free();
-        Ok(Response::Usage {
-            free_bytes: free.bytes,
-            free_slots: free.slots,
-            sandboxes: client.sandboxes - spares,
+        let spares = spares.len() as u8;
+        // There are no more sandboxes, and a few mappings of each.
+        let count = |number: u32| u16::try_from(number).unwrap_or(u16::MAX);
+        Ok(Response::Usage(Books {
+            sandboxes: *sandboxes - u16::from(spares),
             spares,
-        })
+            mappings: count(*mappings),
+            pages: charge.pages,
+            slots: charge.slots,
+            most_sandboxes: count(quota.limit.sandboxes),
+            most_pages: quota.limit.pages,
+            most_slots: quota.limit.slots,
+        }))
     }
 
     fn vacant_index(&mut self) -> Option<SandboxIndex> {
@@ -539,8 +569,11 @@ impl<P: Platform, const N: usize> Default for Server<P, N> {
     }
 }
 
-const fn refuse(errno: Errno) -> Effect {
-    Effect::Answer(Response::Refused(errno))
+fn refuse<R: Into<Refusal>>(refusal: R) -> Effect {
+    Effect::Answer(match refusal.into() {
+        Refusal::Errno(errno) => Response::Refused(errno),
+        Refusal::OverQuota(over) => Response::OverQuota(over),
+    })
 }
 
 /// Tells whether a thread has faulted at the entry point where it was sent to answer a fault: to go on there would go

@@ -229,6 +229,8 @@ pub(crate) struct Client<P: Platform> {
     /// Ranges of its own pages that are mapped into its sandboxes.
     pub(crate) mappings: u32,
     pub(crate) spares: Vec<SandboxIndex, MAX_SPARES>,
+    /// Until when the time that its text takes is paid for.
+    pub(crate) console_paid: u64,
     /// When it is to get the answer that it waits for.
     pub(crate) sleeps_until: Option<u64>,
     /// The mark from which on the next look goes through its marks.
@@ -250,6 +252,7 @@ impl<P: Platform> Client<P> {
             charge: Charge::default(),
             mappings: 0,
             spares: Vec::new(),
+            console_paid: 0,
             sleeps_until: None,
             next_mark: 0,
             covered: [0; REGIONS.div_ceil(64)],

@@ -45,10 +45,41 @@ impl Clock {
         self.now.saturating_add(self.per_second / SOON_PER_SECOND)
     }
 
+    /// Says how long a client waits that writes `bytes` of text at `rate` bytes a second, and has paid for its text until
+    /// `paid`: text of a second goes at once.
+    pub(crate) fn pace(self, paid: u64, bytes: u64, rate: u32) -> Pace {
+        let ahead = self.now.saturating_add(self.per_second);
+        if paid > ahead {
+            return Pace::Early;
+        }
+        let cost = bytes.saturating_mul(self.per_second) / u64::from(rate.max(1));
+        let paid = paid.max(self.now).saturating_add(cost);
+        Pace::Until { paid, until: paid.saturating_sub(self.per_second) }
+    }
+
+    /// Tells whether a deadline is further away than a budget can be of which the longest has so many milliseconds.
+    fn is_beyond(self, deadline: u64, longest_ms: u32) -> bool {
+        deadline.saturating_sub(self.now) > u64::from(longest_ms).saturating_mul(self.per_second) / 1000
+    }
+
     /// Puts off a look that would come too soon after this moment, and advances one that would come too late.
     fn within_bounds(self, due: u64) -> u64 {
         due.clamp(self.now.saturating_add(self.per_second / MOST_LOOKS_PER_SECOND), self.interval_over())
     }
+}
+
+/// What becomes of a client's text.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Pace {
+    /// It comes before its time.
+    Early,
+    /// It is written, and its client waits.
+    Until {
+        /// Until when it is paid for.
+        paid: u64,
+        /// When its client goes on.
+        until: u64,
+    },
 }
 
 /// Whether a look has gone through all marks of a client.
@@ -88,7 +119,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     /// Sees to it that the next look comes no later than `due`. To look at once would let a client that asks often have
     /// the server look often.
-    fn look_by(&mut self, platform: &mut P, clock: Clock, due: u64) {
+    pub(crate) fn look_by(&mut self, platform: &mut P, clock: Clock, due: u64) {
         let due = clock.within_bounds(due);
         if self.next_look.is_none_or(|next| due < next) {
             self.set_next_look(platform, Some(due));
@@ -137,7 +168,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let client = self.clients[id.get()].as_ref()?;
         let deadline = platform.deadline(&client.objects);
         let mut next = (deadline != 0).then_some(deadline);
-        if next.is_some_and(|deadline| deadline <= clock.now) {
+        // A client that keeps to its longest budget writes no deadline beyond it.
+        let beyond = client.terms.budget.longest_ms.is_some_and(|longest| clock.is_beyond(deadline, longest));
+        if next.is_some_and(|deadline| deadline <= clock.now || beyond) {
             // Where it belongs to no call, that may be about to begin: it is late already.
             let ended = self.end_call(platform, id, FaultKind::TimedOut).is_ok();
             next = Some(if ended { clock.interval_over() } else { clock.soon() });

@@ -12,7 +12,7 @@ use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Errno,
+    Errno, OverQuota,
     layout::{BufferAccess, BufferSpec, Spec},
     limits::MAX_BUFFERS,
 };
@@ -102,7 +102,7 @@ pub enum Request<'a> {
     /// Writes text to the system's console. Answered by [`Response::Done`].
     #[serde(borrow)]
     Console(&'a [u8]),
-    /// Reads how much memory and how many sandboxes there are. Answered by [`Response::Usage`].
+    /// Reads what this client has, and the most that it may have. Answered by [`Response::Usage`].
     Usage,
     /// Has the server look at this client's [watch words](crate::watch) when its deadline is over. Answered by
     /// [`Response::Done`].
@@ -141,20 +141,34 @@ pub enum Response {
         /// Address of their arena, from which [`Layout`](crate::Layout) tells all others.
         base: u32,
     },
-    /// What is in use and what is free.
-    Usage {
-        /// Bytes of untyped memory that no one uses.
-        free_bytes: u64,
-        /// Capability slots that no one uses.
-        free_slots: u32,
-        /// Sandboxes that this client has, spare ones left out.
-        sandboxes: u16,
-        /// Spare sandboxes that stand ready for this client.
-        spares: u16,
-    },
+    /// What this client has, and the most that it may have.
+    Usage(Books),
     /// The request was refused. It changed nothing, but that spares of the client may have gone to make room for it, and that
     /// the client may have got page tables for its arena.
     Refused(Errno),
+    /// The request was refused as by [`Response::Refused`], for want of this.
+    OverQuota(OverQuota),
+}
+
+/// What a client has, and the most that it may have. It is told of nobody else's.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Books {
+    /// Sandboxes, spare ones left out.
+    pub sandboxes: u16,
+    /// Spare sandboxes that stand ready.
+    pub spares: u8,
+    /// Ranges of its own pages that are mapped into its sandboxes.
+    pub mappings: u16,
+    /// Pages of memory, spare sandboxes included.
+    pub pages: u32,
+    /// Capability slots, likewise.
+    pub slots: u32,
+    /// The most sandboxes, spare ones included.
+    pub most_sandboxes: u16,
+    /// The most pages.
+    pub most_pages: u32,
+    /// The most slots.
+    pub most_slots: u32,
 }
 
 /// Error: the bytes are not a message, or the message has no room.
@@ -236,7 +250,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, DecodeError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::limits::MAX_MESSAGE;
+    use crate::{Resource, limits::MAX_MESSAGE};
     use proptest::prelude::*;
 
     extern crate std;
@@ -275,9 +289,20 @@ mod tests {
 
     #[test]
     fn every_response_fits_the_four_fast_registers() {
-        let longest =
-            Response::Usage { free_bytes: u64::MAX, free_slots: u32::MAX, sandboxes: u16::MAX, spares: u16::MAX };
-        assert!(Message::<SMALL_MESSAGE>::new(&longest).unwrap().words().len() <= 4);
+        let books = Books {
+            sandboxes: u16::MAX,
+            spares: u8::MAX,
+            mappings: u16::MAX,
+            pages: u32::MAX,
+            slots: u32::MAX,
+            most_sandboxes: u16::MAX,
+            most_pages: u32::MAX,
+            most_slots: u32::MAX,
+        };
+        assert!(Message::<SMALL_MESSAGE>::new(&Response::Usage(books)).unwrap().words().len() <= 4);
+        let (requested, used, limit) = (u32::MAX, u32::MAX, u32::MAX);
+        let over = OverQuota { resource: Resource::Mappings, requested, used, limit, kept: true };
+        assert!(Message::<SMALL_MESSAGE>::new(&Response::OverQuota(over)).unwrap().words().len() <= 4);
         let ready = Response::Ready { handle: Handle::new(u16::MAX, u32::MAX), base: u32::MAX, used: true };
         assert!(Message::<SMALL_MESSAGE>::new(&ready).unwrap().words().len() <= 4);
     }

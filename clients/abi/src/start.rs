@@ -36,8 +36,8 @@ pub struct StartInfo<'a> {
     pub boot_ticks: u64,
     /// How far the time-stamp counter goes in a second.
     pub ticks_per_second: u64,
-    /// Milliseconds that a call may take for which the program names no time.
-    pub default_budget_ms: u32,
+    /// How far the counter goes while a call may take for which the program names no time.
+    pub default_budget_ticks: u64,
     /// The most that it can name, and then it has to; an hour, or no limit at all, if there is none.
     pub longest_budget_ms: Option<u32>,
     /// Arguments.
@@ -79,7 +79,7 @@ mod tests {
             map: ClientMap { code_end: 1, data: 2, data_end: 300_000 },
             boot_ticks: u64::MAX,
             ticks_per_second: 4,
-            default_budget_ms: 5000,
+            default_budget_ticks: 5000,
             longest_budget_ms: Some(1),
             arguments: Vec::from_slice(&["--input", ""]).unwrap(),
             inputs: Vec::from_slice(&[Input { name: "a file", address: 0x4000_0000, length: 9 }]).unwrap(),

@@ -49,7 +49,7 @@ fn memory() -> Result<(), Error> {
     // Of a shape that has not been before, and so is no spare.
     let before = usage()?;
     let one = Sbm::builder().report(false).stack(8192).build()?;
-    single("sandbox_bytes", "bytes", before.free_bytes - usage()?.free_bytes);
+    single("sandbox_bytes", "bytes", usage()?.bytes - before.bytes);
     drop(one);
     Ok(())
 }

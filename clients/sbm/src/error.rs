@@ -4,7 +4,7 @@
 use core::{fmt, time::Duration};
 
 use heapless::String;
-use sbm_abi::{Errno, Fault, FaultKind, Region};
+use sbm_abi::{Errno, Fault, FaultKind, OverQuota, Region};
 use sbm_coding::Unreadable;
 
 use crate::tainted::Refused;
@@ -64,6 +64,8 @@ pub enum Error {
     },
     /// The server refused to set something up.
     Server(Errno),
+    /// The server refused what this client has no room for: of what, and how much of it there is.
+    Quota(OverQuota),
     /// The library refused an argument, or a buffer, and asked the server for nothing.
     Argument {
         /// Its number in the call, from 1; of a buffer of the client's own, the numbers after those of arguments.
@@ -85,9 +87,9 @@ pub enum Error {
         /// Most that there can be; the least is a page.
         limit: usize,
     },
-    /// The library refused a time budget: none at all, or more than there can be.
+    /// The library refused a time budget: zero, more than there can be, or calls without one where each has to have one.
     Budget {
-        /// What was asked for.
+        /// What was asked for; [`Duration::MAX`] for calls without.
         asked: Duration,
         /// The longest that there can be.
         limit: Duration,
@@ -155,6 +157,7 @@ impl Error {
             Self::TimedOut { .. } => Errno::TimedOut,
             Self::Canceled { .. } => Errno::Canceled,
             Self::Server(errno) => *errno,
+            Self::Quota(over) => over.errno(),
             Self::Argument { .. } | Self::Stack { .. } | Self::Heap { .. } | Self::Budget { .. } => Errno::Invalid,
             Self::Refused(_) => Errno::BadMessage,
         }
@@ -214,12 +217,16 @@ impl fmt::Display for Error {
                 Errno::Quota => "this client's share is used up (EDQUOT)",
                 Errno::Canceled => "ended by another client (ECANCELED)",
             }),
+            Self::Quota(over) => write!(f, "no room in this client's quota: {over} ({})", over.errno().name()),
             Self::Argument { number, why } => write!(f, "argument {number} {why}"),
             Self::Heap { bytes, limit } => {
                 write!(f, "a heap of {} bytes; it has at most {}", Grouped(*bytes), Grouped(*limit))
             }
             Self::Stack { bytes, limit } => {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
+            }
+            Self::Budget { asked: Duration::MAX, limit } => {
+                write!(f, "calls without a time budget; in this system each has one, of at most {limit:?}")
             }
             Self::Budget { asked, limit } => {
                 write!(f, "a time budget of {asked:?}; it is above zero and at most {limit:?}")

@@ -91,7 +91,7 @@ pub use heap::ClientHeap;
 pub use inside::function::Function;
 // The traits. Their derives name bytemuck's crate; the one of `sbm_macros` stands in front.
 pub use plain::*;
-pub use sbm_abi::{Access, Errno, Fault, FaultKind, Region};
+pub use sbm_abi::{Access, Errno, Fault, FaultKind, OverQuota, Region, Resource};
 pub use sbm_coding::{MAX_NESTING, Unreadable};
 pub use sbm_macros::Pod;
 pub use serde;

@@ -322,6 +322,8 @@ enum Step {
     Sleep(u64, u64),
     /// A client ends another one's call; the second one may.
     Cancel(u64, usize),
+    /// A client writes so many bytes to the console.
+    Console(u64, usize),
     /// A client ends another one, or itself; the second one may.
     Kill(u64, usize),
     Look(u64),
@@ -354,6 +356,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         1 => who().prop_map(Step::Arm),
         2 => (who(), 0u64..200_000).prop_map(|(who, later)| Step::Sleep(who, later)),
         2 => (who(), 0usize..3).prop_map(|(who, target)| Step::Cancel(who, target)),
+        2 => (who(), 0usize..900).prop_map(|(who, bytes)| Step::Console(who, bytes)),
         1 => (who(), 0usize..3).prop_map(|(who, target)| Step::Kill(who, target)),
         3 => (0u64..300_000).prop_map(Step::Look),
         1 => who().prop_map(Step::End),
@@ -420,6 +423,7 @@ proptest! {
     fn no_sequence_of_events_loses_anything(steps in steps()) {
         let mut world = World::new();
         (world.terms(1).cancels, world.terms(1).kills) = (ClientSet(!0), ClientSet(!0));
+        world.terms(1).quota.console = Some(1000);
         (world.terms(0).on_end, world.terms(1).on_end) = (OnEnd::Restart(1000), OnEnd::Restart(1000));
         let whole = (1000, 4000);
         let mut handles = vec![Handle::new(3, 3)];
@@ -483,6 +487,9 @@ proptest! {
                 }
                 Step::Cancel(who, target) => {
                     ask(&mut world, who, &Request::Cancel(NAMES[target]));
+                }
+                Step::Console(who, bytes) => {
+                    ask(&mut world, who, &Request::Console(&[b'x'; 900][..bytes]));
                 }
                 Step::Kill(who, target) => {
                     ask(&mut world, who, &Request::Kill(NAMES[target]));

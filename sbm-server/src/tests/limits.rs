@@ -2,7 +2,7 @@
 //! Where requests end: limits, quotas, memory; and that a refusal leaves nothing behind.
 
 use sbm_abi::{
-    BufferAccess, Errno, Layout, LayoutError, Pages, Request, Response, Spec,
+    Books, BufferAccess, Errno, Layout, LayoutError, OverQuota, Pages, Request, Resource, Response, Spec,
     limits::{
         ARENA_BASE, ARENA_END, CLIENT_STACK_BASE, INPUT_BASE, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_GROWTHS, MAX_MAPPINGS,
         PAGE,
@@ -11,10 +11,7 @@ use sbm_abi::{
 use sbm_system::{Amounts, Key, Part, Terms, Why, Wrong};
 
 use super::{DATA, Fake, LIMIT, PLENTY, QUOTA, World, buffers, client, grow, map, spec};
-use crate::{
-    Charge, GrowError, InitError, Launched, MapError, OverQuota, Plan, Platform, Quota, Resource, Server,
-    plan::MAX_TABLES,
-};
+use crate::{Charge, GrowError, InitError, Launched, MapError, Plan, Platform, Quota, Server, plan::MAX_TABLES};
 
 fn refused(errno: Errno) -> Response {
     Response::Refused(errno)
@@ -193,11 +190,15 @@ fn growth_and_mappings_are_charged_and_stop_at_the_quota() {
     let handle = world.init(0, 1);
     let used = world.charge(0);
     world.set_quota(0, Quota { limit: used.plus(Charge { pages: 4, slots: 8 + 4 }).with(8), ..QUOTA });
-    assert_eq!(world.ask(0, &grow(handle, 5)), refused(Errno::Quota));
+    let over = |resource, requested, used: u32, limit| {
+        Response::OverQuota(OverQuota { resource, requested, used, limit, kept: false })
+    };
+    let pages = |requested, more| over(Resource::Pages, requested, used.pages + more, used.pages + 4);
+    assert_eq!(world.ask(0, &grow(handle, 5)), pages(8, 0));
     let base = world.grown(0, handle, 4);
     assert_eq!(world.charge(0), used.plus(Charge { pages: 4, slots: 8 }));
-    assert_eq!(world.ask(0, &grow(handle, 1)), refused(Errno::Quota));
-    assert_eq!(world.ask(0, &map(handle, DATA, 4)), refused(Errno::Quota));
+    assert_eq!(world.ask(0, &grow(handle, 1)), pages(1, 4));
+    assert_eq!(world.ask(0, &map(handle, DATA, 4)), pages(1, 4));
     assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Done);
     assert_eq!(world.ask(0, &map(handle, DATA, 4)), Response::Done);
     // Four copies, a page table and its slot.
@@ -341,8 +342,8 @@ fn a_sandbox_has_as_many_tables_as_its_list_has_room_for() {
     let mut world = large_world();
     let handle = world.init(0, 1);
     let grow = |world: &mut World, pages: &[u16]| world.ask(0, &Request::Grow { handle, buffers: buffers(pages) });
-    // Its own, twice 17, and 5: with the guards each reaches into one region more than its buffers fill.
-    for pages in [&[1024; 8][..], &[1024; 8], &[1024; 2]] {
+    // Its own, twice 17, and 13: with the guards each reaches into one region more than its buffers fill.
+    for pages in [&[1024; 8][..], &[1024; 8], &[1024; 6]] {
         assert!(matches!(grow(&mut world, pages), Response::Grown { .. }));
     }
     assert_eq!(world.sandbox(handle).tables.len(), MAX_TABLES);
@@ -458,20 +459,28 @@ fn a_client_has_no_quota_before_memory_is_divided() {
     let launched = Launched { name: "two", program, terms: Terms::DEFAULT, objects };
     world.server.add_client(&mut world.machine, client(2), launched);
     world.ask(2, &Request::Register(super::ENTRIES));
-    assert_eq!(world.ask(2, &Request::Init(spec(1))), refused(Errno::Quota));
+    let (resource, requested, used, limit) = (Resource::Sandboxes, 1, 0, 0);
+    let over = OverQuota { resource, requested, used, limit, kept: false };
+    assert_eq!(world.ask(2, &Request::Init(spec(1))), Response::OverQuota(over));
 }
 
 #[test]
-fn usage_tells_what_is_free_and_what_the_client_has() {
+fn usage_tells_what_the_client_has_and_may_have_and_of_no_other() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     world.init(0, 2);
     world.init(1, 1);
     world.ask(0, &Request::Destroy(handle));
-    let (pages, slots) = world.machine.left;
-    let free_bytes = u64::from(pages) * u64::from(PAGE);
-    let told = Response::Usage { free_bytes, free_slots: slots, sandboxes: 1, spares: 1 };
-    assert_eq!(world.ask(0, &Request::Usage), told);
+    let other = world.init(0, 3);
+    assert_eq!(world.ask(0, &map(other, DATA, 2)), Response::Done);
+    let Charge { pages, slots } = world.charge(0);
+    let Amounts { sandboxes: most_sandboxes, pages: most_pages, slots: most_slots } = LIMIT;
+    let most_sandboxes = u16::try_from(most_sandboxes).unwrap();
+    let books = Books { sandboxes: 2, spares: 1, mappings: 1, pages, slots, most_sandboxes, most_pages, most_slots };
+    assert_eq!(world.ask(0, &Request::Usage), Response::Usage(books));
+    // Whatever the other one does, it is told the same.
+    world.init(1, 50);
+    assert_eq!(world.ask(0, &Request::Usage), Response::Usage(books));
 }
 
 #[test]

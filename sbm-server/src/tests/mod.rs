@@ -131,6 +131,13 @@ impl World {
             waits = sleeps;
         }
         let effect = self.server.request(&mut self.machine, client(from), |_| clock, bytes);
+        if let (Ok(Request::Console(_)), Some(owner)) =
+            (decode_request(bytes), self.machine.owners.get_mut(&(from as u32)))
+        {
+            // Its quota of text may have it wait as well.
+            waits = effect == Effect::Wait;
+            owner.sleeps |= waits;
+        }
         assert_eq!(effect == Effect::Wait, waits, "who asks to sleep until what is to come waits, and nobody else");
         effect
     }

@@ -266,6 +266,53 @@ fn a_client_that_sleeps_until_what_is_over_does_not_sleep() {
 }
 
 #[test]
+fn a_deadline_beyond_the_longest_budget_is_over_at_once() {
+    let mut world = World::new();
+    let handle = world.init(0, 1);
+    world.terms(0).budget.longest_ms = Some(100);
+    call(&mut world, handle, NOW + PER_SECOND / 10);
+    world.look(NOW);
+    assert!(answers(&world, 0).is_empty());
+    call(&mut world, handle, NOW + PER_SECOND / 10 + 1);
+    world.look(NOW);
+    assert_eq!(answers(&world, 0).len(), 1);
+    // One without a limit may have any.
+    world.terms(0).budget.longest_ms = None;
+    call(&mut world, handle, u64::MAX);
+    world.look(NOW);
+    assert_eq!(answers(&world, 0).len(), 1);
+}
+
+#[test]
+fn text_above_its_quota_has_its_client_wait_as_long_as_it_takes() {
+    let mut world = World::new();
+    world.terms(0).quota.console = Some(500);
+    let text = |length: usize| Request::Console(&[b'x'; 900][..length]);
+    let done = Effect::Answer(Response::Done);
+    // A second's worth goes at once, and then all at its pace.
+    assert_eq!(send(&mut world, 0, NOW, &text(500)), done);
+    assert_eq!(send(&mut world, 0, NOW, &text(100)), Effect::Wait);
+    assert_eq!(world.machine.texts.len(), 2);
+    // It does not wait, which helps it nothing.
+    assert_eq!(send(&mut world, 0, NOW, &text(1)), Effect::Answer(Response::Refused(Errno::Quota)));
+    assert_eq!(world.machine.texts.len(), 2);
+    let until = NOW + PER_SECOND / 5;
+    world.look(until - 1);
+    assert!(answers(&world, 0).is_empty());
+    world.look(until);
+    assert_eq!(answers(&world, 0).len(), 1);
+    world.machine.owners.get_mut(&0).unwrap().sleeps = false;
+    // Time that it lets pass is not saved up for more than a second's worth.
+    let later = until + 100 * PER_SECOND;
+    assert_eq!(send(&mut world, 0, later, &text(500)), done);
+    assert_eq!(send(&mut world, 0, later, &text(1)), Effect::Wait);
+    // Others have quotas of their own, or none.
+    for _ in 0..10 {
+        assert_eq!(send(&mut world, 1, later, &text(900)), done);
+    }
+}
+
+#[test]
 fn a_client_that_may_ends_the_running_call_of_the_client_that_it_names() {
     let mut world = World::new();
     let handle = world.init(0, 1);

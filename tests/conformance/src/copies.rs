@@ -402,16 +402,16 @@ fn outgrown_buffers_go_back() -> Verdict {
     let mut sbm = quiet()?;
     // One page, four, sixteen.
     sbm.call(sum, (copy_in(&bytes[..]),))?.assume_checked();
-    let full = sbm::usage()?.free_bytes;
+    let full = sbm::usage()?.bytes;
     let mut sbm = quiet()?;
     for length in [1, PAGE_BYTES + 1, LONGEST] {
         same!(sbm.call(sum, (copy_in(&bytes[..length]),))?.assume_checked(), sum(&bytes[..length]));
     }
-    let grown = full - sbm::usage()?.free_bytes;
+    let grown = sbm::usage()?.bytes - full;
     drop(sbm);
     let mut sbm = quiet()?;
     sbm.call(sum, (copy_in(&bytes[..]),))?.assume_checked();
-    same!(full - sbm::usage()?.free_bytes, grown, "bytes of a sandbox that grew in steps, and of one that did not");
+    same!(sbm::usage()?.bytes - full, grown, "bytes of a sandbox that grew in steps, and of one that did not");
     works(&mut sbm)
 }
 

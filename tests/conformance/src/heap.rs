@@ -210,9 +210,9 @@ fn a_panic_about_memory_is_a_panic_where_there_was_room() -> Verdict {
 }
 
 fn a_heap_takes_memory_as_it_is_used() -> Verdict {
-    let before = sbm::usage()?.free_bytes;
+    let before = sbm::usage()?.bytes;
     let mut sbm = quiet(4096 * KIB)?;
-    let taken = || Ok::<_, Error>(before.saturating_sub(sbm::usage()?.free_bytes) as usize);
+    let taken = || Ok::<_, Error>(sbm::usage()?.bytes.saturating_sub(before) as usize);
     check!(taken()? <= 96 * KIB, "{} bytes for a heap of which nothing is used", taken()?);
     sbm.call(fill_up, (8 * KIB,))?;
     check!(taken()? <= 128 * KIB, "{} bytes for a heap of which little is used", taken()?);

@@ -54,8 +54,8 @@ fn main(env: &'static Env) -> u8 {
     if env.arguments().contains(&"print") {
         return u8::from(printing::run().is_err());
     }
+    strangers::look(env);
     let tests: &[&[harness::Test]] = &[
-        // The neighbour works for a while only, so what wants it beside this client comes first.
         registers::TESTS,
         strangers::TESTS,
         cspace::TESTS,

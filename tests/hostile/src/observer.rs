@@ -41,9 +41,8 @@ impl Observer {
         Ok(())
     }
 
-    /// Checks the same, and that nothing was taken or lost since the beginning.
-    ///
-    /// Free memory and slots are everyone's, so this asks for the client's own part where a neighbour runs.
+    /// Checks the same, and that no sandbox was taken or lost since the beginning; by itself alone, not a byte. Beside a
+    /// neighbour, which takes its time, spares come and go, and heaps keep what was touched.
     pub(crate) fn nothing_lost(&mut self) -> Verdict {
         self.undisturbed()?;
         let usage = sbm::usage()?;

@@ -4,10 +4,10 @@
 //! The other one is the program `neighbour`, which runs beside this suite and fails if it is disturbed. Where it does
 //! not run there is nobody to reach for, and these tests say so.
 
-use core::sync::atomic::{AtomicU8, Ordering};
+use core::sync::atomic::{AtomicBool, Ordering};
 
 use harness::{Test, Verdict, Why, check, expect::works, raw, same, server::request, tests};
-use sbm::{Error, Region, Sbm};
+use sbm::{Env, Error, Region, Sbm};
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Request, Response, Spec,
     limits::{ARENA_BASE, ARENA_END, CLIENT_SANDBOX_SLOTS, MAX_SANDBOXES, PAGE},
@@ -25,31 +25,24 @@ pub(crate) const TESTS: &[Test] = tests![
     a_neighbour_keeps_its_share_while_this_client_uses_its_own_up,
 ];
 
-/// How often the neighbour is given the time to do something that shows.
-const PATIENCE: u32 = 400;
+/// What the description of the system hands to this suite where a neighbour runs: nothing else tells.
+const SIGN: &str = "system.toml";
 
-/// Whether a neighbour was found: 0 for not looked yet, 1 for no, 2 for yes.
-static FOUND: AtomicU8 = AtomicU8::new(0);
+/// Whether a neighbour runs.
+static PRESENT: AtomicBool = AtomicBool::new(false);
 
-/// Tells whether another client runs: what is free changes while this one only waits. Nothing else tells.
+/// Looks whether a neighbour runs.
+pub(crate) fn look(env: &Env) {
+    PRESENT.store(env.inputs().any(|input| input.name == SIGN), Ordering::Relaxed);
+}
+
+/// Tells whether another client runs.
 pub(crate) fn present() -> bool {
-    match FOUND.load(Ordering::Relaxed) {
-        0 => {
-            let free = || sbm::usage().map(|usage| usage.free_bytes);
-            let before = free();
-            let found = (0..PATIENCE).any(|_| {
-                sel4::r#yield();
-                free() != before
-            });
-            FOUND.store(1 + u8::from(found), Ordering::Relaxed);
-            found
-        }
-        found => found == 2,
-    }
+    PRESENT.load(Ordering::Relaxed)
 }
 
 fn a_neighbour_runs_beside_this_suite() -> Verdict {
-    check!(present(), "there is none; start the programs hostile,neighbour");
+    check!(present(), "there is none; run it with --system tests/hostile/system.toml");
     Ok(())
 }
 
@@ -142,7 +135,7 @@ fn a_neighbour_keeps_its_share_while_this_client_uses_its_own_up() -> Verdict {
         for place in &mut handles {
             match request(&Request::Init(spec.clone()))? {
                 Response::Ready { handle, .. } => *place = Some(handle),
-                Response::Refused(errno) => refused = Some(errno),
+                Response::OverQuota(over) => refused = Some(over.errno()),
                 other => return Err(Why::new(format_args!("an odd answer: {other:?}"))),
             }
             sel4::r#yield();
@@ -155,5 +148,7 @@ fn a_neighbour_keeps_its_share_while_this_client_uses_its_own_up() -> Verdict {
             }
         }
     }
-    observer.nothing_lost()
+    // Spares of other shapes than before are what is left.
+    same!(sbm::usage()?.sandboxes, 1, "sandboxes");
+    observer.undisturbed()
 }

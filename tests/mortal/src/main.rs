@@ -46,7 +46,8 @@ fn main(env: &'static Env) -> u8 {
         raw::undefined();
     }
     match sbm::usage() {
-        Ok(Usage { sandboxes: 0, spares: 0, .. }) if LIVES.fetch_add(1, Ordering::Relaxed) == 0 => {}
+        Ok(Usage { sandboxes: 0, spares: 0, mappings: 0, bytes: 0, slots: 0, .. })
+            if LIVES.fetch_add(1, Ordering::Relaxed) == 0 => {}
         _ => return 1,
     }
     let mut random = Random::new(u64::try_from(sbm::now().as_nanos()).unwrap_or(1));

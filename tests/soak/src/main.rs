@@ -8,7 +8,7 @@
 //! | `allocator` | a million allocations and frees of the root task |
 //! | `exhaustion` | until memory, address space and table are used up, and back |
 //!
-//! Free memory and slots are everyone's, so a neighbour that works beside this suite is looked at by itself alone.
+//! What is compared is the client's own, whatever others do.
 #![no_std]
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]

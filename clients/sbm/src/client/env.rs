@@ -2,7 +2,7 @@
 //! What a client finds at its start: name, arguments, input files.
 #![expect(unsafe_code, reason = "what the root task left in memory")]
 
-use core::cell::OnceCell;
+use core::{cell::OnceCell, time::Duration};
 
 use sbm_abi::{
     ClientMap, StartInfo,
@@ -62,6 +62,16 @@ impl Env {
         self.0.ticks_per_second
     }
 
+    /// Returns how far the time-stamp counter goes in the budget of a call for which the program names none.
+    pub(crate) const fn default_budget_ticks(&self) -> u64 {
+        self.0.default_budget_ticks
+    }
+
+    /// Returns the longest that a call may take, where each has to have a budget.
+    pub(crate) fn longest_budget(&self) -> Option<Duration> {
+        self.0.longest_budget_ms.map(|most| Duration::from_millis(most.into()))
+    }
+
     pub(crate) const fn map(&self) -> ClientMap {
         self.0.map
     }
@@ -86,7 +96,7 @@ pub(crate) fn env() -> &'static Env {
             map: NO_MAP,
             boot_ticks: 0,
             ticks_per_second: 0,
-            default_budget_ms: 0,
+            default_budget_ticks: 0,
             longest_budget_ms: None,
             arguments: heapless::Vec::new(),
             inputs: heapless::Vec::new(),

@@ -9,7 +9,7 @@ use core::{
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Fault, Region, Spec,
-    limits::{DEFAULT_BUDGET_MS, HEAP_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
+    limits::{HEAP_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 use sbm_coding::words;
 
@@ -81,7 +81,7 @@ impl Sbm {
             unfit: None,
             isolation: Isolation::Strong,
             report: true,
-            budget: Some(Duration::from_millis(DEFAULT_BUDGET_MS)),
+            budget: Wanted::Standard,
             result_limit: RESULT_LIMIT,
             request_limit: REQUEST_LIMIT,
         }
@@ -290,6 +290,15 @@ impl Drop for Sbm {
     }
 }
 
+/// What is said of a call's budget.
+#[derive(Debug, Clone, Copy)]
+enum Wanted {
+    /// Nothing: the system's description has one.
+    Standard,
+    Of(Duration),
+    None,
+}
+
 /// A sandbox that is going to be set up.
 #[derive(Debug)]
 #[must_use = "nothing is set up before `build`"]
@@ -304,7 +313,7 @@ pub struct Builder {
     unfit: Option<(usize, Unfit)>,
     isolation: Isolation,
     report: bool,
-    budget: Option<Duration>,
+    budget: Wanted,
     result_limit: usize,
     request_limit: u32,
 }
@@ -317,14 +326,14 @@ impl Builder {
     /// of a second, sooner where the budget is shorter. Of more than 32 that were called, each look takes 32, in turn.
     /// Its registers and its stack are then those of a new one; its buffers and mapped pages stay as they are.
     pub const fn budget(mut self, budget: Duration) -> Self {
-        self.budget = Some(budget);
+        self.budget = Wanted::Of(budget);
         self
     }
 
     /// Leaves calls without a budget: a function that does not answer blocks its client until another client ends the call, and
     /// one that goes on after its answer runs until the sandbox is reset or dropped.
     pub const fn no_budget(mut self) -> Self {
-        self.budget = None;
+        self.budget = Wanted::None;
         self
     }
 
@@ -412,7 +421,11 @@ impl Builder {
         if let Some((number, why)) = self.unfit {
             return Err(Error::Argument { number, why });
         }
-        let budget = self.budget.map_or(Ok(Budget::NONE), Budget::of)?;
+        let budget = match self.budget {
+            Wanted::Standard => Budget::standard(),
+            Wanted::Of(budget) => Budget::of(budget)?,
+            Wanted::None => Budget::none()?,
+        };
         let pages = u16::try_from(self.stack.div_ceil(PAGE as usize)).ok().filter(|pages| STACK_PAGES.contains(pages));
         let Some(stack_pages) = pages else {
             let limit = usize::from(*STACK_PAGES.end()) * PAGE as usize;

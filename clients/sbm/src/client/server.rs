@@ -3,7 +3,7 @@
 
 use sbm_abi::{
     Errno, Message, Request, Response, SMALL_MESSAGE,
-    limits::{CLIENT_SERVER_SLOT, MAX_MESSAGE},
+    limits::{CLIENT_SERVER_SLOT, MAX_MESSAGE, PAGE},
 };
 
 use crate::{
@@ -35,6 +35,7 @@ fn send<const N: usize>(request: &Request<'_>) -> Result<Response, Error> {
     let (_, mrs) = Endpoint::from_bits(CLIENT_SERVER_SLOT).call_with_mrs(info, mrs);
     match Message::<32>::from_words(mrs).response() {
         Ok(Response::Refused(errno)) => Err(Error::Server(errno)),
+        Ok(Response::OverQuota(over)) => Err(Error::Quota(over)),
         Ok(response) => Ok(response),
         Err(_) => Err(Error::Server(Errno::BadMessage)),
     }
@@ -50,28 +51,43 @@ pub(crate) fn kill(name: &str) -> Result<Response, Error> {
     send::<MAX_MESSAGE>(&Request::Kill(name))
 }
 
-/// What is in use and what is free.
+/// What this client has, and the most that it may have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Usage {
-    /// Bytes of untyped memory that no one uses.
-    pub free_bytes: u64,
-    /// Capability slots that no one uses.
-    pub free_slots: u32,
-    /// Sandboxes of this client.
+    /// Sandboxes.
     pub sandboxes: u16,
-    /// Destroyed sandboxes that are kept ready for this client.
-    pub spares: u16,
+    /// Destroyed sandboxes that are kept ready.
+    pub spares: u8,
+    /// Ranges of its own pages that are mapped into its sandboxes.
+    pub mappings: u16,
+    /// Bytes of memory that it is charged for.
+    pub bytes: u64,
+    /// Capability slots that it is charged for.
+    pub slots: u32,
+    /// The most sandboxes that it may have, those that are kept ready among them.
+    pub most_sandboxes: u16,
+    /// The most bytes.
+    pub most_bytes: u64,
+    /// The most slots.
+    pub most_slots: u32,
 }
 
-/// Asks the server what is in use.
+/// Asks the server what this client has. Of others it tells nothing.
 ///
 /// # Errors
 /// [`Error::Server`].
 pub fn usage() -> Result<Usage, Error> {
     match request(&Request::Usage)? {
-        Response::Usage { free_bytes, free_slots, sandboxes, spares } => {
-            Ok(Usage { free_bytes, free_slots, sandboxes, spares })
-        }
+        Response::Usage(books) => Ok(Usage {
+            sandboxes: books.sandboxes,
+            spares: books.spares,
+            mappings: books.mappings,
+            bytes: u64::from(books.pages) * u64::from(PAGE),
+            slots: books.slots,
+            most_sandboxes: books.most_sandboxes,
+            most_bytes: u64::from(books.most_pages) * u64::from(PAGE),
+            most_slots: books.most_slots,
+        }),
         _ => Err(Error::Server(Errno::BadMessage)),
     }
 }

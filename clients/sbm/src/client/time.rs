@@ -19,7 +19,7 @@ const DEADLINE: *mut u64 = (CLIENT_IPC_BUFFER + DEADLINE_OFFSET) as usize as *mu
 const NEXT_LOOK: *const u64 = (CLIENT_IPC_BUFFER + NEXT_LOOK_OFFSET) as usize as *const u64;
 const FIRST_MARK: *mut u8 = (CLIENT_IPC_BUFFER + MARKS_OFFSET) as usize as *mut u8;
 
-/// Most time that a call can be given: an hour.
+/// Most time that a call can be given, where the system's description does not say less: an hour.
 pub const LONGEST_BUDGET: Duration = Duration::from_millis(MAX_BUDGET_MS);
 
 /// Reads the time-stamp counter.
@@ -78,10 +78,22 @@ impl Budget {
     /// Leaves calls without a limit.
     pub(crate) const NONE: Self = Self(0);
 
+    /// Leaves calls without a limit, where the system's description has none.
+    pub(crate) fn none() -> Result<Self, Error> {
+        let limited = env().longest_budget().map(|limit| Error::Budget { asked: Duration::MAX, limit });
+        limited.map_or(Ok(Self::NONE), Err)
+    }
+
+    /// Limits calls as far as the system's description says where nobody else does.
+    pub(crate) fn standard() -> Self {
+        Self(env().default_budget_ticks().max(1))
+    }
+
     /// Limits calls to `duration`.
     pub(crate) fn of(duration: Duration) -> Result<Self, Error> {
-        if duration.is_zero() || duration > LONGEST_BUDGET {
-            return Err(Error::Budget { asked: duration, limit: LONGEST_BUDGET });
+        let limit = env().longest_budget().unwrap_or(LONGEST_BUDGET);
+        if duration.is_zero() || duration > limit {
+            return Err(Error::Budget { asked: duration, limit });
         }
         Ok(Self(ticks_of(duration).max(1)))
     }
