@@ -1,5 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What the host hands over through fw_cfg: the description of the system, and its input files.
+//! What is to run: the description of the system, and its input files.
+//!
+//! The host hands both over through fw_cfg. Where it hands nothing over, as on a PC, which has no fw_cfg, they are those
+//! that the image carries in its archive, under the same names; and where it carries none, the standard system runs.
 
 use core::{fmt::Write, ptr::NonNull};
 
@@ -10,7 +13,7 @@ use sbm_server::place_input;
 use sbm_system::{System, Wrong};
 use sel4::{Error, cap, cap_type::SmallPage};
 
-use crate::{failing::Failing, launch::program, machine::Machine, object::Row};
+use crate::{failing::Failing, launch::archived, machine::Machine, object::Row};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
@@ -98,33 +101,45 @@ impl Texts {
 type Device = FwCfg<cap::IOPort>;
 
 impl HostInput {
-    /// Reads everything that the host hands over. Where no host is, on a PC, the standard system runs.
+    /// Reads what is to run, from one place: the host, or the image.
     pub(crate) fn read(
         machine: &mut Machine,
         ports: cap::IOPort,
         buffer: &'static mut [u8; TEXT_BYTES],
     ) -> Result<Self, InputError> {
         let mut input = Self { system: System::standard(), files: Vec::new(), failing: None };
-        let Some(mut device) = device(machine, ports)? else { return Ok(input) };
         let mut texts = Texts(buffer);
-        let failing = text(&mut device, &mut texts, "opt/sbm/test")?;
-        input.failing = failing.and_then(|name| core::str::from_utf8(name).ok()).and_then(Failing::named);
-        if let Some(bytes) = text(&mut device, &mut texts, "opt/sbm/system")? {
+        let (mut host, mut description) = (device(machine, ports)?, None);
+        if let Some(device) = &mut host {
+            let failing = text(device, &mut texts, "opt/sbm/test")?;
+            input.failing = failing.and_then(|name| core::str::from_utf8(name).ok()).and_then(Failing::named);
+            description = text(device, &mut texts, DESCRIPTION)?;
+        }
+        if description.is_none() {
+            (host, description) = (None, archived(DESCRIPTION));
+        }
+        if let Some(bytes) = description {
             input.system = System::decode(bytes).map_err(|_| InputError::Malformed)?;
         }
-        input.system.check(|name| program(name).is_some()).map_err(InputError::Wrong)?;
+        input.system.check(|name| archived(name).is_some()).map_err(InputError::Wrong)?;
         for (number, name) in input.system.inputs.iter().enumerate() {
             let mut path = String::<40>::new();
             // There is room for a path of this form.
             let _ = write!(path, "opt/sbm/input/{number}");
             let before = input.files.last().map(|file| file.pages);
-            let file = read_file(machine, &mut device, &path, name, before)?;
+            let file = match &mut host {
+                Some(device) => read_file(machine, device, &path, name, before)?,
+                None => copy_file(machine, archived(&path).ok_or(InputError::Device)?, name, before)?,
+            };
             // As many as the description can have.
             let _ = input.files.push(file);
         }
         Ok(input)
     }
 }
+
+/// The name of the description, on the host and in the archive.
+const DESCRIPTION: &str = "opt/sbm/system";
 
 fn device(machine: &mut Machine, ports: cap::IOPort) -> Result<Option<Device>, InputError> {
     let bytes = DMA_PAGES * PAGE;
@@ -153,15 +168,44 @@ fn read_file(
     before: Option<Pages>,
 ) -> Result<InputFile, InputError> {
     let file = device.find(path).map_err(|_| InputError::Device)?.ok_or(InputError::Device)?;
-    let length = file.bytes();
-    let pages = place_input(before, length).ok_or(InputError::Exhausted)?;
-    let block = machine.memory.block(u64::from(pages.bytes()), u32::from(pages.count))?;
-    let frames = block.maker().objects::<SmallPage>(u32::from(pages.count))?;
+    let input = place(machine, name, file.bytes(), before)?;
     let mut reader = device.open(&file);
-    for frame in frames.iter() {
+    for frame in input.frames.iter() {
         let mut read = Ok(0);
         machine.window.fill_small(frame, |bytes| read = reader.read(bytes))?;
         read.map_err(|_| InputError::Device)?;
     }
+    Ok(input)
+}
+
+/// Copies a file of the archive into frames of its own, of which clients get copies to read.
+fn copy_file(
+    machine: &mut Machine,
+    bytes: &[u8],
+    name: &'static str,
+    before: Option<Pages>,
+) -> Result<InputFile, InputError> {
+    let length = u32::try_from(bytes.len()).map_err(|_| InputError::Exhausted)?;
+    let input = place(machine, name, length, before)?;
+    for (frame, piece) in input.frames.iter().zip(bytes.chunks(PAGE as usize)) {
+        machine.window.fill_small(frame, |page| {
+            for (to, from) in page.iter_mut().zip(piece) {
+                *to = *from;
+            }
+        })?;
+    }
+    Ok(input)
+}
+
+/// Makes the frames of a file that lies behind another one.
+fn place(
+    machine: &mut Machine,
+    name: &'static str,
+    length: u32,
+    before: Option<Pages>,
+) -> Result<InputFile, InputError> {
+    let pages = place_input(before, length).ok_or(InputError::Exhausted)?;
+    let block = machine.memory.block(u64::from(pages.bytes()), u32::from(pages.count))?;
+    let frames = block.maker().objects::<SmallPage>(u32::from(pages.count))?;
     Ok(InputFile { name, length, pages, frames })
 }

@@ -14,7 +14,7 @@ use sel4::Error;
 
 use crate::input::InputFile;
 
-/// The programs: a tar archive, put together by the host tool.
+/// The programs, and what an image was made to run if it was: a tar archive, put together by the host tool.
 static ARCHIVE: &[u8] = include_bytes!(env!("SBM_ARCHIVE"));
 
 /// What a program may take.
@@ -26,8 +26,8 @@ pub(crate) const LIMITS: Limits = Limits {
     data_bytes: MAX_DATA_BYTES as u64,
 };
 
-/// Finds a program of the archive.
-pub(crate) fn program(name: &str) -> Option<&'static [u8]> {
+/// Finds a file of the archive: a program, or what the host would hand over under this name.
+pub(crate) fn archived(name: &str) -> Option<&'static [u8]> {
     Archive::new(ARCHIVE).ok().and_then(|archive| archive.find(name))
 }
 
@@ -65,7 +65,7 @@ impl Launch {
     /// Finds all that the client at a place of the description is started with.
     pub(crate) fn new(origin: &'static Origin, id: ClientId) -> Result<Self, LoadError> {
         let client = origin.system.clients.get(id.get()).ok_or(LoadError::Gone)?;
-        let file = LoadPlan::new(program(client.program).ok_or(LoadError::Gone)?, &LIMITS)?;
+        let file = LoadPlan::new(archived(client.program).ok_or(LoadError::Gone)?, &LIMITS)?;
         let files = origin.files.iter().enumerate().filter(|(number, _)| client.has_input(*number));
         let inputs: Vec<InputFile, MAX_INPUTS> = files.map(|(_, file)| *file).collect();
         let pages: Vec<Pages, MAX_INPUTS> = inputs.iter().map(|file| file.pages).collect();

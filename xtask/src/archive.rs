@@ -1,14 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The archive of client programs that the root task carries.
+//! The archive that the root task carries: client programs, and what an image is made to run if it is.
 //!
-//! A tar file (ustar) with one entry a program, sorted by name, without times and owners: the same programs make the
-//! same bytes. It is written only when its bytes change, so that the root task is not linked anew for nothing.
+//! A tar file (ustar) with one entry a program, sorted by name, then the items that QEMU would hand over, without times
+//! and owners: the same programs make the same bytes. It is written only when its bytes change, so that the root task is not linked anew for nothing.
 
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::failure::Reason;
+use crate::qemu::Item;
 
 /// Why the archive cannot be written.
 #[derive(Debug, thiserror::Error)]
@@ -30,9 +31,9 @@ impl Reason for ArchiveError {
     }
 }
 
-/// Writes the archive of `programs`, given by name and file, unless it is there already.
-pub(crate) fn write(programs: &[(String, PathBuf)], archive: &Path) -> Result<(), ArchiveError> {
-    let bytes = pack(programs)?;
+/// Writes the archive of `programs`, given by name and file, and of `items`, unless it is there already.
+pub(crate) fn write(programs: &[(String, PathBuf)], items: &[Item], archive: &Path) -> Result<(), ArchiveError> {
+    let bytes = pack(programs, items)?;
     write_if_changed(archive, &bytes)
 }
 
@@ -47,23 +48,36 @@ pub(crate) fn write_if_changed(path: &Path, bytes: &[u8]) -> Result<(), ArchiveE
         .map_err(|cause| ArchiveError::Write { path: path.to_owned(), cause })
 }
 
-fn pack(programs: &[(String, PathBuf)]) -> Result<Vec<u8>, ArchiveError> {
+fn pack(programs: &[(String, PathBuf)], items: &[Item]) -> Result<Vec<u8>, ArchiveError> {
     let mut sorted: Vec<_> = programs.iter().collect();
     sorted.sort();
     let mut builder = tar::Builder::new(Vec::new());
     for (name, path) in sorted {
-        let program = fs::read(path).map_err(|cause| ArchiveError::Read { path: path.clone(), cause })?;
-        let mut header = tar::Header::new_ustar();
-        header.set_size(program.len() as u64);
-        header.set_mode(0o755);
-        header.set_mtime(0);
-        header.set_uid(0);
-        header.set_gid(0);
-        builder
-            .append_data(&mut header, name, program.as_slice())
-            .map_err(|cause| ArchiveError::Append { name: name.clone(), cause })?;
+        append(&mut builder, name, &read(path)?)?;
+    }
+    for item in items {
+        match item {
+            Item::Text { name, text } => append(&mut builder, name, text.as_bytes())?,
+            Item::Bytes { name, bytes } => append(&mut builder, name, bytes)?,
+            Item::File { name, path } => append(&mut builder, name, &read(path)?)?,
+        }
     }
     builder.into_inner().map_err(|cause| ArchiveError::Append { name: "the end".to_owned(), cause })
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, ArchiveError> {
+    fs::read(path).map_err(|cause| ArchiveError::Read { path: path.to_owned(), cause })
+}
+
+fn append(builder: &mut tar::Builder<Vec<u8>>, name: &str, bytes: &[u8]) -> Result<(), ArchiveError> {
+    let mut header = tar::Header::new_ustar();
+    header.set_size(bytes.len() as u64);
+    header.set_mode(0o755);
+    header.set_mtime(0);
+    header.set_uid(0);
+    header.set_gid(0);
+    let appended = builder.append_data(&mut header, name, bytes);
+    appended.map_err(|cause| ArchiveError::Append { name: name.to_owned(), cause })
 }
 
 #[cfg(test)]
@@ -80,7 +94,7 @@ mod tests {
             (name.to_owned(), path)
         };
         let (one, two) = (program("one"), program("two"));
-        assert_eq!(pack(&[one.clone(), two.clone()]).unwrap(), pack(&[two, one]).unwrap());
+        assert_eq!(pack(&[one.clone(), two.clone()], &[]).unwrap(), pack(&[two, one], &[]).unwrap());
     }
 
     #[test]
@@ -88,16 +102,17 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("file");
         fs::write(&path, "contents").unwrap();
-        let bytes = pack(&[("hello".to_owned(), path)]).unwrap();
+        let item = Item::Bytes { name: "opt/sbm/system".to_owned(), bytes: vec![0, 1] };
+        let bytes = pack(&[("hello".to_owned(), path)], &[item]).unwrap();
         let mut archive = tar::Archive::new(bytes.as_slice());
         let names: Vec<_> =
             archive.entries().unwrap().map(|entry| entry.unwrap().path().unwrap().into_owned()).collect();
-        assert_eq!(names, [Path::new("hello")]);
+        assert_eq!(names, [Path::new("hello"), Path::new("opt/sbm/system")]);
     }
 
     #[test]
     fn a_program_that_is_not_there_is_an_error() {
-        let outcome = pack(&[("hello".to_owned(), PathBuf::from("/no/such/file"))]);
+        let outcome = pack(&[("hello".to_owned(), PathBuf::from("/no/such/file"))], &[]);
         assert!(matches!(outcome, Err(ArchiveError::Read { .. })));
     }
 

@@ -45,7 +45,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) 
     // The root task includes the archive at compile time; an empty one is enough to check it.
     let archive = guest::archive_path(workspace, &kernel);
     if !fs::exists(&archive).unwrap_or(false) {
-        archive::write(&[], &archive)?;
+        archive::write(&[], &[], &archive)?;
     }
 
     let mut failed = Vec::new();

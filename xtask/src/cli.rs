@@ -86,8 +86,8 @@ pub(crate) enum Verb {
     Kernel(KernelOptions),
     /// Build kernel, clients and root task, ready for QEMU
     Build(KernelOptions),
-    /// Build, write an ISO that a PC boots as well, and print the paths
-    Image(KernelOptions),
+    /// Build, write an ISO that a PC boots as well, and print lines that boot it in QEMU, and its path
+    Image(ImageOptions),
     /// Build, boot in QEMU, and run one client program
     Run(RunOptions),
     /// Check the description of a system, and explain it; builds and runs nothing
@@ -165,8 +165,9 @@ pub(crate) struct MachineOptions {
     pub(crate) accel: String,
 }
 
+/// What is to run.
 #[derive(Clone, Debug, Args)]
-pub(crate) struct RunOptions {
+pub(crate) struct WhatOptions {
     /// Client program to start; the root task has a default
     #[arg(value_name = "NAME")]
     pub(crate) program: Option<String>,
@@ -176,6 +177,25 @@ pub(crate) struct RunOptions {
     /// Description of the system to run, with all its clients, in the place of one program
     #[arg(long, value_name = "FILE", conflicts_with_all = ["program", "input", "args"])]
     pub(crate) system: Option<PathBuf>,
+    /// Arguments for the program
+    #[arg(last = true, value_name = "ARGS")]
+    pub(crate) args: Vec<String>,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct ImageOptions {
+    #[command(flatten)]
+    pub(crate) what: WhatOptions,
+    #[command(flatten)]
+    pub(crate) kernel: KernelOptions,
+    #[command(flatten)]
+    pub(crate) machine: MachineOptions,
+}
+
+#[derive(Clone, Debug, Args)]
+pub(crate) struct RunOptions {
+    #[command(flatten)]
+    pub(crate) what: WhatOptions,
     #[command(flatten)]
     pub(crate) kernel: KernelOptions,
     #[command(flatten)]
@@ -196,9 +216,6 @@ pub(crate) struct RunOptions {
     /// Hand a text to the guest through fw_cfg, as NAME=TEXT; the root task's own tests use it
     #[arg(long, value_name = "NAME=TEXT", hide = true)]
     pub(crate) item: Vec<String>,
-    /// Arguments for the program
-    #[arg(last = true, value_name = "ARGS")]
-    pub(crate) args: Vec<String>,
 }
 
 #[derive(Clone, Debug, Args)]
@@ -287,7 +304,7 @@ mod tests {
     #[test]
     fn arguments_after_dashes_go_to_the_program() {
         let cli = Cli::try_parse_from(["xtask", "run", "hello", "--json", "--", "--json", "x"]);
-        assert!(matches!(cli, Ok(Cli { verb: Verb::Run(options), .. }) if options.args == ["--json", "x"]));
+        assert!(matches!(cli, Ok(Cli { verb: Verb::Run(options), .. }) if options.what.args == ["--json", "x"]));
     }
 
     #[test]

@@ -18,6 +18,7 @@ use std::process::Command;
 use crate::archive;
 use crate::failure::{Failure, Reason};
 use crate::kernel::Kernel;
+use crate::qemu::Item;
 use crate::ui::Step;
 use crate::workspace::{CargoError, Client, GUEST_TARGET, ROOT_TASK, Workspace, run_cargo};
 
@@ -60,6 +61,15 @@ impl Reason for GuestError {
     }
 }
 
+/// What an image is for.
+#[derive(Clone, Copy, Default)]
+pub(crate) struct Wanted<'a> {
+    /// Programs that will run; with none, any may.
+    pub(crate) programs: &'a [&'a str],
+    /// What the image carries, so that it runs these programs, and has no others, where the host hands nothing over.
+    pub(crate) items: &'a [Item],
+}
+
 /// The guest's programs on one kernel.
 pub(crate) struct Guest {
     /// The root task, or the suite in its place, with debug information.
@@ -72,21 +82,31 @@ pub(crate) struct Guest {
 
 impl Guest {
     /// Builds everything that runs on `kernel`, which may still be compiling.
-    pub(crate) fn build(workspace: &Workspace, kernel: &Kernel) -> Result<Self, Failure> {
-        let clients = workspace.clients();
+    pub(crate) fn build(workspace: &Workspace, kernel: &Kernel, wanted: &Wanted<'_>) -> Result<Self, Failure> {
+        let mut clients = workspace.clients();
         if clients.is_empty() {
             return Err(GuestError::NoClients.into());
+        }
+        let is_needed = |client: &Client| wanted.programs.iter().any(|name| *name == client.program);
+        if !wanted.items.is_empty() {
+            clients.retain(is_needed);
         }
         let folder = folder(workspace, kernel);
         let built = cargo_folder(workspace).join(GUEST_TARGET).join("release");
         let programs = folder.join("programs");
 
         let step = Step::maybe("building the clients");
-        let mut cargo = own_cargo(workspace, kernel, "build")?;
-        for client in &clients {
-            cargo.arg("--package").arg(workspace.own_spec(&client.package));
+        if let Err(cause) = run_cargo(build_of(workspace, kernel, &clients)?, &step) {
+            // One that does not build stands in the way of those only that want it.
+            clients.retain(is_needed);
+            if clients.is_empty() || run_cargo(build_of(workspace, kernel, &clients)?, &step).is_err() {
+                return Err(GuestError::Cargo { what: "a client", cause }.into());
+            }
+            eprintln!(
+                "note: not every client builds, see above; without the others goes: {}",
+                wanted.programs.join(", ")
+            );
         }
-        run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "a client", cause })?;
         let mut stripped = Vec::new();
         for client in &clients {
             let (program, copy) = (programs.join(&client.program), folder.join("stripped").join(&client.program));
@@ -94,14 +114,18 @@ impl Guest {
             convert(&program, &copy, &["--strip-all"])?;
             stripped.push((client.program.clone(), copy));
         }
-        archive::write(&stripped, &archive_path(workspace, kernel))?;
+        let (archive, root_name) = match wanted.programs.first().filter(|_| !wanted.items.is_empty()) {
+            Some(first) => (folder.join("carried").join(format!("{first}.tar")), format!("{ROOT_TASK}-{first}")),
+            None => (archive_path(workspace, kernel), ROOT_TASK.to_owned()),
+        };
+        archive::write(&stripped, wanted.items, &archive)?;
         step.done();
 
         let step = Step::maybe("building the root task");
-        let mut cargo = self::cargo(workspace, kernel, "build")?;
-        cargo.arg("--package").arg(workspace.package_spec(ROOT_TASK));
+        let mut cargo = cargo(workspace, kernel, "build")?;
+        cargo.env("SBM_ARCHIVE", &archive).arg("--package").arg(workspace.package_spec(ROOT_TASK));
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "the root task", cause })?;
-        let root_task = programs.join(ROOT_TASK);
+        let root_task = programs.join(root_name);
         keep(&built.join(ROOT_TASK), &root_task)?;
         step.done();
 
@@ -126,6 +150,15 @@ impl Guest {
         step.done();
         Ok(Self { root_task, clients: Vec::new(), folder })
     }
+}
+
+/// Prepares the call of cargo that builds these clients.
+fn build_of(workspace: &Workspace, kernel: &Kernel, clients: &[Client]) -> Result<Command, GuestError> {
+    let mut cargo = own_cargo(workspace, kernel, "build")?;
+    for client in clients {
+        cargo.arg("--package").arg(workspace.own_spec(&client.package));
+    }
+    Ok(cargo)
 }
 
 /// Returns the folder for what is made for one kernel.

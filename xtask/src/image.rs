@@ -12,11 +12,14 @@ use std::process::{Command, Stdio};
 use sel4_kernel::Prefix;
 
 use crate::archive;
-use crate::cli::KernelOptions;
+use crate::cli::{ImageOptions, KernelOptions};
 use crate::failure::{Failure, Reason};
-use crate::guest::{self, Guest};
+use crate::guest::{self, Guest, Wanted};
 use crate::host::{Host, Need};
 use crate::kernel::Kernel;
+use crate::qemu::{Boot, Machine};
+use crate::run;
+use crate::system::Description;
 use crate::ui::Step;
 use crate::workspace::{Client, ROOT_TASK, Workspace};
 
@@ -75,10 +78,21 @@ impl Image {
 
     /// Builds everything and converts it.
     pub(crate) fn build(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<Self, Failure> {
+        Self::build_for(workspace, host, options, &Wanted::default())
+    }
+
+    /// Builds what is wanted and converts it.
+    pub(crate) fn build_for(
+        workspace: &Workspace,
+        host: &Host,
+        options: &KernelOptions,
+        wanted: &Wanted<'_>,
+    ) -> Result<Self, Failure> {
         Self::require(workspace, host, options, &[])?;
         let kernel = Kernel::choose(workspace, host, options)?;
-        let guest = Guest::build(workspace, &kernel)?;
-        Self::convert(kernel, guest, ROOT_TASK)
+        let guest = Guest::build(workspace, &kernel, wanted)?;
+        let name = guest.root_task.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        Self::convert(kernel, guest, &name)
     }
 
     /// Builds a suite that boots in the root task's place, and converts it.
@@ -104,7 +118,8 @@ impl Image {
 
     /// Writes an ISO with the image, unless it is there and younger, and returns its path.
     pub(crate) fn iso(&self, host: &Host) -> Result<PathBuf, Failure> {
-        let iso = self.guest.folder.join("image/sbm.iso");
+        let name = self.root_task.file_stem().unwrap_or_default().to_string_lossy();
+        let iso = self.guest.folder.join("image").join(name.replacen(ROOT_TASK, "sbm", 1) + ".iso");
         if [&self.kernel, &self.root_task].iter().all(|source| guest::is_younger(&iso, source)) {
             return Ok(iso);
         }
@@ -141,12 +156,19 @@ pub(crate) fn build_verb(workspace: &Workspace, host: &Host, options: &KernelOpt
     Ok(())
 }
 
-/// Runs the verb that also writes an ISO.
-pub(crate) fn image_verb(workspace: &Workspace, host: &Host, options: &KernelOptions) -> Result<(), Failure> {
-    Image::require(workspace, host, options, &[Need::Iso])?;
-    let image = Image::build(workspace, host, options)?;
+/// Runs the verb that also writes an ISO, of an image that carries what it is to run if that is named.
+pub(crate) fn image_verb(workspace: &Workspace, host: &Host, options: &ImageOptions) -> Result<(), Failure> {
+    let system = run::describe_image(workspace, options)?;
+    let items = system.as_ref().map_or(Ok(Vec::new()), Description::items)?;
+    let programs: Vec<_> = system.iter().flat_map(|system| system.names().map(|(_, program)| program)).collect();
+    Image::require(workspace, host, &options.kernel, &[Need::Iso])?;
+    let wanted = Wanted { programs: &programs, items: &items };
+    let image = Image::build_for(workspace, host, &options.kernel, &wanted)?;
     let iso = image.iso(host)?;
-    say!("qemu-system-x86_64 -kernel {} -initrd {}", image.kernel.display(), image.root_task.display());
+    let mut machine = Machine::new(&options.machine);
+    say!("{}", machine.line(&image)?);
+    machine.boot = Boot::Iso(iso.clone());
+    say!("{}", machine.line(&image)?);
     say!("{}", iso.display());
     Ok(())
 }

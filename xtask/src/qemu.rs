@@ -40,6 +40,9 @@ const ANSWER: &str = "running: ";
 /// Time for the answer.
 const ANSWER_TIME: Duration = Duration::from_secs(2);
 
+/// The emulator.
+const PROGRAM: &str = "qemu-system-x86_64";
+
 /// Where QEMU waits for gdb: not for the whole network.
 pub(crate) const GDB_ADDRESS: &str = "127.0.0.1:1234";
 
@@ -229,28 +232,53 @@ impl Machine {
         Ok(())
     }
 
+    /// Returns the line that boots the image in a shell.
+    ///
+    /// # Errors
+    /// As [`Machine::run`], where the image does not fit the machine.
+    pub(crate) fn line(&self, image: &Image) -> Result<String, QemuError> {
+        self.check(image)?;
+        let words = self.arguments(image);
+        let words = words.iter().map(|word| shell::quoted(&word.to_string_lossy())).collect::<Vec<_>>().join(" ");
+        let folder = split(&image.root_task).0.to_string_lossy();
+        Ok(match self.boot {
+            Boot::Direct => format!("(cd {} && {PROGRAM} {words})", shell::quoted(&folder)),
+            Boot::Iso(_) => format!("{PROGRAM} {words}"),
+        })
+    }
+
+    /// Returns the arguments that make the machine and boot it, in the folder of the image.
+    fn arguments(&self, image: &Image) -> Vec<OsString> {
+        let MachineOptions { memory, cpu, accel } = &self.options;
+        let memory = format!("{memory}M");
+        let fixed = ["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"];
+        let fixed = fixed.into_iter().chain(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
+        let chosen = ["-m", &memory, "-cpu", cpu, "-accel", accel];
+        let mut arguments: Vec<OsString> = fixed.chain(chosen).map(OsString::from).collect();
+        match &self.boot {
+            // `-initrd` takes a space and a comma for its own separators, and has no way to write them otherwise: so it
+            // gets the name alone, and QEMU runs in the folder.
+            Boot::Direct => arguments.extend([
+                "-kernel".into(),
+                image.kernel.clone().into_os_string(),
+                "-initrd".into(),
+                split(&image.root_task).1.to_owned(),
+            ]),
+            Boot::Iso(path) => arguments.extend(["-cdrom".into(), path.clone().into_os_string()]),
+        }
+        arguments
+    }
+
     fn command(&self, image: &Image, items: &[Handed]) -> Command {
         // Where util-linux has it, QEMU ends together with this tool, even if that is killed.
         let mut qemu = if find_command("setpriv").is_some() {
             let mut setpriv = Command::new("setpriv");
-            setpriv.args(["--pdeathsig", "KILL", "qemu-system-x86_64"]);
+            setpriv.args(["--pdeathsig", "KILL", PROGRAM]);
             setpriv
         } else {
-            Command::new("qemu-system-x86_64")
+            Command::new(PROGRAM)
         };
-        qemu.args(["-nodefaults", "-no-user-config", "-no-reboot", "-display", "none", "-serial", "stdio"]);
-        qemu.arg("-m").arg(format!("{}M", self.options.memory));
-        qemu.args(["-cpu", &self.options.cpu, "-accel", &self.options.accel]);
-        qemu.args(["-device", "isa-debug-exit,iobase=0xf4,iosize=0x04"]);
-        match &self.boot {
-            Boot::Direct => {
-                // `-initrd` takes a space and a comma for its own separators, and has no way to write them otherwise:
-                // so it gets the name alone, and QEMU runs in the folder.
-                let (folder, root_task) = split(&image.root_task);
-                qemu.current_dir(folder).arg("-kernel").arg(&image.kernel).arg("-initrd").arg(root_task)
-            }
-            Boot::Iso(path) => qemu.arg("-cdrom").arg(path),
-        };
+        qemu.args(self.arguments(image)).current_dir(split(&image.root_task).0);
         for item in items {
             qemu.arg("-fw_cfg").arg(&item.argument);
         }

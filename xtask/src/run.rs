@@ -5,9 +5,10 @@ use std::io;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use crate::cli::RunOptions;
+use crate::cli::{ImageOptions, RunOptions, WhatOptions};
 use crate::console::Console;
 use crate::failure::{Failure, Reason};
+use crate::guest::Wanted;
 use crate::host::{Host, Need};
 use crate::image::Image;
 use crate::kernel;
@@ -75,8 +76,9 @@ impl Reason for RunError {
 /// Runs the verb.
 pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> Result<(), Failure> {
     // What is wrong with the request is told before anything is built.
-    let options = &with_program(workspace, options)?;
-    let system = describe(workspace, options)?;
+    // The program has to know as well, since it is what prints.
+    let json = options.json.then_some("--json");
+    let system = describe(workspace, &options.what, options.machine.memory, json)?;
     let mut items = system.items()?;
     for (name, text) in options.item.iter().filter_map(|item| item.split_once('=')) {
         // In the place of one that is there: QEMU takes a name once.
@@ -90,7 +92,9 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
     let further: &[_] = if options.iso { &[Need::Qemu, Need::Iso] } else { &[Need::Qemu] };
     Image::require(workspace, host, &options.kernel, further)?;
 
-    let image = Image::build(workspace, host, &options.kernel)?;
+    let programs: Vec<_> = system.names().map(|(_, program)| program).collect();
+    let wanted = Wanted { programs: &programs, items: &[] };
+    let image = Image::build_for(workspace, host, &options.kernel, &wanted)?;
     let mut machine = Machine::new(&options.machine);
     machine.items = items;
     machine.gdb = options.gdb;
@@ -121,20 +125,20 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
 }
 
 /// Chooses a project's only client where none is named; in the checkout, the root task has a default.
-fn with_program(workspace: &Workspace, options: &RunOptions) -> Result<RunOptions, RunError> {
-    if options.program.is_some() || options.system.is_some() || !workspace.is_project() {
-        return Ok(options.clone());
+fn with_program(workspace: &Workspace, what: &WhatOptions) -> Result<WhatOptions, RunError> {
+    if what.program.is_some() || what.system.is_some() || !workspace.is_project() {
+        return Ok(what.clone());
     }
     let mut known: Vec<_> = workspace.clients().into_iter().map(|client| client.program).collect();
     match known.len() {
-        1 => Ok(RunOptions { program: known.pop(), ..options.clone() }),
+        1 => Ok(WhatOptions { program: known.pop(), ..what.clone() }),
         _ => Err(RunError::Which { known: known.join(", ") }),
     }
 }
 
-fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunError> {
+fn check_program(workspace: &Workspace, program: Option<&String>) -> Result<(), RunError> {
     let clients = workspace.clients();
-    match &options.program {
+    match program {
         Some(name) if !clients.iter().any(|client| client.program == *name) => {
             if let Some(manifest) = workspace.manifest(name) {
                 return Err(RunError::NoClient { name: name.clone(), manifest });
@@ -151,19 +155,33 @@ fn check_program(workspace: &Workspace, options: &RunOptions) -> Result<(), RunE
     }
 }
 
-/// Returns what is to run: the file's system, or one program.
-fn describe(workspace: &Workspace, options: &RunOptions) -> Result<Description, Failure> {
+/// Returns what is to run: the file's system, or one program, which gets `first` before its other arguments.
+fn describe(
+    workspace: &Workspace,
+    what: &WhatOptions,
+    memory: u32,
+    first: Option<&str>,
+) -> Result<Description, Failure> {
+    let what = with_program(workspace, what)?;
     let programs = workspace.program_names();
-    if let Some(path) = &options.system {
-        return Ok(system::read(path, &programs, system::machine(options.machine.memory))?);
+    if let Some(path) = &what.system {
+        return Ok(system::read(path, &programs, system::machine(memory))?);
     }
-    check_program(workspace, options)?;
-    // The program has to know as well, since it is what prints.
-    let json = options.json.then_some("--json");
-    let arguments: Vec<_> = json.into_iter().chain(options.args.iter().map(String::as_str)).collect();
-    let description = Description::of_one(options.program.as_deref(), &arguments, inputs(&options.input)?);
+    check_program(workspace, what.program.as_ref())?;
+    let arguments: Vec<_> = first.into_iter().chain(what.args.iter().map(String::as_str)).collect();
+    let description = Description::of_one(what.program.as_deref(), &arguments, inputs(&what.input)?);
     description.check(&programs)?;
     Ok(description)
+}
+
+/// Returns what an image is to run; nothing where nothing is said of it.
+pub(crate) fn describe_image(workspace: &Workspace, options: &ImageOptions) -> Result<Option<Description>, Failure> {
+    let what = &options.what;
+    let says_nothing = what.program.is_none() && what.system.is_none() && what.input.is_empty() && what.args.is_empty();
+    if says_nothing && !workspace.is_project() {
+        return Ok(None);
+    }
+    describe(workspace, what, options.machine.memory, None).map(Some)
 }
 
 /// Returns input files with their names for the program.

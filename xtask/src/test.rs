@@ -8,6 +8,7 @@
 mod console;
 mod failures;
 mod host;
+mod image;
 mod outside;
 mod pgp;
 mod project;
@@ -32,6 +33,9 @@ const CONSOLE: &str = "console";
 
 /// The suite of a project that is not in this tree.
 const OUTSIDE: &str = "outside";
+
+/// The suite of images that carry what they run.
+const IMAGE: &str = "image";
 
 /// The suite of what must fail.
 const FAILURES: &str = "failures";
@@ -105,8 +109,8 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
-    let needs_image =
-        [CONSOLE, FAILURES, OUTSIDE, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false)) || !chosen.is_empty();
+    let needs_image = [CONSOLE, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false))
+        || !chosen.is_empty();
     let compared = PEERS.iter().filter(|(_, suite)| [HOST, suite].iter().any(|name| is_chosen(name, false)));
     let peers: Vec<_> = compared.map(|(need, _)| *need).collect();
     if needs_image || !alone.is_empty() {
@@ -140,6 +144,10 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     if is_chosen(FAILURES, false) {
         tally.add(failures::run(workspace, options));
     }
+    if is_chosen(IMAGE, false) {
+        host.require(&[Need::Iso])?;
+        tally.add(image::run(workspace, options));
+    }
     if is_chosen(OUTSIDE, false) {
         tally.add(outside::run(workspace, options));
     }
@@ -147,7 +155,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let known: Vec<_> = [HOST, CONSOLE, FAILURES, OUTSIDE, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
+    let known: Vec<_> = [HOST, CONSOLE, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
         None => Ok(()),

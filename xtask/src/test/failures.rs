@@ -69,6 +69,13 @@ const CASES: &[Case] = &[
         report: &[],
     },
     Case {
+        name: "an_image_with_an_input_that_cannot_be_read_is_refused",
+        arguments: &["image", "hello", "--input", "/nonexistent/ring.pgp"],
+        variable: None,
+        error: &["/nonexistent/ring.pgp"],
+        report: &[],
+    },
+    Case {
         name: "a_verb_that_is_mistyped_is_told_which_was_meant",
         arguments: &["rn"],
         variable: None,
@@ -392,7 +399,7 @@ fn call(workspace: &Workspace, case: &Case, options: &TestOptions) -> io::Result
 }
 
 /// Prepares a call of this tool, in the checkout.
-fn prepare(workspace: &Workspace, arguments: &[&str], config: Option<KernelConfig>) -> io::Result<Command> {
+pub(super) fn prepare(workspace: &Workspace, arguments: &[&str], config: Option<KernelConfig>) -> io::Result<Command> {
     let mut command = Command::new(env::current_exe()?);
     command.args(arguments.iter().take_while(|argument| **argument != "--"));
     if let Some(config) = config {
