@@ -159,13 +159,15 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub fn end_client(&mut self, platform: &mut P, id: ClientId, well: bool) {
         self.drop_sandboxes(platform, id);
         let Some(client) = self.clients[id.get()].take() else { return };
-        let Client { objects, program, terms, quota, restarts, .. } = client;
+        let Client { objects, program, terms, quota, restarts, console_paid, .. } = client;
         match terms.on_end {
             OnEnd::Restart(most) if restarts < most => {
                 if let Ok(objects) = platform.again(objects, restarts + 1) {
                     platform.publish(&objects, self.next_look);
                     let mut client = Client::new(objects, program, terms);
                     (client.restarts, client.quota) = (restarts + 1, quota);
+                    // An end is no way to write more.
+                    client.console_paid = console_paid;
                     self.clients[id.get()] = Some(client);
                     return;
                 }

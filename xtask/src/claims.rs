@@ -15,15 +15,16 @@ const DOCUMENT: &str = "docs/security.md";
 const HEADING: &str = "## Claims and the tests that show them";
 
 /// Crates with tests on the host, and where their modules are.
-const CRATES: [(&str, &str); 4] = [
+const CRATES: [(&str, &str); 5] = [
     ("sbm_server", "sbm-server/src"),
+    ("sbm_system", "sbm-server/system/src"),
     ("sbm_abi", "clients/abi/src"),
     ("sbm_objects", "root-task/objects"),
     ("sbm_loader", "root-task/loader"),
 ];
 
 /// Suites that this tool runs itself, whose tests have their names as texts.
-const OWN: [&str; 2] = ["console", "failures"];
+const OWN: [&str; 3] = ["console", "failures", "systems"];
 
 /// What is wrong with the table; nothing if it is sound.
 ///

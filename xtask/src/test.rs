@@ -13,6 +13,7 @@ mod outside;
 mod pgp;
 mod project;
 mod suites;
+mod systems;
 
 use sel4_kernel::Debugging;
 
@@ -36,6 +37,9 @@ const OUTSIDE: &str = "outside";
 
 /// The suite of images that carry what they run.
 const IMAGE: &str = "image";
+
+/// The suite of systems that files describe.
+const SYSTEMS: &str = "systems";
 
 /// The suite of what must fail.
 const FAILURES: &str = "failures";
@@ -109,8 +113,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
-    let needs_image = [CONSOLE, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false))
-        || !chosen.is_empty();
+    let needs_image =
+        [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false))
+            || !chosen.is_empty();
     let compared = PEERS.iter().filter(|(_, suite)| [HOST, suite].iter().any(|name| is_chosen(name, false)));
     let peers: Vec<_> = compared.map(|(need, _)| *need).collect();
     if needs_image || !alone.is_empty() {
@@ -129,6 +134,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         }
         if is_chosen(CONSOLE, false) {
             tally.add(console::run(workspace, &image, options)?);
+        }
+        if is_chosen(SYSTEMS, false) {
+            tally.add(systems::run(workspace, &image, options)?);
         }
         if is_chosen(PGP_KEYS, false) {
             tally.add(pgp::run(workspace, &image, options)?);
@@ -155,7 +163,8 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let known: Vec<_> = [HOST, CONSOLE, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH].into_iter().chain(suites).collect();
+    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH];
+    let known: Vec<_> = own.into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),
         None => Ok(()),

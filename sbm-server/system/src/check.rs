@@ -110,6 +110,7 @@ fn range(key: Key, found: u64, least: u64, most: u64) -> Result<(), (Key, Why)> 
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
+    use crate::{DEFAULT_PROGRAM, MAX_BYTES};
 
     fn two() -> System<'static> {
         let mut system = System::standard();
@@ -201,5 +202,27 @@ mod tests {
         ] {
             assert_eq!(wrong(change), Some((key, why)));
         }
+    }
+
+    #[test]
+    fn a_description_with_a_changed_byte_is_another_one_or_none() {
+        let mut system = System::standard();
+        system.inputs.push("ring.pgp").unwrap();
+        system.clients[0].arguments.push("--json").unwrap();
+        system.clients.push(Client::new("hello")).unwrap();
+        let mut bytes = [0; MAX_BYTES];
+        let length = system.encode(&mut bytes).unwrap().len();
+        let known = |name: &str| [DEFAULT_PROGRAM, "hello"].contains(&name);
+        let mut refused = 0;
+        for at in 0..length {
+            for bit in 0..8 {
+                let mut changed = bytes;
+                changed[at] ^= 1 << bit;
+                let other = System::decode(&changed[..length]).ok().filter(|other| other.check(known).is_ok());
+                refused += u32::from(other.is_none());
+                assert_ne!(other.as_ref(), Some(&system));
+            }
+        }
+        assert!(refused > 300, "only {refused} of {} changes are refused", 8 * length);
     }
 }
