@@ -12,42 +12,71 @@
 
 /// A request's head. It is the sandbox's word.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Asked {
-    /// Of what: the argument that is a service, counted from 0, or [`Asked::OUTBOX`].
-    pub of: u8,
-    /// Number of the method.
-    pub method: u16,
-    /// Whether the arguments stand in the outbox.
-    pub coded: bool,
-    /// Bytes that the caller is to fill.
-    pub room: u32,
-}
+pub struct Asked(u64);
 
 impl Asked {
     /// Asks for a larger outbox: the first word is its length in bytes. Answered by address and length.
-    pub const OUTBOX: u8 = 0xff;
+    pub const OUTBOX: Self = Self::new(0xff, 0, 0);
 
-    /// Codes the head.
+    const CODED: u64 = 1 << 24;
+    const MEANINGLESS: u64 = 0xfe00_0000;
+
+    /// Asks the argument at place `of` for its method of that number, which is to fill `room` bytes.
+    #[inline]
+    #[must_use]
+    pub const fn new(of: u8, method: u16, room: u32) -> Self {
+        Self((room as u64) << 32 | (of as u64) << 16 | method as u64)
+    }
+
+    /// Says that the arguments stand in the outbox.
+    #[inline]
+    #[must_use]
+    pub const fn coded(self) -> Self {
+        Self(self.0 | Self::CODED)
+    }
+
+    /// Returns the head as a word.
     #[inline]
     #[must_use]
     pub const fn into_word(self) -> u64 {
-        (self.room as u64) << 32 | (self.coded as u64) << 24 | (self.of as u64) << 16 | self.method as u64
+        self.0
     }
 
-    /// Decodes a head, unless bits are set that have no meaning.
+    /// Takes a word for a head, unless bits are set that have no meaning.
     #[inline]
     #[must_use]
     pub const fn from_word(word: u64) -> Option<Self> {
-        if word & 0xfe00_0000 != 0 {
-            return None;
-        }
-        #[expect(clippy::cast_possible_truncation, reason = "each takes its bits")]
-        Some(Self {
-            of: (word >> 16) as u8,
-            method: word as u16,
-            coded: word >> 24 & 1 == 1,
-            room: (word >> 32) as u32,
-        })
+        if word & Self::MEANINGLESS == 0 { Some(Self(word)) } else { None }
+    }
+
+    /// Returns of what: the place of the argument that is a service.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "it has these bits")]
+    pub const fn of(self) -> u8 {
+        (self.0 >> 16) as u8
+    }
+
+    /// Returns the number of the method.
+    #[inline]
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "it has these bits")]
+    pub const fn method(self) -> u16 {
+        self.0 as u16
+    }
+
+    /// Tells whether the arguments stand in the outbox.
+    #[inline]
+    #[must_use]
+    pub const fn is_coded(self) -> bool {
+        self.0 & Self::CODED != 0
+    }
+
+    /// Returns how many bytes the caller is to fill.
+    #[inline]
+    #[must_use]
+    pub const fn room(self) -> u32 {
+        (self.0 >> 32) as u32
     }
 }
 
@@ -58,9 +87,13 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_head_comes_back_as_it_was(of: u8, method: u16, coded: bool, room: u32) {
-            let head = Asked { of, method, coded, room };
-            prop_assert_eq!(Asked::from_word(head.into_word()), Some(head));
+        fn a_head_comes_back_as_it_was(of: u8, method: u16, room: u32) {
+            for head in [Asked::new(of, method, room), Asked::new(of, method, room).coded()] {
+                prop_assert_eq!(Asked::from_word(head.into_word()), Some(head));
+                prop_assert_eq!((head.of(), head.method(), head.room()), (of, method, room));
+            }
+            prop_assert!(!Asked::new(of, method, room).is_coded());
+            prop_assert!(Asked::new(of, method, room).coded().is_coded());
         }
 
         #[test]

@@ -83,7 +83,7 @@ mod tests {
         assert_eq!(Outcome::decode(0, [4, 5, 6]), Outcome::Returned([4, 5]));
         assert_eq!(Outcome::decode(1, fault.words()), Outcome::Aborted(fault));
         assert_eq!(Outcome::decode(2, [9, 0, 0]), Outcome::Panicked(9));
-        let head = Asked { of: 2, method: 7, coded: true, room: 9 };
+        let head = Asked::new(2, 7, 9).coded();
         assert_eq!(Outcome::decode(3, [head.into_word(), 5, 6]), Outcome::Asked(head, [5, 6]));
         let longest = PANIC_TEXT_BYTES;
         assert_eq!(Outcome::decode(2, [longest.into(), 0, 0]), Outcome::Panicked(longest));

@@ -23,6 +23,7 @@ mod heap;
 mod keyring;
 mod life;
 mod profile;
+mod services;
 mod time;
 mod typed;
 
@@ -41,8 +42,8 @@ pub(crate) const WARM_UP: usize = 8;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 8] =
-    [calls::run, typed::run, faults::run, time::run, life::run, keyring::run, heap::run, life::alive];
+const GROUPS: [Group; 9] =
+    [calls::run, typed::run, services::run, faults::run, time::run, life::run, keyring::run, heap::run, life::alive];
 
 /// The argument for a short measurement.
 const QUICK: &str = "quick";

@@ -75,6 +75,7 @@ pub use argument::{
     Argument, Arguments,
     copied::{Copied, CopyIn, CopyInOut, CopyOut, Payload, Target, copy_in, copy_inout, copy_out},
     mapped::{Mapped, Page, SharedPage, map_readonly, map_writable},
+    service::{Bytes, Proxy, Serve, Service, serve},
     shared::{InputBuffer, OutputBuffer, OutputView, Shared, SharedOut, shared, shared_out},
     typed::{ByValue, value},
 };
@@ -82,6 +83,7 @@ pub use bytemuck;
 pub use client::{
     console::print,
     env::{Env, InputFile},
+    request::{Answer, Request},
     sandbox::{Builder, Isolation, Sbm},
     server::{Usage, usage},
     time::{LONGEST_BUDGET, cancel, kill, now, sleep},
@@ -93,7 +95,7 @@ pub use inside::function::Function;
 pub use plain::*;
 pub use sbm_abi::{Access, Errno, Fault, FaultKind, OverQuota, Region, Resource};
 pub use sbm_coding::{MAX_NESTING, Unreadable};
-pub use sbm_macros::Pod;
+pub use sbm_macros::{Pod, service};
 pub use serde;
 pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};

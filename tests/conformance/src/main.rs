@@ -11,6 +11,7 @@
 //! | `mappings` | the client's own pages, read-only and writable |
 //! | `buffers` | buffers that are set up once, and views of them |
 //! | `values` | arguments by value, results, options, enums |
+//! | `services` | a function asks its caller |
 //! | `typed` | values of any type that serde knows, closures, generic functions |
 //! | `heap` | the crate `alloc` in a sandbox, and where its heap ends |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
@@ -32,6 +33,7 @@ mod plain;
 mod regions;
 mod registers;
 mod safe;
+mod services;
 mod seventeen;
 mod typed;
 mod values;
@@ -56,6 +58,7 @@ fn main(env: &'static Env) -> u8 {
             buffers::TESTS,
             values::TESTS,
             typed::TESTS,
+            services::TESTS,
             errors::TESTS,
             heap::TESTS,
             plain::TESTS,

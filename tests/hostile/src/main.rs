@@ -8,6 +8,7 @@
 //! | `forging` | a sandbox sends what only the kernel should send |
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `values` | a sandbox sends results and requests that are none |
+//! | `services` | a sandbox asks for what it must not have |
 //! | `heap` | a sandbox spoils its heap, or wants more than there is |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
@@ -32,6 +33,7 @@ mod observer;
 mod printing;
 mod registers;
 mod reports;
+mod services;
 mod strangers;
 mod transfer;
 mod unanswered;
@@ -63,6 +65,7 @@ fn main(env: &'static Env) -> u8 {
         forging::TESTS,
         early::TESTS,
         values::TESTS,
+        services::TESTS,
         growing::TESTS,
         memory::TESTS,
         heap::TESTS,

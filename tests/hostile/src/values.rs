@@ -159,7 +159,7 @@ fn ask(head: u64, first: u64) {
     raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, info, [head, first, 0, 0]);
 }
 
-const ROOM: u64 = Asked { of: Asked::OUTBOX, method: 0, coded: false, room: 0 }.into_word();
+const ROOM: u64 = Asked::OUTBOX.into_word();
 
 fn ask_for_room(bytes: u64) -> Large {
     ask(ROOM, bytes);
@@ -327,7 +327,7 @@ fn requests_that_nobody_knows_end_their_call() -> Verdict {
     let mut sbm = sandbox()?;
     let mut observer = Observer::new()?;
     for of in 0..=u8::MAX {
-        let head = Asked { of, method: u16::from(of == Asked::OUTBOX), coded: false, room: 0 };
+        let head = Asked::new(of, u16::from(of == Asked::OUTBOX.of()), 0);
         let result = sbm.call(ask, (head.into_word(), 1_u64));
         fails(&mut sbm, result, &Error::Request)?;
     }

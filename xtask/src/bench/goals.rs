@@ -44,8 +44,9 @@ const NULL: &str = "sbm_call_null";
 
 const FAULT: u64 = 3_000;
 
-const GOALS: [Goal; 23] = [
+const GOALS: [Goal; 24] = [
     Goal { row: NULL, bound: Bound::Tenths { tenths: 13, of: "raw_call_reply" } },
+    Goal { row: "service_round_trip", bound: Bound::Tenths { tenths: 13, of: "raw_call_reply" } },
     copy("sbm_call_copy_64", "memcpy_twice_64"),
     copy("sbm_call_copy_1k", "memcpy_twice_1k"),
     copy("sbm_call_copy_16k", "memcpy_twice_16k"),

@@ -6,10 +6,18 @@
 
 pub(crate) mod copied;
 pub(crate) mod mapped;
+pub(crate) mod service;
 pub(crate) mod shared;
 pub(crate) mod typed;
 
-use crate::{client::instance::Instance, error::Error, value::Word};
+use crate::{
+    client::{
+        instance::Instance,
+        request::{Answer, Request},
+    },
+    error::Error,
+    value::Word,
+};
 
 /// One argument of a call.
 ///
@@ -32,6 +40,14 @@ pub unsafe trait Argument {
     /// Fetches what the function wrote, after a call that ran to its end.
     fn finish(&mut self, instance: &Instance, at: usize);
 
+    /// Answers a request of the function to this argument, if it is a service.
+    ///
+    /// # Errors
+    /// What ends the call: the request is none of the service.
+    fn answer(&mut self, request: Request<'_>) -> Result<Answer, Error> {
+        request.refuse()
+    }
+
     /// Makes the function's argument of the words, in the sandbox.
     ///
     /// # Safety
@@ -49,6 +65,12 @@ pub trait Arguments {
 
     /// Fetches what the function wrote.
     fn finish(&mut self, instance: &Instance);
+
+    /// Answers a request of the function to the argument that it names, if that is a service.
+    ///
+    /// # Errors
+    /// What ends the call: the request is none of the service.
+    fn answer(&mut self, request: Request<'_>) -> Result<Answer, Error>;
 }
 
 macro_rules! tuple {
@@ -68,6 +90,13 @@ macro_rules! tuple {
             #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
             fn finish(&mut self, instance: &Instance) {
                 $(self.$index.finish(instance, $index);)*
+            }
+
+            fn answer(&mut self, request: Request<'_>) -> Result<Answer, Error> {
+                match request.of() {
+                    $($index => self.$index.answer(request),)*
+                    _ => request.refuse(),
+                }
             }
         }
     };

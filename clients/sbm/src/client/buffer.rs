@@ -70,12 +70,21 @@ impl Buffer {
         }
     }
 
-    /// Returns the bytes of a buffer that the sandbox can only read; of another, which may be changing, none.
-    pub(crate) fn bytes(&self) -> &[u8] {
-        match self.access {
-            // SAFETY: the sandbox holds the pages read-only, and the buffer is borrowed as long as the slice.
-            BufferAccess::ReadOnly => unsafe { self.memory.slice_mut() },
-            BufferAccess::ReadWrite => &[],
+    /// Returns two parts of a buffer that the sandbox can only read, for as long as the caller needs them: the first `room`
+    /// bytes, and `length` from `behind` on. Of another buffer, or if they are not all inside and apart, none.
+    pub(crate) fn parts<'a>(&mut self, room: usize, behind: usize, length: usize) -> (&'a mut [u8], &'a [u8]) {
+        if self.access == BufferAccess::ReadWrite {
+            return (&mut [], &[]);
+        }
+        self.set_live();
+        // SAFETY: the sandbox holds the pages read-only. A mailbox, whose parts these are, is written and given back only
+        // by a request or a result that comes after the one that they were returned for.
+        let bytes = unsafe { self.memory.slice_mut() };
+        match bytes.split_at_mut_checked(behind) {
+            Some((first, second)) if room <= behind && length <= second.len() => {
+                (&mut first[..room], &second[..length])
+            }
+            _ => (&mut [], &[]),
         }
     }
 
@@ -110,13 +119,8 @@ impl Buffer {
 
     /// Copies `source`, which is not longer, to the start; everything else that was written there before becomes zero.
     pub(crate) fn fill_from(&mut self, source: SharedMemory) {
-        self.fill_first(source, source.len());
-    }
-
-    /// Copies the first `length` bytes of `source`; everything else that was written here before becomes zero.
-    pub(crate) fn fill_first(&mut self, source: SharedMemory, length: usize) {
-        self.retire(0, length);
-        source.copy_first(self.memory, length);
+        self.retire(0, source.len());
+        source.copy_to(self.memory);
     }
 
     /// Makes everything zero that was written there before, and `length` bytes at `offset`.

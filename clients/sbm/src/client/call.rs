@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The client's end of a call: one `seL4_Call`, answered by the sandbox's thread itself.
 
-use sbm_abi::{Handle, Label, Outcome, limits::CLIENT_SANDBOX_SLOTS};
+use sbm_abi::{Asked, Handle, Label, Outcome, limits::CLIENT_SANDBOX_SLOTS};
 
 use crate::{
     inside::entry::{Thunk, resume_address},
@@ -25,6 +25,24 @@ impl Reply {
     #[inline]
     pub(crate) const fn returned(self) -> Option<[u64; 2]> {
         if self.label == Label::Returned as u64 { Some([self.words[0], self.words[1]]) } else { None }
+    }
+
+    /// Returns what a function asks for, if one does: the head of its request and two words.
+    #[inline]
+    pub(super) const fn asked(self) -> Option<(Asked, [u64; 2])> {
+        if self.label != Label::Asked as u64 {
+            return None;
+        }
+        match Asked::from_word(self.words[0]) {
+            Some(head) => Some((head, [self.words[1], self.words[2]])),
+            None => None,
+        }
+    }
+
+    /// Tells whether the call is over without a result.
+    #[inline]
+    pub(super) const fn is_end(self) -> bool {
+        self.label != Label::Returned as u64 && self.label != Label::Asked as u64
     }
 
     pub(super) fn outcome(self) -> Outcome {

@@ -6,7 +6,7 @@ use core::cell::Cell;
 
 use sbm_abi::Asked;
 
-use super::instance::Instance;
+use super::{instance::Instance, request::Answer};
 use crate::{
     argument::Arguments,
     inside::entry::{Thunk, Words},
@@ -41,13 +41,25 @@ pub(super) fn run(instance: &mut Instance, arguments: &mut dyn Arguments, thunk:
 }
 
 /// Answers a request of the function that runs here.
+#[cold]
 #[expect(clippy::panic, reason = "as everything that goes wrong without isolation, it ends the client")]
 pub(crate) fn ask(head: Asked, words: [u64; 2]) -> [u64; 2] {
-    let Some(Desk { instance, arguments }) = RUNNING.0.get() else { panic!("a request out of no call") };
+    // Taken away meanwhile: a handler cannot ask itself.
+    let Some(desk) = RUNNING.0.take() else { panic!("a request out of no call") };
+    let Desk { instance, arguments } = desk;
     // SAFETY: `run` lent both for the length of the call, uses neither meanwhile, and the call is running.
     let answer = unsafe { (*instance).answer(head, words, &mut *arguments) };
+    RUNNING.0.set(Some(desk));
     match answer {
-        Ok(words) => words,
+        Ok(Answer(words)) => words,
         Err(error) => panic!("{error}"),
     }
+}
+
+/// Returns the argument page of the function that runs here.
+#[expect(clippy::panic, reason = "as everything that goes wrong without isolation, it ends the client")]
+pub(crate) fn argument_page() -> usize {
+    let Some(desk) = RUNNING.0.get() else { panic!("a request out of no call") };
+    // SAFETY: `run` lent it for the length of the call, which is running.
+    unsafe { (*desk.instance).argument_page() }
 }

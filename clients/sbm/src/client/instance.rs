@@ -20,7 +20,7 @@ use super::{
     here,
     memory::SharedMemory,
     server,
-    time::Budget,
+    time::{Budget, Paused},
 };
 use crate::{
     argument::Arguments,
@@ -59,8 +59,10 @@ pub struct Instance {
     /// Most requests of one call, and how many the running one may still make.
     pub(super) request_limit: u32,
     pub(super) requests_left: u32,
-    /// What is left of the budget of a call that has asked for something.
-    pub(super) left: Budget,
+    /// Whether the time of handlers counts for the budget.
+    pub(super) count_handlers: bool,
+    /// The deadline of a call that has asked for something, if it has one.
+    pub(super) paused: Option<Paused>,
     mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
     /// What arguments of the call that is being staged may write: own buffers from bit 0, mappings from bit 16.
     claimed: u32,
@@ -87,6 +89,8 @@ pub(crate) struct Terms {
     pub(crate) result_limit: usize,
     /// Most requests of one call.
     pub(crate) request_limit: u32,
+    /// Whether the time of handlers counts for the budget.
+    pub(crate) count_handlers: bool,
 }
 
 /// Says that the argument at a place of the call cannot be staged.
@@ -119,7 +123,8 @@ impl Instance {
             result_limit: terms.result_limit,
             request_limit: terms.request_limit,
             requests_left: 0,
-            left: Budget::NONE,
+            count_handlers: terms.count_handlers,
+            paused: None,
             mapped: Vec::new(),
             claimed: 0,
             isolated: terms.isolated,
@@ -325,15 +330,14 @@ impl Instance {
         if budget.is_none() {
             let reply = call::call(self.handle, thunk, block);
             if reply.returned().is_none() {
-                self.left = Budget::NONE;
+                self.paused = None;
             }
             return reply;
         }
         budget.begin(self.handle);
         let reply = call::call(self.handle, thunk, block);
-        if reply.returned().is_none() {
-            // It may have asked for something.
-            self.left = Budget::left();
+        if reply.returned().is_none() && !reply.is_end() {
+            self.paused = Some(Paused::now());
         }
         Budget::end();
         reply
@@ -386,10 +390,13 @@ impl Instance {
         }
         let mut buffers = Vec::<_, { 2 * MAX_PARAMETERS + 2 + MAX_BUFFERS }>::new();
         // There is room for all of them.
-        for (number, pair) in (0u8..).zip([&self.mail].into_iter().chain(&self.buffers)) {
+        for (number, pair) in (1u8..).zip(&self.buffers) {
             for buffer in pair.iter().flatten() {
                 let _ = buffers.push((number, buffer.memory().pages()));
             }
+        }
+        for mailbox in self.mail.iter().flatten() {
+            let _ = buffers.push((0, mailbox.memory().pages()));
         }
         // Buffers of the client's own are told by numbers after those of arguments.
         for (number, buffer) in (1 + MAX_PARAMETERS as u8..).zip(&self.others[..self.own]) {

@@ -5,7 +5,7 @@
 //! of that, it copies it to the *inbox*, which the sandbox cannot write, and decodes it there.
 
 use sbm_abi::{
-    Asked, BufferAccess, CODED, Outcome,
+    Asked, BufferAccess, CODED,
     limits::{INBOX_OFFSET, OUTBOX_OFFSET},
 };
 use sbm_coding::words;
@@ -13,10 +13,11 @@ use sbm_coding::words;
 use super::{
     buffer::Buffer,
     call::{self, Reply},
-    instance::Instance,
+    instance::{Instance, MAX_BUFFER_BYTES},
+    request::{Answer, Request},
     time::Budget,
 };
-use crate::{argument::Arguments, error::Error, value::Value};
+use crate::{argument::Arguments, error::Error, inside::entry::resume_address, value::Value};
 
 impl Instance {
     /// Answers the requests of a running call until it returns, and returns its two words.
@@ -26,43 +27,44 @@ impl Instance {
     pub(crate) fn attend(&mut self, reply: Reply, arguments: &mut dyn Arguments) -> Result<[u64; 2], Error> {
         let mut reply = reply;
         self.requests_left = self.request_limit;
-        loop {
-            match reply.outcome() {
-                Outcome::Returned(words) => return Ok(words),
-                Outcome::Asked(head, words) => {
-                    let answer = self.answer(head, words, arguments)?;
-                    reply = self.resume(answer);
-                }
-                other => return Err(self.error_of(other)),
-            }
+        while let Some((head, words)) = reply.asked() {
+            let Answer(words) = self.answer(head, words, arguments)?;
+            // None where the handler was too slow: the function waits for its answer.
+            reply = self.resume(words).ok_or(Error::TimedOut { ip: resume_address() })?;
         }
+        reply.returned().ok_or_else(|| self.error_of(reply.outcome()))
     }
 
     /// Answers one request, whatever it is.
+    #[inline]
     pub(crate) fn answer(
         &mut self,
         head: Asked,
         words: [u64; 2],
-        _arguments: &mut dyn Arguments,
-    ) -> Result<[u64; 2], Error> {
-        self.requests_left = self.requests_left.checked_sub(1).ok_or(Error::Requests { limit: self.request_limit })?;
+        arguments: &mut dyn Arguments,
+    ) -> Result<Answer, Error> {
+        let Some(left) = self.requests_left.checked_sub(1) else {
+            return Err(Error::Requests { limit: self.request_limit });
+        };
+        self.requests_left = left;
         match head {
-            Asked { of: Asked::OUTBOX, method: 0, coded: false, room: 0 } => self.grow_outbox(words[0]),
-            _ => Err(Error::Request),
+            Asked::OUTBOX => self.grow_outbox(words[0]),
+            _ => arguments.answer(Request::new(self, head, words)),
         }
     }
 
-    fn grow_outbox(&mut self, bytes: u64) -> Result<[u64; 2], Error> {
+    #[cold]
+    fn grow_outbox(&mut self, bytes: u64) -> Result<Answer, Error> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         if bytes > self.result_limit {
             return Err(Error::Long { bytes, limit: self.result_limit });
         }
         let buffer = self.mailbox(BufferAccess::ReadWrite, bytes)?;
-        Ok([buffer.address(0), buffer.len() as u64])
+        Ok(Answer([buffer.address(0), buffer.len() as u64]))
     }
 
     /// Returns a mailbox that holds `bytes`, in place of a smaller one if there is one.
-    fn mailbox(&mut self, access: BufferAccess, bytes: usize) -> Result<&mut Buffer, Error> {
+    pub(super) fn mailbox(&mut self, access: BufferAccess, bytes: usize) -> Result<&mut Buffer, Error> {
         let fits = matches!(&self.mail[access as usize], Some(buffer) if buffer.len() >= bytes);
         if !fits {
             if let Some(old) = self.mail[access as usize].take() {
@@ -102,20 +104,54 @@ impl Instance {
         if length > self.result_limit {
             return Err(Error::Long { bytes: length, limit: self.result_limit });
         }
-        let inbox = self.mailbox(BufferAccess::ReadOnly, length)?;
-        inbox.fill_first(source, length);
-        Ok(&inbox.bytes()[..length])
+        let inbox = self.mailbox(BufferAccess::ReadOnly, length)?.memory();
+        source.copy_range(length, inbox, 0);
+        Ok(self.inbox_parts(0, 0, length).1)
     }
 
-    /// Lets the function go on with an answer, with what was left of its budget.
-    fn resume(&mut self, answer: [u64; 2]) -> Reply {
-        if self.left.is_none() {
-            return call::resume(self.handle, answer);
+    /// Makes the inbox hold `bytes`, and keeps its first `kept` ones.
+    pub(super) fn enlarge_inbox(&mut self, bytes: usize, kept: usize) -> Result<(), Error> {
+        if bytes > MAX_BUFFER_BYTES {
+            return Err(Error::Long { bytes, limit: MAX_BUFFER_BYTES });
         }
-        self.left.begin(self.handle);
+        let old = self.mail[BufferAccess::ReadOnly as usize].take();
+        if old.as_ref().is_some_and(|old| old.len() >= bytes) {
+            self.mail[BufferAccess::ReadOnly as usize] = old;
+            return Ok(());
+        }
+        let inbox = self.mailbox(BufferAccess::ReadOnly, bytes)?.memory();
+        if let Some(old) = old {
+            old.memory().copy_range(kept, inbox, 0);
+            self.give_back(old);
+        }
+        Ok(())
+    }
+
+    /// Returns the first `room` bytes of the inbox, and `length` bytes from `behind` on, which is not below `room`.
+    pub(super) fn inbox_parts<'a>(&mut self, room: usize, behind: usize, length: usize) -> (&'a mut [u8], &'a [u8]) {
+        let Some(inbox) = &mut self.mail[BufferAccess::ReadOnly as usize] else { return (&mut [], &[]) };
+        inbox.parts(room, behind, length)
+    }
+
+    /// Returns the bytes of the inbox from `at` on.
+    pub(super) fn inbox_from(&mut self, at: usize) -> &mut [u8] {
+        let inbox = self.mail[BufferAccess::ReadOnly as usize].as_mut();
+        inbox.and_then(|inbox| inbox.bytes_mut().get_mut(at..)).unwrap_or(&mut [])
+    }
+
+    /// Lets the function go on with an answer, with what was left of its budget; `None` if nothing was.
+    #[inline]
+    fn resume(&mut self, answer: [u64; 2]) -> Option<Reply> {
+        let Some(paused) = &mut self.paused else { return Some(call::resume(self.handle, answer)) };
+        if !self.count_handlers {
+            paused.put_off();
+        } else if paused.is_over() {
+            return None;
+        }
+        paused.resume(self.handle);
         let reply = call::resume(self.handle, answer);
-        self.left = Budget::left();
+        paused.pause();
         Budget::end();
-        reply
+        Some(reply)
     }
 }

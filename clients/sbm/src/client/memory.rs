@@ -68,12 +68,7 @@ impl SharedMemory {
 
     /// Copies all of it to the start of `target`; what does not fit is not copied, which a caller's sizes rule out.
     pub(crate) fn copy_to(self, target: Self) {
-        self.copy_first(target, self.len());
-    }
-
-    /// Copies the first `length` bytes to the start of `target`; what does not fit is not copied.
-    pub(crate) fn copy_first(self, target: Self, length: usize) {
-        let length = length.min(self.len()).min(target.len());
+        let length = self.len().min(target.len());
         // SAFETY: both are mapped, and the target is writable (`new`).
         unsafe { copy(target.address(), self.address(), length) }
     }
@@ -84,6 +79,15 @@ impl SharedMemory {
         if self.fits(offset, length) {
             // SAFETY: the target is mapped and writable (`new`), and `fits` keeps it inside.
             unsafe { zero(self.address() + offset, length) }
+        }
+    }
+
+    /// Copies the first `length` bytes to `at` in `target`; what does not fit whole is not copied.
+    #[inline]
+    pub(crate) fn copy_range(self, length: usize, target: Self, at: usize) {
+        if self.fits(0, length) && target.fits(at, length) {
+            // SAFETY: both are mapped, and the target is writable (`new`); `fits` keeps both inside.
+            unsafe { copy(target.address() + at, self.address(), length) }
         }
     }
 

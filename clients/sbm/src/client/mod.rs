@@ -9,6 +9,7 @@ pub(crate) mod here;
 pub(crate) mod instance;
 mod mail;
 pub(crate) mod memory;
+pub(crate) mod request;
 pub(crate) mod sandbox;
 pub(crate) mod server;
 pub(crate) mod start;

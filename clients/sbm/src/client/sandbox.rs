@@ -84,6 +84,7 @@ impl Sbm {
             budget: Wanted::Standard,
             result_limit: RESULT_LIMIT,
             request_limit: REQUEST_LIMIT,
+            count_handlers: false,
         }
     }
 
@@ -165,6 +166,10 @@ impl Sbm {
     /// Goes on with a call that asks for something, returned more than two words, or was aborted.
     #[inline(never)]
     fn go_on<R: Value, A: Arguments>(&mut self, reply: Reply, mut arguments: A) -> Result<Tainted<R>, Error> {
+        if reply.is_end() {
+            // Whoever waits for a fault waits for everything that comes before it is told.
+            return Err(self.abort_by(reply));
+        }
         let words = self.instance.attend(reply, &mut arguments);
         self.end(words, arguments)
     }
@@ -194,6 +199,11 @@ impl Sbm {
     }
 
     #[cold]
+    fn abort_by(&mut self, reply: Reply) -> Error {
+        self.abort(self.instance.error_of(reply.outcome()))
+    }
+
+    #[inline]
     fn abort(&mut self, error: Error) -> Error {
         if self.report {
             report(&error, self.instance.stack_bytes());
@@ -316,6 +326,7 @@ pub struct Builder {
     budget: Wanted,
     result_limit: usize,
     request_limit: u32,
+    count_handlers: bool,
 }
 
 impl Builder {
@@ -376,8 +387,14 @@ impl Builder {
         self
     }
 
-    /// Sets how long a result may be, in `postcard`'s form, and how much memory it may take once it is decoded; a
-    /// mebibyte unless told otherwise, and 4 at most. A longer one ends its call with [`Error::Long`] or
+    /// Lets the time that handlers take count for the budget of the call. Without it only the function's own does.
+    pub const fn count_handlers(mut self) -> Self {
+        self.count_handlers = true;
+        self
+    }
+
+    /// Sets how long a result may be, in `postcard`'s form, and how much memory it may take once it is decoded; and
+    /// how many bytes a request may send, or ask for. A mebibyte unless told otherwise, and 4 at most. A longer one ends its call with [`Error::Long`] or
     /// [`Error::Unreadable`].
     pub const fn result_limit(mut self, bytes: usize) -> Self {
         self.result_limit = bytes;
@@ -436,6 +453,7 @@ impl Builder {
             isolated: self.isolation == Isolation::Strong,
             result_limit: self.result_limit.min(MAX_BUFFER_BYTES),
             request_limit: self.request_limit,
+            count_handlers: self.count_handlers,
         };
         let instance = Instance::new(&spec, &self.planned, self.serial, &terms)?;
         Ok(Sbm { instance, error: None, report: self.report, budget })

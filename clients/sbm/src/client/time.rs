@@ -24,7 +24,7 @@ pub const LONGEST_BUDGET: Duration = Duration::from_millis(MAX_BUDGET_MS);
 
 /// Reads the time-stamp counter.
 #[inline]
-fn ticks() -> u64 {
+pub(super) fn ticks() -> u64 {
     // SAFETY: every x86-64 CPU has it, and the kernel leaves it to user mode.
     unsafe { core::arch::x86_64::_rdtsc() }
 }
@@ -110,32 +110,69 @@ impl Budget {
     /// looks next.
     #[inline]
     pub(crate) fn begin(self, handle: Handle) {
-        let deadline = ticks().saturating_add(self.0);
-        let mark = FIRST_MARK.wrapping_add(usize::from(handle.index()) % MARKS);
-        // SAFETY: the page of the IPC buffer is mapped, readable and writable, for the program's whole life; what lies at
-        // these addresses of it is used here alone, and aligned.
-        let next_look = unsafe {
-            DEADLINE.write_volatile(deadline);
-            mark.write_volatile(1);
-            NEXT_LOOK.read_volatile()
-        };
-        if deadline < next_look {
-            arm();
-        }
-    }
-
-    /// Returns what is left of the running call's budget: enough to be told that it is over, at least.
-    pub(crate) fn left() -> Self {
-        // SAFETY: as in `begin`.
-        let deadline = unsafe { DEADLINE.read_volatile() };
-        Self(deadline.saturating_sub(ticks()).max(1))
+        announce(ticks().saturating_add(self.0), handle);
     }
 
     /// Tells the server that the call is over.
     #[inline]
     pub(crate) fn end() {
-        // SAFETY: as in `begin`.
+        // SAFETY: as in `announce`.
         unsafe { DEADLINE.write_volatile(0) }
+    }
+}
+
+/// Tells the server the deadline of a call that begins, or goes on.
+#[inline]
+fn announce(deadline: u64, handle: Handle) {
+    let mark = FIRST_MARK.wrapping_add(usize::from(handle.index()) % MARKS);
+    // SAFETY: the page of the IPC buffer is mapped, readable and writable, for the program's whole life; what lies at
+    // these addresses of it is used here alone, and aligned.
+    let next_look = unsafe {
+        DEADLINE.write_volatile(deadline);
+        mark.write_volatile(1);
+        NEXT_LOOK.read_volatile()
+    };
+    if deadline < next_look {
+        arm();
+    }
+}
+
+/// The deadline of a call that has asked for something, and since when it waits for the answer.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Paused {
+    deadline: u64,
+    since: u64,
+}
+
+impl Paused {
+    /// Takes note of the running call's deadline.
+    pub(super) fn now() -> Self {
+        // SAFETY: as in `announce`.
+        Self { deadline: unsafe { DEADLINE.read_volatile() }, since: ticks() }
+    }
+
+    /// Tells whether the deadline is over.
+    pub(super) fn is_over(self) -> bool {
+        self.deadline <= ticks()
+    }
+
+    /// Puts the deadline off by the time that the handler took.
+    #[inline]
+    pub(super) fn put_off(&mut self) {
+        // Both are values of a counter that does not come round.
+        self.deadline = self.deadline.wrapping_add(ticks().wrapping_sub(self.since));
+    }
+
+    /// Tells the server that the call goes on.
+    #[inline]
+    pub(super) fn resume(self, handle: Handle) {
+        announce(self.deadline, handle);
+    }
+
+    /// Takes note that the call has asked for something more.
+    #[inline]
+    pub(super) fn pause(&mut self) {
+        self.since = ticks();
     }
 }
 

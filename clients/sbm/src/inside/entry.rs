@@ -166,15 +166,11 @@ unsafe extern "C" fn serve() -> ! {
 /// Answers the running call with a request, waits for the next message, and returns the two words that it brings.
 ///
 /// The thread waits in `serve`'s own system call, so that it looks like one that waits to everybody: what comes is
-/// [`resume`] in place of a thunk, on this stack.
+/// [`resume`] in place of a thunk, on this stack. Registers that carry no message are the kernel's to keep.
 #[unsafe(naked)]
 pub(super) unsafe extern "C" fn ask(head: u64, first: u64, second: u64) -> Words {
     naked_asm!(
         "push rbx",
-        "push rbp",
-        "push r12",
-        "push r13",
-        "push r14",
         "push r15",
         "mov r10, rdi",
         "mov r8, rsi",
@@ -194,18 +190,7 @@ pub(super) unsafe extern "C" fn ask(head: u64, first: u64, second: u64) -> Words
 /// Goes on behind [`ask`]: `serve` has called this with its stack, one return address deeper, and an answer in r8 and r9.
 #[unsafe(naked)]
 unsafe extern "C" fn resume() -> ! {
-    naked_asm!(
-        "add rsp, 8",
-        "mov rax, r8",
-        "mov rdx, r9",
-        "pop r15",
-        "pop r14",
-        "pop r13",
-        "pop r12",
-        "pop rbp",
-        "pop rbx",
-        "ret",
-    )
+    naked_asm!("add rsp, 8", "mov rax, r8", "mov rdx, r9", "pop r15", "pop rbx", "ret",)
 }
 
 /// Returns what a client calls, in place of a thunk, to answer a request.

@@ -35,14 +35,21 @@ pub(crate) fn in_sandbox() -> bool {
     (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&stack)
 }
 
+/// Returns the argument page of the call that runs in this sandbox. Only for code that runs in one.
+#[inline]
+pub(super) fn argument_page() -> usize {
+    let page: usize;
+    // SAFETY: in a sandbox the thread's FS base is the argument page, which holds its own address at this offset. If
+    // the function has changed either, this or what is done with it faults, which ends the call.
+    unsafe { asm!("mov {}, fs:[{offset}]", out(reg) page, offset = const SELF_OFFSET, options(readonly, nostack)) };
+    page
+}
+
 /// Ends the running call with a panic, or with the size of an allocation if that is what it is about. Only for code that
 /// runs in a sandbox.
 pub(crate) fn end_call(info: &PanicInfo<'_>) -> ! {
-    let page: usize;
-    // SAFETY: in a sandbox the thread's FS base is the argument page, which holds its own address at this offset. If
-    // the function has changed either, the read or the writes below fault, which ends the call as well.
-    unsafe { asm!("mov {}, fs:[{offset}]", out(reg) page, offset = const SELF_OFFSET, options(readonly, nostack)) };
-    // SAFETY: as above; nothing else in the sandbox refers to this part of the page.
+    let page = argument_page();
+    // SAFETY: the page is this sandbox's own (`argument_page`); nothing else in it refers to this part of the page.
     let text = unsafe {
         core::slice::from_raw_parts_mut((page + PANIC_TEXT_OFFSET as usize) as *mut u8, PANIC_TEXT_BYTES as usize)
     };
