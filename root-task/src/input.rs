@@ -8,7 +8,10 @@ use core::{fmt::Write, ptr::NonNull};
 
 use heapless::{String, Vec};
 use pc::{DmaBuffer, FwCfg};
-use sbm_abi::{Input, MAX_INPUTS, Pages, limits::PAGE};
+use sbm_abi::{
+    Input, MAX_INPUTS, Pages,
+    limits::{INPUT_BASE, INPUT_END, PAGE},
+};
 use sbm_server::place_input;
 use sbm_system::{System, Wrong};
 use sel4::{Error, cap, cap_type::SmallPage};
@@ -52,6 +55,8 @@ pub(crate) enum InputError {
     Exhausted,
     /// The kernel refused a step.
     Kernel(Error),
+    /// The files are larger than a client has room for.
+    TooLarge,
     /// The device failed.
     Device,
     /// The description is longer than one can be, or is none.
@@ -63,8 +68,10 @@ pub(crate) enum InputError {
 impl core::fmt::Display for InputError {
     fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
         match self {
-            Self::Exhausted => {
-                f.write_str("the input files do not fit; give fewer or smaller files, or more memory (--memory)")
+            Self::Exhausted => f.write_str("the input files take more memory than there is; give more (--memory)"),
+            Self::TooLarge => {
+                let most = (INPUT_END - INPUT_BASE) >> 20;
+                write!(f, "the input files take more than {most} MiB; give fewer or smaller ones")
             }
             Self::Kernel(error) => write!(f, "the kernel refused a step for the host's input ({error:?}); report this"),
             Self::Device => f.write_str("fw_cfg does not answer, or lacks a file; run a QEMU of version 2.5 or later"),
@@ -185,7 +192,7 @@ fn copy_file(
     name: &'static str,
     before: Option<Pages>,
 ) -> Result<InputFile, InputError> {
-    let length = u32::try_from(bytes.len()).map_err(|_| InputError::Exhausted)?;
+    let length = u32::try_from(bytes.len()).map_err(|_| InputError::TooLarge)?;
     let input = place(machine, name, length, before)?;
     for (frame, piece) in input.frames.iter().zip(bytes.chunks(PAGE as usize)) {
         machine.window.fill_small(frame, |page| {
@@ -204,7 +211,7 @@ fn place(
     length: u32,
     before: Option<Pages>,
 ) -> Result<InputFile, InputError> {
-    let pages = place_input(before, length).ok_or(InputError::Exhausted)?;
+    let pages = place_input(before, length).ok_or(InputError::TooLarge)?;
     let block = machine.memory.block(u64::from(pages.bytes()), u32::from(pages.count))?;
     let frames = block.maker().objects::<SmallPage>(u32::from(pages.count))?;
     Ok(InputFile { name, length, pages, frames })

@@ -13,9 +13,10 @@ use crate::failure::{Failure, Reason};
 use crate::workspace::Workspace;
 
 /// Files of a project, each with its template.
-const FILES: [(&str, &str); 6] = [
+const FILES: [(&str, &str); 7] = [
     ("Cargo.toml", include_str!("../template/Cargo.toml.in")),
     ("src/main.rs", include_str!("../template/main.rs.in")),
+    ("system.toml", include_str!("../template/system.toml.in")),
     ("ci.sh", include_str!("../template/ci.sh.in")),
     ("README.md", include_str!("../template/README.md.in")),
     (".gitignore", "/target\n"),

@@ -11,6 +11,7 @@ mod verb;
 use std::io;
 use std::path::PathBuf;
 
+use sbm_abi::limits::{INPUT_BASE, INPUT_END, PAGE};
 use sbm_system::{Amounts, Client, DEFAULT_PROGRAM, MAX_BYTES, System, TooLong, Wrong};
 
 use crate::failure::Reason;
@@ -48,6 +49,9 @@ pub(crate) enum SystemError {
     /// There is too much of something.
     #[error("{found} {what}; at most {most} can be")]
     Count { what: &'static str, found: usize, most: usize },
+    /// The input files are too large.
+    #[error("with {} the input files take {bytes} bytes in whole pages; at most {most} can be", path.display())]
+    Size { path: PathBuf, bytes: u64, most: u64 },
     /// It does not fit the form in which it is handed over.
     #[error("names and arguments take more than {MAX_BYTES} bytes; shorten them")]
     TooLong,
@@ -134,8 +138,24 @@ impl Description {
         Ok(self.system()?.encode(&mut bytes).map_err(|TooLong| SystemError::TooLong)?.to_vec())
     }
 
+    /// Refuses input files that no client has room for.
+    fn check_sizes(&self) -> Result<(), SystemError> {
+        let most = u64::from(INPUT_END - INPUT_BASE);
+        let mut bytes = 0;
+        for (_, path) in &self.inputs {
+            // One that cannot be read is told by whoever reads it.
+            let length = std::fs::metadata(path).map_or(0, |data| data.len());
+            bytes += length.max(1).next_multiple_of(u64::from(PAGE));
+            if bytes > most {
+                return Err(SystemError::Size { path: path.clone(), bytes, most });
+            }
+        }
+        Ok(())
+    }
+
     /// Returns what the root task finds in fw_cfg.
     pub(crate) fn items(&self) -> Result<Vec<Item>, SystemError> {
+        self.check_sizes()?;
         let system = Item::Bytes { name: "opt/sbm/system".to_owned(), bytes: self.bytes()? };
         let files = self.inputs.iter().enumerate();
         let files =

@@ -60,5 +60,6 @@ mod tests {
         let mut longest = 0;
         assert_eq!(count_words(b" one  three", &mut longest), 2);
         assert_eq!(longest, 5);
+        println!("what is printed here is seen with --nocapture");
     }
 }

@@ -69,6 +69,13 @@ const CASES: &[Case] = &[
         report: &[],
     },
     Case {
+        name: "input_files_that_are_too_large_are_told_with_the_limit",
+        arguments: &["run", "hello", "--input", LARGE],
+        variable: None,
+        error: &["the input files take 50335744 bytes", "at most 50331648 can be"],
+        report: &[],
+    },
+    Case {
         name: "an_image_with_an_input_that_cannot_be_read_is_refused",
         arguments: &["image", "hello", "--input", "/nonexistent/ring.pgp"],
         variable: None,
@@ -314,9 +321,22 @@ const KERNELS: &[Kernel] = &[
     },
 ];
 
+/// A file that is a byte too large for an input, in the checkout's target folder.
+const LARGE: &str = "target/failures/large";
+
+/// Makes [`LARGE`], which takes no space: it is all hole.
+fn make_large(workspace: &Workspace) -> io::Result<()> {
+    let path = workspace.root().join(LARGE);
+    fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    fs::File::create(path)?.set_len((48 << 20) + 1)
+}
+
 /// Runs all cases.
 pub(super) fn run(workspace: &Workspace, options: &TestOptions) -> Tally {
     let mut tally = Tally::default();
+    if let Err(cause) = make_large(workspace) {
+        eprintln!("note: {LARGE} cannot be made ({cause})");
+    }
     for case in CASES {
         let output = call(workspace, case, options).map_err(|error| error.to_string());
         judge(&mut tally, case.name, output.and_then(|output| check(case.error, case.report, &output)));

@@ -44,6 +44,11 @@ const STEPS: &[Step] = &[
         printed: &["README.md: not a list of numbers"],
     },
     Step {
+        name: "its_system_runs_as_described",
+        run: |project| project.cargo(&["sbm", "run", "--system", "system.toml"], true),
+        printed: &["Cargo.toml: not a list of numbers"],
+    },
+    Step {
         name: "its_tests_run_on_the_host_and_in_the_guest",
         run: |project| project.cargo(&["sbm", "test"], true),
         printed: &["test tests::numbers_are_added ... ok", "::runs_in_the_guest ... ok", "3 passed, 0 failed"],

@@ -39,7 +39,14 @@ impl Write for Console {
     }
 }
 
+/// Prints to standard output: for tests on the host.
+#[cfg(not(sbm_guest))]
+pub fn print(arguments: fmt::Arguments<'_>) {
+    std::print!("{arguments}");
+}
+
 /// Prints to the console. See [`print!`](crate::print!), [`println!`](crate::println!).
+#[cfg(sbm_guest)]
 pub fn print(arguments: fmt::Arguments<'_>) {
     let mut console = Console { bytes: [0; MAX_CONSOLE], length: 0 };
     // Writing to the buffer cannot fail; a `Display` that does ends its own output.
