@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! What `./x` says where rustup is there and the pinned toolchain is not.
+//! What `./x` says where rustup is there and the pinned toolchain is not, and where it cannot write.
 #![allow(clippy::unwrap_used)]
 
 use std::path::Path;
@@ -22,4 +22,15 @@ fn a_missing_toolchain_is_named_with_the_line_to_type() {
         message.contains(&format!("rustup toolchain install {pinned}")) && message.lines().count() == 1,
         "{message}"
     );
+}
+
+#[test]
+fn a_target_folder_that_cannot_be_written_is_told_in_one_line() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().unwrap();
+    let mut x = Command::new(root.join("x"));
+    // Nobody can make a folder there, root included.
+    let output = x.args(["--no-install", "run"]).env("CARGO_TARGET_DIR", "/proc/none").output().unwrap();
+    let message = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{message}");
+    assert_eq!(message, "error: /proc/none cannot be written; set CARGO_TARGET_DIR to a folder that can be\n");
 }
