@@ -57,7 +57,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &KernelOptions) 
         faults.iter().for_each(|fault| eprintln!("{fault}"));
         failed.push("claims".to_owned());
     }
-    for side in [Side::Host, Side::Guest] {
+    for side in [Side::Host, Side::Guest, Side::Root] {
         let mut clippy = cargo(workspace, &kernel, side, "clippy")?;
         if side == Side::Host {
             clippy.arg("--all-targets");
@@ -100,6 +100,8 @@ fn failure(name: String, command: Command) -> Result<Option<String>, CheckError>
 enum Side {
     Host,
     Guest,
+    /// In the guest, in the root task's place.
+    Root,
 }
 
 impl Side {
@@ -107,6 +109,7 @@ impl Side {
         match self {
             Self::Host => "host",
             Self::Guest => "guest",
+            Self::Root => "root task",
         }
     }
 }
@@ -114,7 +117,10 @@ impl Side {
 /// Prepares a call of cargo for all packages of one side.
 fn cargo(workspace: &Workspace, kernel: &Kernel, side: Side, verb: &str) -> Result<Command, Failure> {
     let (mut cargo, packages) = match side {
-        Side::Guest => (guest::cargo(workspace, kernel, verb)?, workspace.guest_packages()),
+        Side::Guest | Side::Root => {
+            let [clients, roots] = workspace.guest_packages();
+            (guest::cargo(workspace, kernel, verb)?, if side == Side::Root { roots } else { clients })
+        }
         Side::Host => {
             let mut cargo = workspace.cargo();
             cargo.arg(verb);

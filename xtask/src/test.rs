@@ -5,6 +5,7 @@
 //! `N passed, N failed`, and `, N skipped` if there are any.
 //! A suite that does not come to its end is a failure of its own, told apart from a test that failed.
 
+mod apparmor;
 mod console;
 mod failures;
 mod host;
@@ -47,8 +48,11 @@ const FAILURES: &str = "failures";
 /// The suite that compares what the client of this name lists.
 const PGP_KEYS: &str = "pgp-keys";
 
+/// The suite that compares what the client of this name lists.
+const APPARMOR: &str = "apparmor";
+
 /// Needs of programs whose lists are compared with ours: in the host's tests, and in the suite beside them.
-const PEERS: [(Need, &str); 3] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, HOST), (Need::Ext4, HOST)];
+const PEERS: [(Need, &str); 3] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, APPARMOR), (Need::Ext4, HOST)];
 
 /// Why tests are not run, or did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -113,9 +117,10 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
-    let needs_image =
-        [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH].iter().any(|name| is_chosen(name, false))
-            || !chosen.is_empty();
+    let needs_image = [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, BENCH]
+        .iter()
+        .any(|name| is_chosen(name, false))
+        || !chosen.is_empty();
     let compared = PEERS.iter().filter(|(_, suite)| [HOST, suite].iter().any(|name| is_chosen(name, false)));
     let peers: Vec<_> = compared.map(|(need, _)| *need).collect();
     if needs_image || !alone.is_empty() {
@@ -141,6 +146,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         if is_chosen(PGP_KEYS, false) {
             tally.add(pgp::run(workspace, &image, options)?);
         }
+        if is_chosen(APPARMOR, false) {
+            tally.add(apparmor::run(workspace, &image, options)?);
+        }
         if is_chosen(BENCH, false) {
             tally.add(bench::suite(workspace, &image, options)?);
         }
@@ -163,7 +171,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, BENCH];
+    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, BENCH];
     let known: Vec<_> = own.into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),

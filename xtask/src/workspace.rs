@@ -168,7 +168,7 @@ impl Workspace {
 
     /// Returns the packages that run on the host.
     pub(crate) fn host_packages(&self) -> Vec<&str> {
-        let guest = self.guest_packages();
+        let guest = self.guest_packages().concat();
         let names = self.metadata.workspace_packages().into_iter().map(|package| package.name.as_str());
         names.filter(|name| !guest.contains(name)).collect()
     }
@@ -184,15 +184,21 @@ impl Workspace {
     }
 
     /// Returns the packages that are built for the guest only: the root task, the clients, and what they are made of,
-    /// except for the default members, which run on the host as well.
-    pub(crate) fn guest_packages(&self) -> Vec<&str> {
+    /// except for the default members, which run on the host as well. Those that start as the root task come last, by
+    /// themselves: as in an image, they are built apart, since they have no heap, and crates that both sides use are
+    /// built with `alloc` where one of the clients wants that.
+    pub(crate) fn guest_packages(&self) -> [Vec<&str>; 2] {
         let packages = self.metadata.workspace_packages();
         let mut first: Vec<&Package> = packages.iter().copied().filter(|package| client(package).is_some()).collect();
         first.extend(packages.iter().find(|package| package.name.as_str() == ROOT_TASK));
         let reached = reach(&packages, first, |_| true);
         let default = self.metadata.workspace_default_packages();
         let only_guest = |package: &&Package| !default.iter().any(|other| other.id == package.id);
-        reached.into_iter().filter(only_guest).map(|package| package.name.as_str()).collect()
+        let is_root = |package: &&Package| {
+            package.name.as_str() == ROOT_TASK || client(package).is_some_and(|client| client.root)
+        };
+        let (roots, others): (Vec<_>, Vec<_>) = reached.into_iter().filter(only_guest).partition(is_root);
+        [others, roots].map(|packages| packages.into_iter().map(|package| package.name.as_str()).collect())
     }
 
     /// Returns the argument of `--package` that means a package of the checkout.

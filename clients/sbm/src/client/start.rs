@@ -68,13 +68,15 @@ pub fn __not_here() -> i32 {
 #[cfg(sbm_guest)]
 #[macro_export]
 macro_rules! main {
+    // Without a heap there is an allocator all the same, which gives nothing: another client may have a crate that both use
+    // built with `alloc`.
+    ($main:path) => {
+        $crate::main!($main, heap = 0);
+    };
     ($main:path, heap = $bytes:expr) => {
-        $crate::main!($main);
-
         #[global_allocator]
         static CLIENT_HEAP: $crate::ClientHeap<{ $bytes }> = $crate::ClientHeap::new();
-    };
-    ($main:path) => {
+
         /// Entry point, with the stack that the root task set up.
         #[unsafe(no_mangle)]
         extern "C" fn _start() -> ! {
