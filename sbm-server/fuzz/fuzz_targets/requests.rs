@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Any sequence of byte strings, as requests of two clients, and of faults: each request gets an answer, none panics,
-//! and in the end nothing is left.
+//! Any sequence of byte strings, as requests of two clients, of faults, and of looks: each request gets an answer, none
+//! panics, and in the end nothing is left. One client may end the other, and each is started again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
-use sbm_abi::{Pages, Registers, limits::INPUT_BASE};
+use sbm_abi::{EntryPoints, Pages, Registers, limits::INPUT_BASE};
 use sbm_server::{
-    ClientId, Effect, Exhausted, Free, KernelFault, Names, Plan, Platform, Program, SandboxIndex, Server, Share, Table,
+    Answer, ClientId, Clock, Effect, Exhausted, Free, KernelFault, Launched, Names, Plan, Platform, Program, SandboxIndex,
+    Server, Share, Table,
 };
+use sbm_system::{ClientSet, OnEnd, Terms};
 
 const SANDBOXES: usize = 16;
 
@@ -64,12 +66,31 @@ impl Platform for Counting {
     fn position(&self, (): &()) -> Option<u64> {
         Some(u64::from(self.calls))
     }
+    fn waits(&self, (): &(), _: EntryPoints) -> bool {
+        self.calls % 2 == 0
+    }
+    fn calls(&self, (): &()) -> Option<usize> {
+        (self.calls % 3 == 0).then_some(self.calls as usize % SANDBOXES)
+    }
+    fn answer(&mut self, (): &(), _: Answer) {}
+    fn deadline(&self, (): &()) -> u64 {
+        u64::from(self.calls % 5)
+    }
+    fn take_mark(&mut self, (): &(), from: usize) -> Option<usize> {
+        (from < SANDBOXES).then_some(from)
+    }
+    fn set_mark(&mut self, (): &(), _: usize) {}
+    fn publish(&mut self, (): &(), _: Option<u64>) {}
+    fn look_at(&mut self, _: Option<u64>) {}
     fn destroy(&mut self, (): (), parts: impl Iterator<Item = ()>) {
         self.sandboxes -= 1;
         parts.for_each(|()| self.parts -= 1);
     }
     fn end(&mut self, (): ()) {
         self.clients -= 1;
+    }
+    fn again(&mut self, (): (), _: u32) -> Result<(), Exhausted> {
+        self.may_fail().inspect_err(|_| self.clients -= 1)
     }
     fn console(&mut self, (): &(), _: &[u8]) {}
     fn free(&self) -> Free {
@@ -81,8 +102,11 @@ fn start(server: &mut Server<Counting, SANDBOXES>, platform: &mut Counting, clie
     let inputs = [Pages { address: INPUT_BASE, count: 3 }];
     let program = Program::new(&(0x20_0000..0x20_1000), &(0x80_0000..0x80_4000), &inputs).expect("a program");
     platform.clients += 1;
-    server.add_client(platform, client, program, ());
-    server.divide(platform.free());
+    let (mut terms, name) = (Terms::DEFAULT, ["one", "other"][client.get()]);
+    (terms.cancels, terms.kills, terms.on_end) = (ClientSet(0b11), ClientSet(0b11), OnEnd::Restart(1000));
+    (terms.quota.console, terms.budget.longest_ms) = (Some(1000), Some(1));
+    server.add_client(platform, client, Launched { name, program, terms, objects: () });
+    server.divide(platform.free()).expect("nothing is promised");
 }
 
 fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
@@ -99,14 +123,26 @@ fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
             }
             continue;
         }
+        let clock = Clock { now: u64::from(platform.calls), per_second: 1000 };
+        if who % 5 == 3 {
+            server.look(&mut platform, clock);
+            continue;
+        }
         let client = clients[usize::from(who % 2)];
-        match server.request(&mut platform, client, bytes) {
-            Effect::Answer(_) => {}
-            Effect::Ended(_) => start(&mut server, &mut platform, client),
+        match server.request(&mut platform, client, |_| clock, bytes) {
+            Effect::Answer(_) | Effect::Wait | Effect::Ended => {}
+        }
+        for client in clients {
+            if server.client(client).is_none() {
+                start(&mut server, &mut platform, client);
+            }
         }
     }
-    for client in clients {
-        server.end_client(&mut platform, client);
+    // Each may be started again until it has no life left, or cannot be.
+    while server.has_clients() {
+        for client in clients {
+            server.end_client(&mut platform, client, true);
+        }
     }
     assert_eq!((platform.clients, platform.sandboxes, platform.parts), (0, 0, 0));
 });
