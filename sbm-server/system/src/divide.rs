@@ -48,7 +48,7 @@ pub fn divide<'a>(
     let sandboxes = terms.clone().map(|terms| Asked { quota: terms.quota.sandboxes, reserve: terms.reserve.sandboxes });
     let bytes = terms.clone().map(|terms| Asked {
         quota: terms.quota.bytes.map(pages),
-        reserve: terms.reserve.bytes.map(|bytes| pages(bytes.saturating_add(u64::from(PAGE) - 1))),
+        reserve: terms.reserve.bytes.map(|bytes| u32::try_from(bytes.div_ceil(PAGE.into())).unwrap_or(u32::MAX)),
     });
     let slots = terms.map(|terms| Asked { quota: terms.quota.slots, reserve: terms.reserve.slots });
     let sandboxes = divide_one(there.sandboxes, sandboxes, Part::Sandboxes, 1)?;

@@ -269,7 +269,7 @@ mod tests {
         set.insert(MAX_CLIENTS);
         assert_eq!(set, ClientSet(0));
         set.insert(2);
-        assert!(set.has(2) && !set.has(1) && !set.has(MAX_CLIENTS + 2));
+        assert!(set.has(2) && !set.has(1) && !set.has(MAX_CLIENTS) && !set.has(MAX_CLIENTS + 2));
         let client = Client { inputs: 1 << 31, ..Client::new("x") };
         assert!(client.has_input(31) && !client.has_input(0) && !client.has_input(32));
     }
