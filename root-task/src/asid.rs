@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Address-space ids: eight pools of 512, made when they are needed.
 
-use sbm_server::Exhausted;
+use sbm_server::Shortage;
 use sel4::{Error, cap, init_thread::slot};
 
 use crate::memory::Memory;
@@ -46,7 +46,7 @@ impl Asids {
     }
 
     /// Finds a pool with a free id, or makes one.
-    pub(crate) fn reserve(&mut self, memory: &mut Memory) -> Result<Asid, Exhausted> {
+    pub(crate) fn reserve(&mut self, memory: &mut Memory) -> Result<Asid, Shortage> {
         for (number, pool) in self.pools.iter_mut().enumerate() {
             if pool.is_none() {
                 *pool = Some((make_pool(memory)?, PER_POOL));
@@ -58,7 +58,7 @@ impl Asids {
                 return Ok(Asid { number, pool: *cap });
             }
         }
-        Err(Exhausted)
+        Err(Shortage::Exhausted)
     }
 
     /// Takes an id back; the kernel frees it with its address space.
@@ -70,11 +70,11 @@ impl Asids {
 }
 
 /// Makes a pool, which stays.
-fn make_pool(memory: &mut Memory) -> Result<cap::AsidPool, Exhausted> {
+fn make_pool(memory: &mut Memory) -> Result<cap::AsidPool, Shortage> {
     let block = memory.block(1 << POOL_BITS, 1)?;
     let pool = block.maker().asid_pool();
     if pool.is_err() {
         memory.free(block);
     }
-    pool.map_err(|_| Exhausted)
+    pool.map_err(|_| Shortage::Exhausted)
 }

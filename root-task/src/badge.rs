@@ -3,7 +3,7 @@
 //!
 //! Badges are minted by the root task and unforgeable. They fit 28 bits, all that seL4 before 8.0 has.
 
-use sbm_abi::limits::MAX_SANDBOXES;
+use sbm_abi::limits::{MAX_CLIENTS, MAX_SANDBOXES};
 use sbm_server::{ClientId, SandboxIndex};
 
 /// The sender of a message to the root task.
@@ -17,6 +17,8 @@ pub(crate) enum Badge {
     Sandbox(SandboxIndex),
     /// Interrupts have come.
     Signals(Signals),
+    /// The worker asks for work.
+    Worker,
 }
 
 /// Which interrupts have come: bits of the badges of one notification.
@@ -40,6 +42,8 @@ impl Badge {
     pub(crate) const fn to_word(self) -> u64 {
         let (kind, index) = match self {
             Self::Signals(Signals(bits)) => return bits << KIND_BITS,
+            // No client has this number.
+            Self::Worker => (1, MAX_CLIENTS),
             Self::Client(client) => (1, client.get()),
             Self::ClientFault(client) => (2, client.get()),
             Self::Sandbox(sandbox) => (3, sandbox.get()),
@@ -51,6 +55,7 @@ impl Badge {
     pub(crate) fn from_word(word: u64) -> Option<Self> {
         let index = word >> KIND_BITS;
         match word & ((1 << KIND_BITS) - 1) {
+            1 if index == MAX_CLIENTS as u64 => Some(Self::Worker),
             1 => ClientId::new(index).map(Self::Client),
             2 => ClientId::new(index).map(Self::ClientFault),
             0 if index != 0 => Some(Self::Signals(Signals(index))),

@@ -14,7 +14,7 @@ use sbm_abi::{
 };
 use sbm_loader::Part;
 use sbm_objects::SizeBits;
-use sbm_server::{Answer, ClientId, Exhausted, Holding, Program};
+use sbm_server::{Answer, ClientId, Holding, Program, Progress, SLICE, Shortage};
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, MessageInfo, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
@@ -134,14 +134,14 @@ impl Client {
         registers.rip += SYSCALL.len() as u64;
         registers.rdi = 0;
         registers.rsi = MessageInfo::new(answer.label, 0, 0, answer.length).into_word();
-        [registers.r10, registers.r8, registers.r9] = answer.words;
+        [registers.r10, registers.r8, registers.r9, registers.r15] = answer.words;
         thread.tcb_write_registers(true, UserContext::COUNT_R15, &context)
     }
 
     /// Makes the page table of a region of the arena, which stays until the client ends.
-    pub(crate) fn cover(&mut self, machine: &mut Machine, region: u16) -> Result<(), Exhausted> {
+    pub(crate) fn cover(&mut self, machine: &mut Machine, region: u16) -> Result<(), Shortage> {
         if self.tables.is_full() {
-            return Err(Exhausted);
+            return Err(Shortage::Exhausted);
         }
         let block = machine.memory.block(u64::from(PAGE), 1)?;
         let address = usize::from(region) * LARGE_PAGE as usize;
@@ -152,7 +152,7 @@ impl Client {
         if let Err(error) = made {
             machine.complain("a page table", error);
             machine.memory.free(block);
-            return Err(Exhausted);
+            return Err(Shortage::Exhausted);
         }
         // There is room: it was looked for above.
         let _ = self.tables.push(block);
@@ -201,6 +201,28 @@ impl Client {
                 Err(error)
             }
         }
+    }
+
+    /// Stops the thread.
+    pub(crate) fn stop(&self) -> Result<(), Error> {
+        self.objects.thread.tcb_suspend()
+    }
+
+    /// Takes the client apart by a step. The last one is long, since the kernel looks at each slot of a CNode, and is the
+    /// worker's.
+    pub(crate) fn wind_up(&mut self, machine: &mut Machine) -> Option<Progress> {
+        for _ in 0..SLICE / 2 {
+            if let Some(block) = self.tables.pop() {
+                machine.memory.free(block);
+            } else if let Some(copy) = self.objects.inputs.take_last() {
+                let _ = copy.path().delete();
+            } else {
+                // Kernels up to 7 unmap a frame only when its last capability goes.
+                let _ = self.objects.watched.frame_unmap();
+                return machine.worker.revoke(self.block.untyped()).then_some(Progress::Done);
+            }
+        }
+        Some(Progress::More)
     }
 
     /// Ends the client, whose sandboxes are gone already, and takes everything back.

@@ -87,8 +87,8 @@ impl From<Error> for InputError {
     }
 }
 
-impl From<sbm_server::Exhausted> for InputError {
-    fn from(_: sbm_server::Exhausted) -> Self {
+impl From<sbm_server::Shortage> for InputError {
+    fn from(_: sbm_server::Shortage) -> Self {
         Self::Exhausted
     }
 }

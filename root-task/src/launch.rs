@@ -8,7 +8,7 @@ use sbm_abi::{
 };
 use sbm_loader::{Archive, ElfError, Limits, LoadPlan};
 use sbm_objects::SizeBits;
-use sbm_server::{ClientId, Exhausted, Program, ProgramError};
+use sbm_server::{ClientId, Program, ProgramError, Shortage};
 use sbm_system::System;
 use sel4::Error;
 
@@ -135,8 +135,8 @@ macro_rules! from {
 
 from! { Error as Kernel, ElfError as File, ProgramError as Program }
 
-impl From<Exhausted> for LoadError {
-    fn from(_: Exhausted) -> Self {
+impl From<Shortage> for LoadError {
+    fn from(_: Shortage) -> Self {
         Self::Exhausted
     }
 }

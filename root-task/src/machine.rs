@@ -15,6 +15,7 @@ use crate::{
     console::Console,
     memory::Memory,
     window::Window,
+    worker::Worker,
 };
 
 /// What kernel objects are made of, and what belongs to no client.
@@ -26,6 +27,7 @@ pub(crate) struct Machine {
     pub(crate) endpoint: cap::Endpoint,
     pub(crate) console: Console,
     pub(crate) alarm: Alarm,
+    pub(crate) worker: Worker,
 }
 
 impl Machine {
@@ -40,12 +42,13 @@ impl Machine {
         let bytes = 2 << ObjectBlueprint::Notification.physical_size_bits();
         let mut maker = memory.block(bytes, 2).map_err(|_| Error::NotEnoughMemory)?.maker();
         let (notification, endpoint) = (maker.object()?, maker.object()?);
-        let window = Window::new(memory)?;
+        let mut window = Window::new(memory)?;
         let interrupts = Interrupts::new(notification)?;
         let handler = memory.slots(1).map_err(|_| Error::NotEnoughMemory)?.first();
         console.start_receiving(handler, interrupts.signal(memory, Signals::SERIAL)?)?;
         let alarm = Alarm::new(memory, &interrupts, timer, measurement)?;
-        Ok(Self { memory, asids: Asids::new(), window, endpoint, console, alarm })
+        let worker = Worker::start(memory, &mut window, endpoint)?;
+        Ok(Self { memory, asids: Asids::new(), window, endpoint, console, alarm, worker })
     }
 
     /// Returns what clients can have. What the root task may need for itself while they run, for pools of address-space

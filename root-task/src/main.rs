@@ -26,6 +26,7 @@ mod serve;
 mod statics;
 mod watch;
 mod window;
+mod worker;
 
 use core::fmt::Write as _;
 
@@ -117,6 +118,7 @@ fn start_clients(service: &mut Service, origin: &'static Origin) -> Result<(), S
         let launched = launched.map_err(|error| StartError::Client(client.name, error))?;
         service.server.add_client(&mut service.machine, id, launched);
     }
+    service.machine.memory.seal();
     service.server.divide(service.machine.free()).map_err(StartError::Division)
 }
 

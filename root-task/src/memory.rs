@@ -1,8 +1,10 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Untyped memory and capability slots: handed out in powers of two, and taken back by value.
 
-use sbm_objects::{Block as Node, BlockId, Buddy, Kind, NODES, Ranges, SizeBits, Span, Splitter};
-use sbm_server::Exhausted;
+use core::ops::Range;
+
+use sbm_objects::{AllocError, Block as Node, BlockId, Buddy, Chain, Kind, NODES, Ranges, SizeBits, Span, Splitter};
+use sbm_server::{Exhausted, Shortage};
 use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap_type};
 
 use crate::{
@@ -10,10 +12,38 @@ use crate::{
     object::Maker,
 };
 
+/// Boot memory in blocks of more than this is opened by the [worker](crate::worker): the kernel clears a block whole
+/// before its first use.
+const OPENED_AT_ONCE: SizeBits = SizeBits::of::<18>();
+
 /// All memory that is not the kernel's or our own image.
 pub(crate) struct Memory {
     blocks: Buddy<NODES>,
     slots: Ranges<SLOTS>,
+    /// Addresses of boot memory that is open though it is in blocks of its own.
+    open: Range<u64>,
+    opening: Option<Opening>,
+    /// Somebody waits for that block.
+    is_wanted: bool,
+    /// The kernel refused to open a block: there is no other way to the rest.
+    refused: bool,
+}
+
+/// A boot block that is being opened: split in two for the first time.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Opening {
+    id: BlockId,
+    halves: Span,
+    pub(crate) untyped: Slot,
+    /// Logarithm of the size of the halves.
+    pub(crate) half_bits: u8,
+}
+
+impl Opening {
+    /// Returns the slot of the first half; the other one's is the next.
+    pub(crate) const fn first(&self) -> Slot {
+        Slot(self.halves.first)
+    }
 }
 
 /// A row of capability slots. [`Memory::free_slots`] takes it back.
@@ -41,9 +71,9 @@ pub(crate) struct Block {
 }
 
 impl Block {
-    /// Returns the first of its slots.
-    pub(crate) const fn first_slot(&self) -> Slot {
-        self.slots.first()
+    /// Returns the slot of the memory itself.
+    pub(crate) const fn untyped(&self) -> Slot {
+        self.untyped
     }
 
     /// Begins to make objects of the block, once, and again after [`Memory::clear`]: another maker would find its slots in
@@ -55,38 +85,132 @@ impl Block {
 
 impl Memory {
     pub(crate) const fn new() -> Self {
-        Self { blocks: Buddy::new(), slots: Ranges::new() }
+        Self { blocks: Buddy::new(), slots: Ranges::new(), open: 0..0, opening: None, is_wanted: false, refused: false }
     }
 
-    /// Takes over the boot memory, but for the untyped at `taken`, and all slots but those before [`FIRST_SLOT`].
+    /// Takes over the boot memory, and all slots but those before [`FIRST_SLOT`]. At the beginning of the untyped at
+    /// `taken` lies our CNode.
     pub(crate) fn take(&mut self, bootinfo: &BootInfoPtr, taken: usize) -> Result<(), Error> {
         #[expect(clippy::cast_possible_truncation, reason = "2^18")]
         self.slots.fill(FIRST_SLOT..SLOTS as u32).map_err(|_| Error::RangeError)?;
         for (index, untyped) in bootinfo.untyped_list().enumerate() {
             let size = u8::try_from(untyped.size_bits).ok().and_then(SizeBits::new);
-            let (Some(size), false) = (size, index == taken) else { continue };
+            let Some(size) = size else { continue };
             let kind = if untyped.is_device { Kind::Device } else { Kind::Memory };
             let Ok(span) = self.slots.alloc(SizeBits::ONE) else { return Err(Error::NotEnoughMemory) };
             let boot = (bootinfo.untyped().start() + index) as u64;
             let boot = cspace::initial().absolute_cptr_from_bits_with_depth(boot, 64);
             Slot(span.first).path().move_(&boot)?;
+            let base = untyped.paddr as u64;
+            if index == taken {
+                self.take_rest(Slot(span.first), base, size)?;
+                continue;
+            }
             // What overlaps or does not fit the table stays unused: there is nothing else to do with it.
-            let _ = self.blocks.add_root(untyped.paddr as u64, size, kind, span.first);
+            let _ = self.blocks.add_root(base, size, kind, span.first);
+        }
+        Ok(())
+    }
+
+    /// Takes over what our CNode has left of its block: it is clear already.
+    fn take_rest(&mut self, untyped: Slot, base: u64, size: SizeBits) -> Result<(), Error> {
+        let cnode = ObjectBlueprint::CNode { size_bits: usize::from(cspace::SLOT_BITS) };
+        for bits in cnode.physical_size_bits()..usize::from(size.bits()) {
+            let Ok(span) = self.slots.alloc(SizeBits::ONE) else { return Err(Error::NotEnoughMemory) };
+            let blueprint = ObjectBlueprint::Untyped { size_bits: bits };
+            // The kernel aligns it: it lies behind as much as it has.
+            let untyped = untyped.cap::<cap_type::Untyped>();
+            untyped.untyped_retype(&blueprint, &cspace::target(), span.first as usize, 1)?;
+            if let Some(size) = u8::try_from(bits).ok().and_then(SizeBits::new) {
+                let _ = self.blocks.add_root(base + size.size(), size, Kind::Memory, span.first);
+            }
+        }
+        self.open = base..base + size.size();
+        Ok(())
+    }
+
+    /// Leaves boot memory that was not used until now to the worker.
+    pub(crate) fn seal(&mut self) {
+        let open = self.open.clone();
+        self.blocks.seal(|block| block.size > OPENED_AT_ONCE && !open.contains(&block.base));
+    }
+
+    /// Tells whether somebody waits for a block that is to be opened.
+    pub(crate) const fn is_wanted(&self) -> bool {
+        self.is_wanted
+    }
+
+    /// Returns the boot block that is to be opened next, if there is one.
+    pub(crate) fn opening(&mut self) -> Option<Opening> {
+        if self.opening.is_none() {
+            self.plan_opening(SizeBits::ONE).ok()?;
+        }
+        self.opening
+    }
+
+    /// Takes over the block of [`Memory::opening`] once it is open, or leaves it alone if the kernel refused.
+    pub(crate) fn opened(&mut self, is_open: bool) {
+        let Some(Opening { id, halves, .. }) = self.opening.take() else { return };
+        self.is_wanted = false;
+        let values = [halves.first, halves.first + 1];
+        if !is_open || self.blocks.open(id, values).is_err() {
+            self.refused = true;
+        }
+    }
+
+    /// Plans to open a boot block of at least `size`, unless another one is being opened.
+    fn plan_opening(&mut self, size: SizeBits) -> Result<(), Exhausted> {
+        if self.refused {
+            return Err(Exhausted);
+        }
+        if self.opening.is_none() {
+            let Node { id, size, value, .. } = self.blocks.sealed(size).ok_or(Exhausted)?;
+            let halves = self.slots.alloc(SizeBits::of::<1>()).map_err(|_| Exhausted)?;
+            self.opening = Some(Opening { id, halves, untyped: Slot(value), half_bits: size.bits() - 1 });
         }
         Ok(())
     }
 
     /// Hands out a block of at least `bytes`, all of it untouched, with at least `slots` slots in a row.
-    pub(crate) fn block(&mut self, bytes: u64, slots: u32) -> Result<Block, Exhausted> {
-        let size = SizeBits::holding(bytes).ok_or(Exhausted)?;
+    pub(crate) fn block(&mut self, bytes: u64, slots: u32) -> Result<Block, Shortage> {
         let slots = self.slots(slots)?;
-        let mut steps = Steps { slots: &mut self.slots };
-        match self.blocks.alloc(size, &mut steps) {
+        match self.alloc(bytes) {
             Ok(node) => Ok(Block { id: node.id, untyped: Slot(node.value), slots }),
-            Err(_) => {
+            Err(error) => {
                 self.free_slots(slots);
-                Err(Exhausted)
+                Err(error)
             }
+        }
+    }
+
+    /// Adds a block of at least `bytes`, all of it untouched, to a chain, and begins to make objects of it, in slots from
+    /// `first` on.
+    pub(crate) fn link(&mut self, chain: &mut Chain, bytes: u64, first: Slot, count: u32) -> Result<Maker, Shortage> {
+        let node = self.alloc(bytes)?;
+        self.blocks.push(chain, node.id).map_err(|_| Exhausted)?;
+        Ok(Maker::new(Slot(node.value).cap::<cap_type::Untyped>(), first, count))
+    }
+
+    /// Takes the block back that was added last to a chain: everything that was made of it ends.
+    pub(crate) fn unlink(&mut self, chain: &mut Chain) {
+        if let Some(node) = self.blocks.pop(chain)
+            // As in `free`.
+            && Slot(node.value).path().revoke().is_ok()
+        {
+            let _ = self.blocks.free(node.id);
+        }
+    }
+
+    fn alloc(&mut self, bytes: u64) -> Result<Node, Shortage> {
+        let size = SizeBits::holding(bytes).ok_or(Exhausted)?;
+        match self.blocks.alloc(size, &mut Steps { slots: &mut self.slots }) {
+            Ok(node) => Ok(node),
+            Err(AllocError::Sealed) => {
+                self.plan_opening(size)?;
+                self.is_wanted = true;
+                Err(Shortage::NotReady)
+            }
+            Err(AllocError::OutOfMemory { .. } | AllocError::Step(_)) => Err(Shortage::Exhausted),
         }
     }
 
@@ -136,7 +260,7 @@ impl Memory {
     /// Returns the slots that splits of blocks have taken: two each, until they are joined again.
     #[expect(clippy::cast_possible_truncation, reason = "at most NODES")]
     pub(crate) fn split_slots(&self) -> u32 {
-        2 * self.blocks.splits() as u32
+        2 * (self.blocks.splits() as u32 + u32::from(self.opening.is_some()))
     }
 }
 

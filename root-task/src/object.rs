@@ -39,8 +39,6 @@ pub(crate) struct Row {
 }
 
 impl Row {
-    pub(crate) const EMPTY: Self = Self { first: Slot(0), count: 0 };
-
     pub(crate) const fn new(first: Slot, count: u32) -> Self {
         Self { first, count }
     }
@@ -53,6 +51,12 @@ impl Row {
     /// Returns slot `number`, from 0. One beyond the row holds nothing of this kind.
     pub(crate) const fn slot(self, number: u32) -> Slot {
         self.first.plus(number)
+    }
+
+    /// Takes the last slot off.
+    pub(crate) fn take_last(&mut self) -> Option<Slot> {
+        self.count = self.count.checked_sub(1)?;
+        Some(self.first.plus(self.count))
     }
 
     pub(crate) fn iter(self) -> impl ExactSizeIterator<Item = Slot> {

@@ -4,7 +4,7 @@
 use core::fmt::Write;
 
 use sbm_abi::{EntryPoints, Registers, limits::CLIENT_SANDBOX_SLOTS};
-use sbm_server::{Answer, Exhausted, Free, Names, Plan, Platform, Share, Table};
+use sbm_server::{Answer, Exhausted, Free, Names, Plan, Platform, Progress, Share, Shortage, Table};
 
 use crate::{
     client::Client,
@@ -25,32 +25,66 @@ impl Platform for Machine {
         names: Names,
         plan: &Plan<'_>,
         registers: &Registers,
-    ) -> Result<Sandbox, Exhausted> {
+    ) -> Result<Sandbox, Shortage> {
         Sandbox::make(self, client, names, plan, registers)
     }
 
-    fn add_tables(&mut self, sandbox: &Sandbox, tables: &[Table]) -> Result<Part, Exhausted> {
+    fn fill(&mut self, client: &Client, sandbox: &mut Sandbox, plan: &Plan<'_>) -> Result<Progress, Shortage> {
+        sandbox.fill(self, client, plan)
+    }
+
+    fn add_tables(&mut self, sandbox: &Sandbox, tables: &[Table]) -> Result<Part, Shortage> {
         sandbox.add_tables(self, tables)
     }
 
-    fn add_pages(&mut self, client: &Client, sandbox: &Sandbox, plan: &Plan<'_>) -> Result<Part, Exhausted> {
-        sandbox.add_pages(self, client, plan)
+    fn add_pages(&mut self, _: &Client, _: &Sandbox, plan: &Plan<'_>) -> Result<Part, Shortage> {
+        Part::of_pages(self, plan)
     }
 
-    fn share(&mut self, client: &Client, sandbox: &Sandbox, share: &Share) -> Result<Part, Exhausted> {
-        sandbox.share(self, client, share)
+    fn extend(
+        &mut self,
+        client: &Client,
+        sandbox: &Sandbox,
+        part: &mut Part,
+        plan: &Plan<'_>,
+    ) -> Result<Progress, Shortage> {
+        sandbox.extend(self, client, part, plan)
+    }
+
+    fn share(&mut self, _: &Client, _: &Sandbox, share: &Share) -> Result<Part, Shortage> {
+        Part::of_copies(self, share)
+    }
+
+    fn extend_share(
+        &mut self,
+        client: &Client,
+        sandbox: &Sandbox,
+        part: &mut Part,
+        share: &Share,
+    ) -> Result<Progress, Shortage> {
+        sandbox.extend_share(self, client, part, share)
+    }
+
+    fn strip(&mut self, part: &mut Part) -> Progress {
+        part.strip(self, true)
     }
 
     fn remove(&mut self, part: Part) {
         sandbox::remove(self, part);
     }
 
-    fn cover(&mut self, client: &mut Client, region: u16) -> Result<(), Exhausted> {
+    fn cover(&mut self, client: &mut Client, region: u16) -> Result<(), Shortage> {
         client.cover(self, region)
     }
 
     fn restart(&mut self, sandbox: &Sandbox, registers: &Registers) {
         sandbox.restart(self, registers);
+    }
+
+    fn go_on(&mut self, sandbox: &Sandbox) {
+        if let Err(error) = sandbox.go_on() {
+            self.complain("a thread to go on", error);
+        }
     }
 
     fn position(&self, sandbox: &Sandbox) -> Option<u64> {
@@ -91,8 +125,22 @@ impl Platform for Machine {
         self.alarm.set(next_look);
     }
 
+    fn dismantle<'a>(&mut self, sandbox: &mut Sandbox, parts: impl Iterator<Item = &'a mut Part>) -> Progress {
+        sandbox.dismantle(self, parts)
+    }
+
     fn destroy(&mut self, sandbox: Sandbox, parts: impl Iterator<Item = Part>) {
         sandbox.destroy(self, parts);
+    }
+
+    fn stop(&mut self, client: &Client) {
+        if let Err(error) = client.stop() {
+            self.complain("a stop", error);
+        }
+    }
+
+    fn wind_up(&mut self, client: &mut Client) -> Option<Progress> {
+        client.wind_up(self)
     }
 
     fn end(&mut self, client: Client) {

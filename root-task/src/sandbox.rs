@@ -6,8 +6,11 @@
 //!   slots:  code frames, copied | one for each of the above | frames for the client, copied
 //! ```
 //!
-//! What is added later, a [`Part`], has a block of its own. Only copies of the client's own frames (code, and what it
+//! What is added later, a [`Part`], has blocks of its own, and so do the pages of a sandbox that has many: blocks of few
+//! pages, so that making one and taking it back is a short step. Only copies of the client's own frames (code, and what it
 //! maps) are not made of a block and are deleted one by one.
+
+use core::ops::Range;
 
 use sbm_abi::{
     Extent, Registers,
@@ -16,7 +19,8 @@ use sbm_abi::{
         SANDBOX_FAULT_SLOT,
     },
 };
-use sbm_server::{Exhausted, Names, Plan, Share, Table};
+use sbm_objects::Chain;
+use sbm_server::{Exhausted, Names, Plan, Progress, Run, SLICE, Share, Shortage, Table};
 use sel4::{
     CNodeCapData, CPtr, CapRights, Error, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
@@ -27,7 +31,7 @@ use crate::{
     asid::Asid,
     badge::Badge,
     client::{Client, rights},
-    cspace::path_of,
+    cspace::{Slot, path_of},
     machine::Machine,
     memory::{Block, Slots},
     object::{Maker, Row},
@@ -40,11 +44,15 @@ pub(crate) const FIXED_PAGES: u32 = 3 + (2_u32 << ObjectBlueprint::Tcb.physical_
 #[derive(Debug)]
 pub(crate) struct Sandbox {
     block: Block,
+    /// What of its pages is not in the block.
+    pages: NewPages,
     asid: Asid,
     /// Copies of the client's code frames.
     code: Row,
     vspace: cap::VSpace,
     thread: cap::Tcb,
+    /// Thread and address space are gone.
+    is_ended: bool,
 }
 
 /// What was added to a sandbox.
@@ -52,33 +60,115 @@ pub(crate) struct Sandbox {
 pub(crate) enum Part {
     /// Paging structures.
     Tables(Block),
-    /// Pages with their copies for the client: so many of the block's slots.
-    Pages(Block, u16),
-    /// Copies of the client's frames: so many.
-    Copies(Slots, u16),
+    /// Pages, with their copies for the client.
+    Pages(Slots, PartPages),
+    /// Copies of the client's frames, this many of them.
+    Copies(Slots, u32),
 }
 
-/// Returns how many slots a part has, which are few.
-fn count_of(slots: u32) -> Result<u16, Error> {
-    u16::try_from(slots).map_err(|_| Error::RangeError)
+/// The pages of a part, in little room: [`NewPages`] whose frames have the part's first slots.
+#[derive(Debug)]
+pub(crate) struct PartPages {
+    blocks: Chain,
+    /// How many slots the copies lie behind the frames.
+    offset: u16,
+    made: u16,
+}
+
+impl PartPages {
+    /// Has `work` change the pages.
+    fn with<R>(&mut self, slots: &Slots, work: impl FnOnce(&mut NewPages) -> R) -> R {
+        let blocks = core::mem::replace(&mut self.blocks, Chain::EMPTY);
+        let frames = slots.first();
+        let copies = frames.plus(u32::from(self.offset));
+        let mut pages = NewPages { blocks, frames, copies, made: u32::from(self.made) };
+        let result = work(&mut pages);
+        self.blocks = pages.blocks;
+        // No part has more than a plan's pages, which are counted in 16 bits.
+        self.made = u16::try_from(pages.made).unwrap_or(u16::MAX);
+        result
+    }
+}
+
+/// New pages in blocks of their own, of [`SLICE`] pages each but the last one.
+#[derive(Debug)]
+pub(crate) struct NewPages {
+    blocks: Chain,
+    /// Slot of the first frame; the others follow.
+    frames: Slot,
+    /// Slot of the client's copy of the first frame, if it has one.
+    copies: Slot,
+    /// How many there are.
+    made: u32,
+}
+
+impl NewPages {
+    /// Begins with pages whose slots are these.
+    const fn new(frames: Slot, copies: Slot) -> Self {
+        Self { blocks: Chain::EMPTY, frames, copies, made: 0 }
+    }
+
+    /// Makes and maps the next pages of a plan.
+    fn extend(
+        &mut self,
+        machine: &mut Machine,
+        client: &Client,
+        vspace: cap::VSpace,
+        plan: &Plan<'_>,
+    ) -> Result<Progress, Shortage> {
+        let (from, count) = (self.made, SLICE.min(plan.frames() - self.made));
+        if count > 0 {
+            let bytes = u64::from(count) * u64::from(PAGE);
+            let mut maker = machine.memory.link(&mut self.blocks, bytes, self.frames.plus(from), count)?;
+            self.made += count;
+            let made = maker.objects::<SmallPage>(count);
+            let made = made.and_then(|_| map_runs(client, vspace, plan, self.frames, self.copies, from..self.made));
+            if let Err(error) = made {
+                machine.complain("buffers", error);
+                self.strip(machine, true);
+                return Err(Shortage::Exhausted);
+            }
+        }
+        Ok(if self.made < plan.frames() { Progress::More } else { Progress::Done })
+    }
+
+    /// Takes back the pages that were made last.
+    ///
+    /// In a sandbox that lives on they are unmapped first: kernels up to 7 unmap a frame only when its last capability goes,
+    /// and one frame has two here.
+    fn strip(&mut self, machine: &mut Machine, lives_on: bool) -> Progress {
+        let rest = self.made.saturating_sub(1) / SLICE * SLICE;
+        if lives_on {
+            for number in rest..self.made {
+                // One that is not mapped, or a slot that is empty, is no error that matters.
+                let _ = self.frames.plus(number).cap::<SmallPage>().frame_unmap();
+                let _ = self.copies.plus(number).cap::<SmallPage>().frame_unmap();
+            }
+        }
+        if self.made > 0 {
+            machine.memory.unlink(&mut self.blocks);
+            self.made = rest;
+        }
+        if self.made > 0 { Progress::More } else { Progress::Done }
+    }
 }
 
 impl Sandbox {
-    /// Makes the objects of a sandbox and starts its thread.
+    /// Makes the objects of a sandbox and starts its thread, unless its plan is long.
     pub(crate) fn make(
         machine: &mut Machine,
         client: &Client,
         names: Names,
         plan: &Plan<'_>,
         registers: &Registers,
-    ) -> Result<Self, Exhausted> {
+    ) -> Result<Self, Shortage> {
         let asid = machine.asids.reserve(machine.memory)?;
         let (pages, slots) = plan.of_new::<Machine>();
         let block = match machine.memory.block(u64::from(pages) * u64::from(PAGE), slots) {
             Ok(block) => block,
-            Err(Exhausted) => {
+            Err(shortage) => {
                 machine.asids.release(asid);
-                return Err(Exhausted);
+                return Err(shortage);
             }
         };
         let mut maker = block.maker();
@@ -87,25 +177,37 @@ impl Sandbox {
             if made.is_err() {
                 delete(code);
             }
-            made.map(|(vspace, thread)| (code, vspace, thread))
+            made.map(|(vspace, thread, pages)| (code, vspace, thread, pages))
         });
         match made {
-            Ok((code, vspace, thread)) => {
-                let sandbox = Self { block, asid, code, vspace, thread };
-                sandbox.restart(machine, registers);
+            Ok((code, vspace, thread, pages)) => {
+                let sandbox = Self { block, pages, asid, code, vspace, thread, is_ended: false };
+                if !plan.is_long() {
+                    sandbox.restart(machine, registers);
+                }
                 Ok(sandbox)
             }
             Err(error) => {
                 machine.complain("a sandbox", error);
                 machine.memory.free(block);
                 machine.asids.release(asid);
-                Err(Exhausted)
+                Err(Shortage::Exhausted)
             }
         }
     }
 
+    /// Makes the next pages of a long plan.
+    pub(crate) fn fill(
+        &mut self,
+        machine: &mut Machine,
+        client: &Client,
+        plan: &Plan<'_>,
+    ) -> Result<Progress, Shortage> {
+        self.pages.extend(machine, client, self.vspace, plan)
+    }
+
     /// Makes paging structures.
-    pub(crate) fn add_tables(&self, machine: &mut Machine, tables: &[Table]) -> Result<Part, Exhausted> {
+    pub(crate) fn add_tables(&self, machine: &mut Machine, tables: &[Table]) -> Result<Part, Shortage> {
         let count = u32::try_from(tables.len()).map_err(|_| Exhausted)?;
         let block = machine.memory.block(u64::from(count) * u64::from(PAGE), count)?;
         let mut maker = block.maker();
@@ -115,47 +217,44 @@ impl Sandbox {
             Err(error) => {
                 machine.complain("page tables", error);
                 machine.memory.free(block);
-                Err(Exhausted)
+                Err(Shortage::Exhausted)
             }
         }
     }
 
-    /// Adds pages to both sides.
-    pub(crate) fn add_pages(&self, machine: &mut Machine, client: &Client, plan: &Plan<'_>) -> Result<Part, Exhausted> {
-        let (pages, slots) = plan.of_pages();
-        let block = machine.memory.block(u64::from(pages) * u64::from(PAGE), slots)?;
-        let mut maker = block.maker();
-        let made = maker.objects::<SmallPage>(plan.frames()).and_then(|frames| {
-            let copies = maker.empty(plan.shared_frames())?;
-            let count = count_of(slots)?;
-            let mapped = map_runs(client, self.vspace, plan, frames, copies);
-            Ok((count, mapped))
-        });
-        match made {
-            Ok((count, Ok(()))) => Ok(Part::Pages(block, count)),
-            Ok((count, Err(error))) => {
-                machine.complain("buffers", error);
-                remove(machine, Part::Pages(block, count));
-                Err(Exhausted)
-            }
-            Err(error) => {
-                machine.complain("buffers", error);
-                machine.memory.free(block);
-                Err(Exhausted)
-            }
+    /// Adds the next pages of a plan, or maps the next of the client's frames, which `part` has room for.
+    pub(crate) fn extend(
+        &self,
+        machine: &mut Machine,
+        client: &Client,
+        part: &mut Part,
+        plan: &Plan<'_>,
+    ) -> Result<Progress, Shortage> {
+        match part {
+            Part::Pages(slots, pages) => pages.with(slots, |pages| pages.extend(machine, client, self.vspace, plan)),
+            Part::Tables(_) | Part::Copies(..) => Err(Shortage::Exhausted),
         }
     }
 
-    /// Maps frames of the client's own.
-    pub(crate) fn share(&self, machine: &mut Machine, client: &Client, share: &Share) -> Result<Part, Exhausted> {
-        let count = count_of(share.pages()).map_err(|_| Exhausted)?;
-        let slots = machine.memory.slots(share.pages())?;
-        match map_copies(client, self.vspace, share, Row::new(slots.first(), share.pages())) {
-            Ok(()) => Ok(Part::Copies(slots, count)),
+    /// Maps the next of the client's own frames.
+    pub(crate) fn extend_share(
+        &self,
+        machine: &Machine,
+        client: &Client,
+        part: &mut Part,
+        share: &Share,
+    ) -> Result<Progress, Shortage> {
+        let Part::Copies(slots, made) = part else { return Err(Shortage::Exhausted) };
+        let row = Row::new(slots.first(), share.pages());
+        let from = *made;
+        *made = share.pages().min(from + SLICE);
+        match map_copies(client, self.vspace, share, row, from..*made) {
+            Ok(()) => Ok(if *made < share.pages() { Progress::More } else { Progress::Done }),
             Err(error) => {
                 machine.complain("a mapping", error);
-                remove(machine, Part::Copies(slots, count));
-                Err(Exhausted)
+                strip_copies(row.slot(0), from..*made, true);
+                *made = from;
+                Err(Shortage::Exhausted)
             }
         }
     }
@@ -179,6 +278,11 @@ impl Sandbox {
         }
     }
 
+    /// Lets the thread, which has faulted, try again.
+    pub(crate) fn go_on(&self) -> Result<(), Error> {
+        self.thread.tcb_resume()
+    }
+
     /// Returns the thread's instruction pointer.
     pub(crate) fn position(&self) -> Option<u64> {
         self.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.pc())
@@ -193,41 +297,106 @@ impl Sandbox {
         receives && registers.rip == u64::from(wait) && registers.rdi == SANDBOX_ENDPOINT_SLOT
     }
 
-    /// Ends the sandbox and takes everything back. With the address space gone, its parts need no unmapping there.
-    pub(crate) fn destroy(self, machine: &mut Machine, parts: impl Iterator<Item = Part>) {
-        delete(self.code);
-        machine.memory.free(self.block);
+    /// Takes the sandbox and its parts apart by a step. With the address space gone, nothing needs to be unmapped there.
+    pub(crate) fn dismantle<'a>(
+        &mut self,
+        machine: &mut Machine,
+        parts: impl Iterator<Item = &'a mut Part>,
+    ) -> Progress {
+        if !self.is_ended {
+            self.is_ended = true;
+            delete(self.code);
+            // As in `Memory::free`, which does it again.
+            let _ = machine.memory.clear(&self.block);
+            return Progress::More;
+        }
+        if self.pages.made > 0 {
+            self.pages.strip(machine, false);
+            return Progress::More;
+        }
         for part in parts {
-            take_back(machine, part);
+            if part.has_pages() {
+                part.strip(machine, false);
+                return Progress::More;
+            }
+        }
+        Progress::Done
+    }
+
+    /// Ends the sandbox and takes back what is left of it.
+    pub(crate) fn destroy(mut self, machine: &mut Machine, parts: impl Iterator<Item = Part>) {
+        if !self.is_ended {
+            delete(self.code);
+        }
+        machine.memory.free(self.block);
+        while self.pages.strip(machine, false) == Progress::More {}
+        for mut part in parts {
+            while part.strip(machine, false) == Progress::More {}
+            remove(machine, part);
         }
         machine.asids.release(self.asid);
     }
 }
 
-/// Takes a part out of a sandbox that lives on.
-///
-/// All that it has mapped is unmapped first: kernels up to 7 unmap a frame only when its last capability goes, and one
-/// frame has two here.
-pub(crate) fn remove(machine: &mut Machine, part: Part) {
-    let row = match &part {
-        Part::Tables(_) => Row::EMPTY,
-        Part::Pages(block, count) => Row::new(block.first_slot(), u32::from(*count)),
-        Part::Copies(slots, count) => Row::new(slots.first(), u32::from(*count)),
-    };
-    for frame in row.iter() {
-        // One that is not mapped, or a slot that is empty, is no error that matters.
-        let _ = frame.cap::<SmallPage>().frame_unmap();
+impl Part {
+    /// Sets slots apart for pages that are added to both sides.
+    pub(crate) fn of_pages(machine: &mut Machine, plan: &Plan<'_>) -> Result<Self, Shortage> {
+        let slots = machine.memory.slots(plan.slots_of_pages())?;
+        // Where the client has none of them, there are no slots for copies, and none is looked at.
+        let offset = if plan.shared_frames() == 0 { 0 } else { plan.frames() };
+        let offset = u16::try_from(offset).map_err(|_| Exhausted);
+        match offset {
+            Ok(offset) => Ok(Self::Pages(slots, PartPages { blocks: Chain::EMPTY, offset, made: 0 })),
+            Err(Exhausted) => {
+                machine.memory.free_slots(slots);
+                Err(Shortage::Exhausted)
+            }
+        }
     }
-    take_back(machine, part);
+
+    /// Sets slots apart for copies of the client's own frames.
+    pub(crate) fn of_copies(machine: &mut Machine, share: &Share) -> Result<Self, Shortage> {
+        Ok(Self::Copies(machine.memory.slots(share.pages())?, 0))
+    }
+
+    const fn has_pages(&self) -> bool {
+        match self {
+            Self::Tables(_) => false,
+            Self::Pages(_, PartPages { made, .. }) => *made > 0,
+            Self::Copies(_, made) => *made > 0,
+        }
+    }
+
+    /// Takes back the pages that were made last.
+    pub(crate) fn strip(&mut self, machine: &mut Machine, lives_on: bool) -> Progress {
+        match self {
+            Self::Tables(_) => Progress::Done,
+            Self::Pages(slots, pages) => pages.with(slots, |pages| pages.strip(machine, lives_on)),
+            Self::Copies(slots, made) => {
+                let rest = made.saturating_sub(SLICE);
+                strip_copies(slots.first(), rest..*made, lives_on);
+                *made = rest;
+                if rest > 0 { Progress::More } else { Progress::Done }
+            }
+        }
+    }
 }
 
-fn take_back(machine: &mut Machine, part: Part) {
+/// Gives back what is left of a part without its pages.
+pub(crate) fn remove(machine: &mut Machine, part: Part) {
     match part {
-        Part::Tables(block) | Part::Pages(block, _) => machine.memory.free(block),
-        Part::Copies(slots, count) => {
-            delete(Row::new(slots.first(), u32::from(count)));
-            machine.memory.free_slots(slots);
+        Part::Tables(block) => machine.memory.free(block),
+        Part::Pages(slots, _) | Part::Copies(slots, ..) => machine.memory.free_slots(slots),
+    }
+}
+
+fn strip_copies(first: Slot, which: Range<u32>, lives_on: bool) {
+    for copy in which.map(|number| first.plus(number)) {
+        if lives_on {
+            // As in `NewPages::strip`.
+            let _ = copy.cap::<SmallPage>().frame_unmap();
         }
+        let _ = copy.path().delete();
     }
 }
 
@@ -238,7 +407,7 @@ fn delete(copies: Row) {
     }
 }
 
-/// Makes all objects of a sandbox, and returns its address space and its thread.
+/// Makes all objects of a sandbox but the pages of a long plan, and returns its address space, its thread, and these.
 ///
 /// The kernel deletes what was made last first. With the address space gone, the rest needs no unmapping.
 fn make_objects(
@@ -249,17 +418,20 @@ fn make_objects(
     asid: &Asid,
     maker: &mut Maker,
     code: Row,
-) -> Result<(cap::VSpace, cap::Tcb), Error> {
+) -> Result<(cap::VSpace, cap::Tcb, NewPages), Error> {
     let endpoint: cap::Endpoint = maker.object()?;
     let cnode = maker.cnode(SANDBOX_CNODE_BITS)?;
     let thread: cap::Tcb = maker.object()?;
     let tables = make_tables(maker, &plan.tables)?;
-    let frames = maker.objects::<SmallPage>(plan.frames())?;
+    let is_long = plan.is_long();
+    let frames = if is_long { maker.empty(plan.frames()) } else { maker.objects::<SmallPage>(plan.frames()) }?;
     let vspace = make_address_space(maker, asid)?;
-    let copies = maker.empty(plan.shared_frames())?;
+    let copies = maker.empty(if is_long { plan.frames() } else { plan.shared_frames() })?;
     map_tables(vspace, &plan.tables, tables)?;
     map_code(client, vspace, code)?;
-    map_runs(client, vspace, plan, frames, copies)?;
+    if !is_long {
+        map_all(client, vspace, plan, frames, copies)?;
+    }
     give_capabilities(machine, client, names, endpoint, cnode)?;
     thread.tcb_configure(
         CPtr::from_bits(SANDBOX_FAULT_SLOT),
@@ -270,7 +442,7 @@ fn make_objects(
         vspace,
         None,
     )?;
-    Ok((vspace, thread))
+    Ok((vspace, thread, NewPages::new(frames.slot(0), copies.slot(0))))
 }
 
 /// Makes the address space down to its first page directory.
@@ -319,36 +491,78 @@ fn map_code(client: &Client, vspace: cap::VSpace, copies: Row) -> Result<(), Err
     Ok(())
 }
 
-/// Maps new frames on both sides.
-fn map_runs(client: &Client, vspace: cap::VSpace, plan: &Plan<'_>, frames: Row, copies: Row) -> Result<(), Error> {
-    let attributes = VmAttributes::default();
+/// Maps all frames of a plan on both sides; the copies follow each other.
+fn map_all(client: &Client, vspace: cap::VSpace, plan: &Plan<'_>, frames: Row, copies: Row) -> Result<(), Error> {
     let (mut frames, mut copies) = (frames.iter(), copies.iter());
     for run in plan.runs() {
         for page in 0..u32::from(run.pages.count) {
-            let address = (run.pages.address + page * PAGE) as usize;
             let frame = frames.next().ok_or(Error::RangeError)?;
-            if let Some(access) = run.client {
-                let copy = copies.next().ok_or(Error::RangeError)?;
-                copy.path().copy(&frame.path(), CapRights::read_write())?;
-                copy.cap::<SmallPage>().frame_map(client.vspace(), address, rights(access), attributes)?;
-            }
-            frame.cap::<SmallPage>().frame_map(vspace, address, rights(run.sandbox), attributes)?;
+            let copy = if run.client.is_some() { copies.next() } else { None };
+            map_page(client, vspace, &run, page, frame, copy)?;
         }
     }
     Ok(())
 }
 
-/// Maps copies of the client's own frames.
-fn map_copies(client: &Client, vspace: cap::VSpace, share: &Share, copies: Row) -> Result<(), Error> {
-    let mut copies = copies.iter();
+/// Maps frames `which` of a plan on both sides; each copy has the place of its frame.
+fn map_runs(
+    client: &Client,
+    vspace: cap::VSpace,
+    plan: &Plan<'_>,
+    frames: Slot,
+    copies: Slot,
+    which: Range<u32>,
+) -> Result<(), Error> {
+    let mut first = 0;
+    for run in plan.runs() {
+        let end = first + u32::from(run.pages.count);
+        for number in which.start.max(first)..which.end.min(end) {
+            let copy = run.client.map(|_| copies.plus(number));
+            map_page(client, vspace, &run, number - first, frames.plus(number), copy)?;
+        }
+        first = end;
+    }
+    Ok(())
+}
+
+#[inline]
+fn map_page(
+    client: &Client,
+    vspace: cap::VSpace,
+    run: &Run,
+    page: u32,
+    frame: Slot,
+    copy: Option<Slot>,
+) -> Result<(), Error> {
+    let attributes = VmAttributes::default();
+    let address = (run.pages.address + page * PAGE) as usize;
+    if let Some(access) = run.client {
+        let copy = copy.ok_or(Error::RangeError)?;
+        copy.path().copy(&frame.path(), CapRights::read_write())?;
+        copy.cap::<SmallPage>().frame_map(client.vspace(), address, rights(access), attributes)?;
+    }
+    frame.cap::<SmallPage>().frame_map(vspace, address, rights(run.sandbox), attributes)
+}
+
+/// Maps copies `which` of the client's own frames.
+fn map_copies(
+    client: &Client,
+    vspace: cap::VSpace,
+    share: &Share,
+    copies: Row,
+    which: Range<u32>,
+) -> Result<(), Error> {
     let rights = rights(share.access);
+    let mut before = 0;
     for (pages, first) in &share.pieces {
-        for page in 0..u32::from(pages.count) {
-            let (copy, frame) = (copies.next().ok_or(Error::RangeError)?, client.frames().slot(first + page));
-            copy.path().copy(&frame.path(), rights)?;
+        let end = before + u32::from(pages.count);
+        for number in which.start.max(before)..which.end.min(end) {
+            let (copy, page) = (copies.slot(number), number - before);
+            copy.path().copy(&client.frames().slot(first + page).path(), rights)?;
             let address = (pages.address + page * PAGE) as usize;
             copy.cap::<SmallPage>().frame_map(vspace, address, rights, VmAttributes::default())?;
         }
+        before = end;
     }
     Ok(())
 }

@@ -12,7 +12,9 @@ use sel4::{MessageInfo, Word, ipc_buffer};
 
 use crate::{
     badge::{Badge, Signals},
+    client::Client,
     machine::Machine,
+    worker::{Order, Report},
 };
 
 /// Words that travel in registers.
@@ -50,7 +52,7 @@ impl Service {
                 Some(Badge::Sandbox(index)) => {
                     match self.server.fault(&mut self.machine, index, kernel_fault(info, mrs)) {
                         Handled::GoesOn => reply = Some(GO_ON),
-                        Handled::Ended | Handled::Lost => {}
+                        Handled::Ended | Handled::Waits | Handled::Lost => {}
                     }
                 }
                 Some(Badge::ClientFault(client)) => {
@@ -58,11 +60,47 @@ impl Service {
                     self.server.end_client(&mut self.machine, client, false);
                 }
                 Some(Badge::Signals(signals)) => self.signals(signals),
+                Some(Badge::Worker) => {
+                    reply = Some(self.work(mrs).message());
+                    continue;
+                }
                 // No such capability was given to anyone.
                 None => {}
             }
+            if self.server.has_work() || self.server.waits() {
+                let priority = self.busy_priority();
+                self.machine.worker.wake(priority.unwrap_or_default());
+            }
         }
         self.server.all_well()
+    }
+
+    /// Does a step of what takes long, and says what the worker does next.
+    fn work(&mut self, mrs: Mrs) -> Order {
+        if let Some(report) = Report::of(mrs) {
+            match report {
+                Report::Opened(is_open) => self.machine.memory.opened(is_open),
+                Report::Revoked => self.machine.worker.has_revoked(),
+            }
+            self.server.resume(&mut self.machine);
+        }
+        self.server.work(&mut self.machine);
+        let memory = &mut self.machine.memory;
+        let order = if let Some(untyped) = self.machine.worker.revoking() {
+            Order::Revoke(untyped)
+        } else if self.server.has_work() && !memory.is_wanted() {
+            Order::Step
+        } else {
+            memory.opening().map_or(Order::Rest, Order::Open)
+        };
+        let priority = self.busy_priority();
+        self.machine.worker.told(order, priority);
+        order
+    }
+
+    /// Returns the highest priority of those that something is to be done for.
+    fn busy_priority(&self) -> Option<u8> {
+        self.server.busy_clients().map(Client::priority).max()
     }
 
     fn request(&mut self, client: ClientId, info: MessageInfo, mrs: Mrs) -> Effect {

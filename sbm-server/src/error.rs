@@ -3,7 +3,7 @@
 
 use sbm_abi::{Errno, LayoutError, OverQuota, Pages};
 
-use crate::Exhausted;
+use crate::{Exhausted, Shortage};
 
 /// The handle is not of a sandbox of the client's: never was, or not any more.
 ///
@@ -27,6 +27,8 @@ pub enum InitError {
     },
     /// Something ran out.
     Exhausted,
+    /// It is tried again: something is about to be there.
+    NotYet,
 }
 
 /// Why buffers were not added.
@@ -45,6 +47,8 @@ pub enum GrowError {
     Quota(OverQuota),
     /// Something ran out.
     Exhausted,
+    /// It is tried again: something is about to be there.
+    NotYet,
 }
 
 /// Why buffers were not given back.
@@ -90,6 +94,8 @@ pub enum MapError {
     Quota(OverQuota),
     /// Something ran out.
     Exhausted,
+    /// It is tried again: something is about to be there.
+    NotYet,
 }
 
 /// Why another client's call was not ended.
@@ -168,6 +174,47 @@ macro_rules! refusals {
 
 refusals! { NoSandbox ShrinkError CancelError ConsoleError }
 refusals! { InitError with figures, GrowError with figures, MapError with figures, }
+macro_rules! stops {
+    ($($error:ident)*) => {
+        $(impl From<Shortage> for $error {
+            fn from(shortage: Shortage) -> Self {
+                match shortage {
+                    Shortage::Exhausted => Self::Exhausted,
+                    Shortage::NotReady => Self::NotYet,
+                }
+            }
+        }
+
+        impl From<$error> for Stop {
+            fn from(error: $error) -> Self {
+                if error == $error::NotYet { Self::NotYet } else { Self::Refused(error.into()) }
+            }
+        })*
+    };
+}
+
+stops! { InitError GrowError MapError }
+
+/// Why a request was not carried out.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Stop {
+    /// It is refused.
+    Refused(Refusal),
+    /// It is tried again.
+    NotYet,
+}
+
+impl From<NoSandbox> for Stop {
+    fn from(error: NoSandbox) -> Self {
+        Self::Refused(error.into())
+    }
+}
+
+impl From<ShrinkError> for Stop {
+    fn from(error: ShrinkError) -> Self {
+        Self::Refused(error.into())
+    }
+}
 
 impl From<NoSandbox> for Errno {
     fn from(_: NoSandbox) -> Self {
@@ -181,7 +228,7 @@ impl From<InitError> for Errno {
             InitError::NotRegistered | InitError::Layout(_) => Self::Invalid,
             InitError::Quota(over) => over.errno(),
             InitError::AllInUse { .. } => Self::TooMany,
-            InitError::Exhausted => Self::NoMemory,
+            InitError::Exhausted | InitError::NotYet => Self::NoMemory,
         }
     }
 }
@@ -192,7 +239,7 @@ impl From<GrowError> for Errno {
             GrowError::NoSandbox => Self::BadHandle,
             GrowError::Layout(_) | GrowError::Full { .. } => Self::Invalid,
             GrowError::Quota(over) => over.errno(),
-            GrowError::Exhausted => Self::NoMemory,
+            GrowError::Exhausted | GrowError::NotYet => Self::NoMemory,
         }
     }
 }
@@ -213,7 +260,7 @@ impl From<MapError> for Errno {
             MapError::Range { .. } | MapError::Full { .. } | MapError::Overlaps { .. } => Self::Invalid,
             MapError::NotHeld { .. } => Self::Perm,
             MapError::Quota(over) => over.errno(),
-            MapError::Exhausted => Self::NoMemory,
+            MapError::Exhausted | MapError::NotYet => Self::NoMemory,
         }
     }
 }

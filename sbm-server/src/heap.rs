@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Brings in what a sandbox touches of its heap, a chunk at a time.
+//! Brings in what a sandbox touches of its heap, a chunk at a time, and of a large one some pages.
 //!
 //! A touch is a fault like any other until it was found to be none: only an address in the heap of a sandbox that can be
 //! in a call, in a chunk that is not there. The message may be forged; it then brings in what the sandbox could have
@@ -9,20 +9,31 @@ use sbm_abi::{Fault, FaultKind, Heap, OverQuota};
 
 use crate::{
     Plan, Platform, SandboxIndex, Server, State,
-    platform::Exhausted,
+    platform::{Exhausted, Progress, Shortage},
     quota::Room,
-    table::{Additions, Client, Sandbox},
+    table::{Additions, Chunk, Client, Sandbox},
 };
 
 /// Why a chunk could not be brought in.
 enum NoChunk {
     Exhausted,
     Quota,
+    /// It is tried again when its thread goes on.
+    NotYet,
 }
 
 impl From<Exhausted> for NoChunk {
     fn from(_: Exhausted) -> Self {
         Self::Exhausted
+    }
+}
+
+impl From<Shortage> for NoChunk {
+    fn from(shortage: Shortage) -> Self {
+        match shortage {
+            Shortage::Exhausted => Self::Exhausted,
+            Shortage::NotReady => Self::NotYet,
+        }
     }
 }
 
@@ -33,14 +44,15 @@ impl From<OverQuota> for NoChunk {
 }
 
 impl<P: Platform, const N: usize> Server<P, N> {
-    /// Brings in the chunk of the heap that a fault has touched, and tells whether it is there now: `None` if the fault is no
-    /// touch of the heap.
+    /// Brings in the chunk of the heap that a fault has touched, or its next pages, and tells whether the thread can go on,
+    /// which touches again what is not there yet, or has to wait until it is told to: `None` if the fault is no touch of the
+    /// heap.
     pub(crate) fn touch(
         &mut self,
         platform: &mut P,
         index: SandboxIndex,
         fault: Fault,
-    ) -> Option<Result<(), FaultKind>> {
+    ) -> Option<Result<bool, FaultKind>> {
         if fault.kind != FaultKind::Page {
             return None;
         }
@@ -48,7 +60,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             let sandbox = self.sandboxes.get(index.get())?.sandbox.as_ref()?;
             let heap = sandbox.heap()?;
             let number = heap.chunk_at(fault.address)?;
-            if sandbox.chunks.has(number) || !matches!(sandbox.state, State::Ready | State::Faulted) {
+            if !matches!(sandbox.state, State::Ready | State::Faulted) {
                 return None;
             }
             let owner = sandbox.owner;
@@ -56,13 +68,26 @@ impl<P: Platform, const N: usize> Server<P, N> {
             let entry = &mut self.sandboxes[index.get()];
             let sandbox = entry.sandbox.as_mut()?;
             let client = self.clients[owner.get()].as_mut()?;
-            let kind = match add_chunk(platform, client, &room, sandbox, &mut entry.additions, heap, number) {
-                Ok(()) => return Some(Ok(())),
-                Err(NoChunk::Exhausted) => FaultKind::NoMemory,
+            let brought = match entry.additions.chunks.iter_mut().find(|chunk| chunk.number == number) {
+                Some(chunk) if chunk.is_whole => return None,
+                Some(chunk) => extend_chunk(platform, client, sandbox, chunk, heap).map_err(NoChunk::from),
+                None => add_chunk(platform, client, &room, sandbox, &mut entry.additions, heap, number),
+            };
+            let kind = match brought {
+                Ok(()) => return Some(Ok(true)),
+                Err(NoChunk::NotYet) if client.touching.push(index).is_ok() => return Some(Ok(false)),
+                Err(NoChunk::Exhausted | NoChunk::NotYet) => FaultKind::NoMemory,
                 Err(NoChunk::Quota) => FaultKind::OverQuota,
             };
             if !self.drop_spare(platform, owner) {
                 return Some(Err(kind));
+            }
+            // A large spare leaves its room in steps: the touch waits for it.
+            if self.has_doomed(owner)
+                && let Some(client) = &mut self.clients[owner.get()]
+                && client.touching.push(index).is_ok()
+            {
+                return Some(Ok(false));
             }
         }
     }
@@ -85,11 +110,33 @@ fn add_chunk<P: Platform>(
     let plan = Plan::of_chunk(pages);
     let (charge, _) = plan.charges_of_growth();
     room.admits(client.used(), charge.with(0))?;
-    let part = platform.add_pages(&client.objects, &sandbox.objects, &plan)?;
+    let mut part = platform.add_pages(&client.objects, &sandbox.objects, &plan)?;
+    let is_whole = match platform.extend(&client.objects, &sandbox.objects, &mut part, &plan) {
+        Ok(progress) => progress == Progress::Done,
+        Err(shortage) => {
+            platform.remove(part);
+            return Err(shortage.into());
+        }
+    };
     // There is room: it was looked for above.
-    let _ = additions.chunks.push(part);
+    let _ = additions.chunks.push(Chunk { number, is_whole, part });
     sandbox.chunks = sandbox.chunks.with(number);
     sandbox.charge = sandbox.charge.plus(charge);
     client.charge = client.charge.plus(charge);
+    Ok(())
+}
+
+/// Adds pages to a chunk that does not have all of them.
+fn extend_chunk<P: Platform>(
+    platform: &mut P,
+    client: &Client<P>,
+    sandbox: &Sandbox<P>,
+    chunk: &mut Chunk<P::Part>,
+    heap: Heap,
+) -> Result<(), Shortage> {
+    let pages = heap.chunk(chunk.number).ok_or(Exhausted)?;
+    let plan = Plan::of_chunk(pages);
+    let progress = platform.extend(&client.objects, &sandbox.objects, &mut chunk.part, &plan)?;
+    chunk.is_whole = progress == Progress::Done;
     Ok(())
 }

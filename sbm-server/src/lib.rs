@@ -33,6 +33,7 @@ mod quota;
 mod server;
 mod table;
 mod time;
+mod work;
 
 #[cfg(test)]
 extern crate std;
@@ -43,8 +44,8 @@ pub use arena::Arena;
 pub use console::{Console, MARK, Writer};
 pub use error::{CancelError, ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError};
 pub use fault::{KernelFault, decode_fault};
-pub use plan::{Plan, Run, Share, Table};
-pub use platform::{Answer, Exhausted, Free, Names, Platform};
+pub use plan::{Plan, Run, SLICE, Share, Table};
+pub use platform::{Answer, Exhausted, Free, Names, Platform, Progress, Shortage};
 pub use program::{Holding, Program, ProgramError, place_input};
 pub use quota::{Charge, Quota};
 pub use server::{Effect, Handled, Launched, Server};

@@ -11,6 +11,9 @@ use crate::{Charge, Platform};
 /// Most paging structures of one sandbox below its first page directory.
 pub(crate) const MAX_TABLES: usize = 48;
 
+/// Most pages that are made or mapped in one step.
+pub const SLICE: u32 = 32;
+
 /// Slots of a sandbox beside those of its code, tables and memory: one for each of these six objects.
 const FIXED_SLOTS: u32 = 6;
 
@@ -146,30 +149,49 @@ impl<'a> Plan<'a> {
         self.tables.len() as u32
     }
 
-    /// Returns what a new sandbox takes: one block of memory, one row of slots.
+    /// Tells whether the pages of a new sandbox are more than one step makes.
     #[must_use]
-    pub fn of_new<P: Platform>(&self) -> (u32, u32) {
-        let frames = self.frames();
-        let slots = FIXED_SLOTS + u32::from(self.code_frames) + frames + self.shared_frames();
-        (P::FIXED_PAGES + self.table_count() + frames, slots + self.table_count())
+    pub fn is_long(&self) -> bool {
+        self.frames() > SLICE
     }
 
-    /// Returns what the new pages of an addition take, its paging structures apart.
+    /// Returns the pages of the block that a new sandbox begins with, and the slots of all of it, in a row.
+    ///
+    /// Where [`Plan::is_long`] the block does not have its pages.
     #[must_use]
-    pub fn of_pages(&self) -> (u32, u32) {
-        (self.frames(), self.frames() + self.shared_frames())
+    pub fn of_new<P: Platform>(&self) -> (u32, u32) {
+        let slots = FIXED_SLOTS + u32::from(self.code_frames) + self.table_count();
+        let fixed = P::FIXED_PAGES + self.table_count();
+        if self.is_long() {
+            (fixed, slots + 2 * self.frames())
+        } else {
+            (fixed + self.frames(), slots + self.frames() + self.shared_frames())
+        }
+    }
+
+    /// Returns the slots that the new pages of an addition take: one for each, and one where the client has them too.
+    #[must_use]
+    pub fn slots_of_pages(&self) -> u32 {
+        self.frames() + self.shared_frames()
     }
 
     /// Returns what is charged for a new sandbox.
     pub(crate) fn charge_of_new<P: Platform>(&self) -> Charge {
         let (pages, slots) = self.of_new::<P>();
-        Charge::of(pages, slots)
+        let charge = Charge::of(pages, slots);
+        if self.is_long() { charge.plus(self.charge_of_pages()) } else { charge }
     }
 
     /// Returns what is charged for the pages of an addition, and for its paging structures.
     pub(crate) fn charges_of_growth(&self) -> (Charge, Charge) {
-        let (pages, slots) = self.of_pages();
-        (Charge::of(pages, slots), Charge::of(self.table_count(), self.table_count()))
+        let slots = Charge::of(0, self.slots_of_pages());
+        (self.charge_of_pages().plus(slots), Charge::of(self.table_count(), self.table_count()))
+    }
+
+    /// Returns what is charged for pages that have blocks of their own, of [`SLICE`] pages or what is left.
+    fn charge_of_pages(&self) -> Charge {
+        let whole = self.frames() / SLICE * SLICE;
+        Charge { pages: whole, slots: 0 }.plus(Charge::of(self.frames() - whole, 0))
     }
 }
 

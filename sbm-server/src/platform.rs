@@ -9,6 +9,33 @@ use crate::{ClientId, Plan, SandboxIndex, Share, Table};
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Exhausted;
 
+/// Why something was not made.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Shortage {
+    /// As [`Exhausted`].
+    Exhausted,
+    /// There is memory, but it is not ready: the operation is to be tried again once [`Server::resume`] was told so. It
+    /// left nothing behind.
+    ///
+    /// [`Server::resume`]: crate::Server::resume
+    NotReady,
+}
+
+impl From<Exhausted> for Shortage {
+    fn from(_: Exhausted) -> Self {
+        Self::Exhausted
+    }
+}
+
+/// Whether an operation that is done in steps is done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Progress {
+    /// It is.
+    Done,
+    /// There is more to do.
+    More,
+}
+
 /// What is free on the machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Free {
@@ -26,7 +53,7 @@ pub struct Answer {
     /// How many of the words it has.
     pub length: usize,
     /// Its words.
-    pub words: [u64; 3],
+    pub words: [u64; 4],
 }
 
 /// What a new sandbox is called: by its index in messages and in its client's CSpace, by its client for nothing else.
@@ -55,52 +82,97 @@ pub trait Platform {
     /// client's code, to read; a thread of the client's priority that starts with `registers`; in its CSpace its own
     /// endpoint, to receive, and its fault endpoint, to send; in the client's CSpace the capability to call it.
     ///
+    /// Where [`Plan::is_long`], it has none of its pages yet, which [`Platform::fill`] makes, and its thread does not start.
+    ///
     /// # Errors
-    /// [`Exhausted`]; nothing is left of the attempt.
+    /// [`Shortage`]; nothing is left of the attempt.
     fn make(
         &mut self,
         client: &mut Self::Client,
         names: Names,
         plan: &Plan<'_>,
         registers: &Registers,
-    ) -> Result<Self::Sandbox, Exhausted>;
+    ) -> Result<Self::Sandbox, Shortage>;
+
+    /// Makes the next [`SLICE`](crate::SLICE) pages of a sandbox whose plan is long.
+    ///
+    /// # Errors
+    /// [`Shortage`]; what was made before stays.
+    fn fill(
+        &mut self,
+        client: &Self::Client,
+        sandbox: &mut Self::Sandbox,
+        plan: &Plan<'_>,
+    ) -> Result<Progress, Shortage>;
 
     /// Makes paging structures of a sandbox that is there.
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is left of the attempt.
-    fn add_tables(&mut self, sandbox: &Self::Sandbox, tables: &[Table]) -> Result<Self::Part, Exhausted>;
+    /// [`Shortage`]; nothing is left of the attempt.
+    fn add_tables(&mut self, sandbox: &Self::Sandbox, tables: &[Table]) -> Result<Self::Part, Shortage>;
 
-    /// Adds the pages of the plan, zeroed, to both sides; the paging structures are there.
+    /// Begins to add the pages of the plan, zeroed, to both sides; the paging structures are there. None is there before
+    /// [`Platform::extend`].
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is left of the attempt.
+    /// [`Shortage`]; nothing is left of the attempt.
     fn add_pages(
         &mut self,
         client: &Self::Client,
         sandbox: &Self::Sandbox,
         plan: &Plan<'_>,
-    ) -> Result<Self::Part, Exhausted>;
+    ) -> Result<Self::Part, Shortage>;
 
-    /// Maps frames of the client's own into the sandbox; the paging structures are there.
+    /// Adds the next [`SLICE`](crate::SLICE) pages of the plan.
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is left of the attempt.
-    fn share(&mut self, client: &Self::Client, sandbox: &Self::Sandbox, share: &Share)
-    -> Result<Self::Part, Exhausted>;
+    /// [`Shortage`]; what was made before stays.
+    fn extend(
+        &mut self,
+        client: &Self::Client,
+        sandbox: &Self::Sandbox,
+        part: &mut Self::Part,
+        plan: &Plan<'_>,
+    ) -> Result<Progress, Shortage>;
 
-    /// Takes a part out of a sandbox that lives on: it is mapped nowhere afterwards, on neither side.
+    /// Begins to map frames of the client's own into the sandbox; the paging structures are there. None is mapped before
+    /// [`Platform::extend_share`].
+    ///
+    /// # Errors
+    /// [`Shortage`]; nothing is left of the attempt.
+    fn share(&mut self, client: &Self::Client, sandbox: &Self::Sandbox, share: &Share) -> Result<Self::Part, Shortage>;
+
+    /// Maps the next [`SLICE`](crate::SLICE) frames.
+    ///
+    /// # Errors
+    /// [`Shortage`]; what was mapped before stays.
+    fn extend_share(
+        &mut self,
+        client: &Self::Client,
+        sandbox: &Self::Sandbox,
+        part: &mut Self::Part,
+        share: &Share,
+    ) -> Result<Progress, Shortage>;
+
+    /// Takes [`SLICE`](crate::SLICE) pages of a part out of a sandbox that lives on: they are mapped nowhere afterwards, on
+    /// neither side.
+    fn strip(&mut self, part: &mut Self::Part) -> Progress;
+
+    /// Gives back what is left of a part that was stripped.
     fn remove(&mut self, part: Self::Part);
 
     /// Gives the client the page table of a region of its arena, until it ends.
     ///
     /// # Errors
-    /// [`Exhausted`]; nothing is left of the attempt.
-    fn cover(&mut self, client: &mut Self::Client, region: u16) -> Result<(), Exhausted>;
+    /// [`Shortage`]; nothing is left of the attempt.
+    fn cover(&mut self, client: &mut Self::Client, region: u16) -> Result<(), Shortage>;
 
     /// Gives the sandbox's thread new registers, whatever it is doing, and lets it run. Its memory plays no part, nor do
     /// old registers that `registers` replaces.
     fn restart(&mut self, sandbox: &Self::Sandbox, registers: &Registers);
+
+    /// Lets a sandbox's thread that has faulted try again where it faulted.
+    fn go_on(&mut self, sandbox: &Self::Sandbox);
 
     /// Returns the instruction pointer of the sandbox's thread as the kernel holds it, not as a message tells it.
     fn position(&self, sandbox: &Self::Sandbox) -> Option<u64>;
@@ -131,10 +203,30 @@ pub trait Platform {
     /// Sees to it that the server looks when the time-stamp counter has reached `next_look`, or not at all.
     fn look_at(&mut self, next_look: Option<u64>);
 
-    /// Ends the sandbox with its parts and takes back everything, on both sides; memory is cleared before it is used again.
+    /// Takes a sandbox apart, with its parts, by a step: the first one ends its thread and its address space.
+    fn dismantle<'a>(
+        &mut self,
+        sandbox: &mut Self::Sandbox,
+        parts: impl Iterator<Item = &'a mut Self::Part>,
+    ) -> Progress
+    where
+        Self::Part: 'a;
+
+    /// Ends the sandbox with its parts, as far as [`Platform::dismantle`] has not, and takes back everything, on both sides;
+    /// memory is cleared before it is used again.
     fn destroy(&mut self, sandbox: Self::Sandbox, parts: impl Iterator<Item = Self::Part>);
 
-    /// Ends the client, whose sandboxes are gone, and takes back everything; what it has begun on the console ends too.
+    /// Stops a client's thread for good.
+    fn stop(&mut self, client: &Self::Client);
+
+    /// Takes a client apart, whose sandboxes are gone, by a step. Returns nothing where the step takes long and is done by
+    /// others: it is to be asked again once [`Server::resume`] was told so.
+    ///
+    /// [`Server::resume`]: crate::Server::resume
+    fn wind_up(&mut self, client: &mut Self::Client) -> Option<Progress>;
+
+    /// Ends the client, whose sandboxes are gone, as far as [`Platform::wind_up`] has not, and takes back everything; what
+    /// it has begun on the console ends too.
     fn end(&mut self, client: Self::Client);
 
     /// Ends the client as [`Platform::end`] does, and starts its program anew, as if for the first time, in memory that

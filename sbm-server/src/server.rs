@@ -5,20 +5,21 @@ use heapless::Vec;
 use sbm_abi::{
     Books, BufferAccess, BufferSpec, Chunks, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, OverQuota, Pages,
     Registers, Request, Resource, Response, Spec, decode_request,
-    limits::{MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
+    limits::{MAX_BUFFERS, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
 use sbm_system::{Amounts, OnEnd, Terms, Wrong, divide};
 
 use crate::{
     Arena, CancelError, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError,
-    Names, NoSandbox, Plan, Platform, Program, Quota, ShrinkError, Table, decode_fault,
+    Names, NoSandbox, Plan, Platform, Program, Progress, Quota, Shortage, ShrinkError, Table, decode_fault,
     error::Refusal,
     quota::Room,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
     },
     time::Pace,
+    work::{Addition, Asked, Job},
 };
 
 /// What becomes of a request.
@@ -26,9 +27,9 @@ use crate::{
 pub enum Effect {
     /// The client gets this answer.
     Answer(Response),
-    /// The client waits; it gets its answer from [`Server::look`].
+    /// The client waits; it gets its answer from [`Server::look`] or [`Server::work`].
     Wait,
-    /// The client that asked is not there any more, or was started again: nobody waits for an answer.
+    /// The client that asked has ended: nobody waits for an answer. [`Server::work`] takes it apart.
     Ended,
 }
 
@@ -51,6 +52,8 @@ pub enum Handled {
     Ended,
     /// It was a touch of memory that is there now: the thread goes on once its message is answered.
     GoesOn,
+    /// It was a touch of memory that is not there yet: the thread waits, and goes on by itself.
+    Waits,
     /// It is no sandbox's; one that is gone cannot fault, so this is a lost message.
     Lost,
 }
@@ -70,7 +73,13 @@ pub struct Server<P: Platform, const N: usize> {
     pub(crate) next_look: Option<u64>,
     vacant: Vec<SandboxIndex, N>,
     /// Entries below this one have been used; the others need not be listed as vacant.
-    used: usize,
+    pub(crate) used: usize,
+    /// Clients for which there is a step to do: a bit each.
+    pub(crate) busy: u32,
+    /// Clients that wait for memory that is not ready.
+    pub(crate) waiting: u32,
+    /// The client that the last step was for.
+    pub(crate) turn: u32,
 }
 
 impl<P: Platform, const N: usize> Server<P, N> {
@@ -87,14 +96,17 @@ impl<P: Platform, const N: usize> Server<P, N> {
             next_look: None,
             vacant: Vec::new(),
             used: 0,
+            busy: 0,
+            waiting: 0,
+            turn: 0,
         }
     }
 
-    /// Adds a client with its kernel objects; one that was there is ended. It may have nothing before
+    /// Adds a client with its kernel objects; one that was there is ended, in one go. It may have nothing before
     /// [`Server::divide`].
     pub fn add_client(&mut self, platform: &mut P, id: ClientId, launched: Launched<P>) {
         let Launched { name, program, terms, objects } = launched;
-        self.drop_client(platform, id);
+        self.end_now(platform, id);
         self.names[id.get()] = name;
         self.arenas[id.get()].open();
         platform.publish(&objects, self.next_look);
@@ -154,12 +166,40 @@ impl<P: Platform, const N: usize> Server<P, N> {
         !self.failed
     }
 
-    /// Ends a client, whatever the reason, with all that it had, and does what its terms say of its end: it may be there
-    /// again afterwards, from its beginning, or all others gone. `well` is whether it said so itself.
+    /// Ends a client, whatever the reason: it does nothing any more. [`Server::work`] takes apart what it had, and does what
+    /// its terms say of its end: it may be there again afterwards, from its beginning, or all others gone. `well` is whether
+    /// it said so itself.
     pub fn end_client(&mut self, platform: &mut P, id: ClientId, well: bool) {
-        self.drop_sandboxes(platform, id);
+        if let Some(client) = self.clients[id.get()].as_mut().filter(|client| client.ends.is_none()) {
+            platform.stop(&client.objects);
+            (client.job, client.waits, client.sleeps_until) = (None, false, None);
+            (client.ends, client.ended_well) = (Some(0), well);
+            let ends_run = client.terms.on_end == OnEnd::EndRun;
+            self.note(id);
+            if ends_run {
+                self.end_others(platform, id);
+            }
+        }
+    }
+
+    /// Ends all clients but one, whatever their terms say.
+    fn end_others(&mut self, platform: &mut P, id: ClientId) {
+        for other in (0..MAX_CLIENTS as u64).filter_map(ClientId::new).filter(|other| *other != id) {
+            if let Some(client) = &mut self.clients[other.get()] {
+                client.terms.on_end = OnEnd::Stop;
+            }
+            self.end_client(platform, other, true);
+            if let Some(client) = &mut self.clients[other.get()] {
+                client.ended_well = true;
+            }
+        }
+        self.failed = false;
+    }
+
+    /// Does with a client of which nothing but itself is left what its terms say of its end.
+    pub(crate) fn finish(&mut self, platform: &mut P, id: ClientId) {
         let Some(client) = self.clients[id.get()].take() else { return };
-        let Client { objects, program, terms, quota, restarts, console_paid, .. } = client;
+        let Client { objects, program, terms, quota, restarts, console_paid, ended_well, .. } = client;
         match terms.on_end {
             OnEnd::Restart(most) if restarts < most => {
                 if let Ok(objects) = platform.again(objects, restarts + 1) {
@@ -169,54 +209,37 @@ impl<P: Platform, const N: usize> Server<P, N> {
                     // An end is no way to write more.
                     client.console_paid = console_paid;
                     self.clients[id.get()] = Some(client);
+                    self.resume(platform);
                     return;
                 }
             }
-            OnEnd::Stop | OnEnd::Restart(_) => platform.end(objects),
-            OnEnd::EndRun => {
-                platform.end(objects);
-                for other in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
-                    self.drop_client(platform, other);
-                }
-                self.failed = false;
-            }
+            OnEnd::Stop | OnEnd::Restart(_) | OnEnd::EndRun => platform.end(objects),
         }
-        self.failed |= !well;
-    }
-
-    /// Ends a client and gives back all that it had.
-    fn drop_client(&mut self, platform: &mut P, id: ClientId) {
-        self.drop_sandboxes(platform, id);
-        if let Some(client) = self.clients[id.get()].take() {
-            platform.end(client.objects);
-        }
-    }
-
-    fn drop_sandboxes(&mut self, platform: &mut P, id: ClientId) {
-        for index in 0..self.used {
-            if self.sandboxes[index].sandbox.as_ref().is_some_and(|sandbox| sandbox.owner == id)
-                && let Some(index) = SandboxIndex::new(index as u64, N)
-            {
-                self.remove(platform, index);
-            }
-        }
+        self.failed |= !ended_well;
+        // Who waits for that end.
+        self.resume(platform);
     }
 
     /// Answers a request of a client, whatever its bytes are.
     pub fn request(&mut self, platform: &mut P, id: ClientId, clock: impl Fn(&P) -> Clock, bytes: &[u8]) -> Effect {
+        // It sent on without waiting for the answer, which it gets all the same, or it has ended.
+        if self.clients[id.get()].as_ref().is_some_and(|client| client.job.is_some() || client.ends.is_some()) {
+            return Effect::Wait;
+        }
         let Ok(request) = decode_request(bytes) else { return refuse(Errno::BadMessage) };
         let answer = match request {
             Request::Register(entries) => self.register(id, entries).map_err(Refusal::from),
-            Request::Init(spec) => self.init(platform, id, spec).map_err(Refusal::from),
-            Request::Grow { handle, buffers } => self.grow(platform, id, handle, &buffers).map_err(Refusal::from),
-            Request::Shrink { handle, base } => self.shrink(platform, id, handle, base).map_err(Refusal::from),
+            Request::Init(spec) => return self.ask(platform, id, Asked::Init(spec)),
+            Request::Grow { handle, buffers } => return self.ask(platform, id, Asked::Grow { handle, buffers }),
+            Request::Shrink { handle, base } => return self.ask(platform, id, Asked::Shrink { handle, base }),
             Request::Map { handle, address, pages, access } => {
-                self.map(platform, id, handle, Pages { address, count: pages }, access).map_err(Refusal::from)
+                let pages = Pages { address, count: pages };
+                return self.ask(platform, id, Asked::Map { handle, pages, access });
             }
+            Request::Destroy(handle) => return self.ask(platform, id, Asked::Destroy(handle)),
+            Request::Usage => return self.ask(platform, id, Asked::Usage),
             Request::Reset(handle) => self.reset(platform, id, handle).map_err(Refusal::from),
-            Request::Destroy(handle) => self.destroy(platform, id, handle).map_err(Refusal::from),
             Request::Console(text) => return self.console(platform, id, clock, text).unwrap_or_else(refuse),
-            Request::Usage => self.usage(id).map_err(Refusal::from),
             Request::Arm => {
                 let now = clock(platform);
                 self.arm(platform, id, now).map_err(Refusal::from)
@@ -241,8 +264,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let target = self.named(may, name)?;
         self.end_client(platform, target, false);
         // The end of the other one can be that of the run.
-        let is_gone = target == id || self.clients[id.get()].is_none();
-        Ok(if is_gone { Effect::Ended } else { Effect::Answer(Response::Done) })
+        if self.owner(id)?.ends.is_some() {
+            return Ok(Effect::Ended);
+        }
+        self.begin(id, Job::Outlive(target));
+        Ok(self.wait(id))
     }
 
     /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again. Only
@@ -252,7 +278,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let has_heap = |entry: &Entry<P>| entry.sandbox.as_ref().is_some_and(|it| it.spec.heap_pages.is_some());
         if self.sandboxes.get(index.get()).is_some_and(has_heap) {
             match self.touch(platform, index, fault) {
-                Some(Ok(())) => return Handled::GoesOn,
+                Some(Ok(true)) => return Handled::GoesOn,
+                Some(Ok(false)) => {
+                    self.note_all();
+                    return Handled::Waits;
+                }
                 Some(Err(kind)) => fault.kind = kind,
                 None => {}
             }
@@ -271,6 +301,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 return Handled::Ended;
             }
             State::Spare => {}
+            // It is as good as gone.
+            State::Unfinished | State::Doomed => return Handled::Ended,
             State::Ready | State::Faulted | State::Stopped => sandbox.state = State::Faulted,
         }
         platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
@@ -282,12 +314,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// The one way from a handle to a sandbox: occupied, this client's, this generation's, and with it to its client.
-    fn owned(&mut self, id: ClientId, handle: Handle) -> Result<Owned<'_, P>, NoSandbox> {
+    pub(crate) fn owned(&mut self, id: ClientId, handle: Handle) -> Result<Owned<'_, P>, NoSandbox> {
         let index = SandboxIndex::new(u64::from(handle.index()), N).ok_or(NoSandbox)?;
         let entry = &mut self.sandboxes[index.get()];
         let generation = entry.generation;
         let sandbox = entry.sandbox.as_mut().ok_or(NoSandbox)?;
-        if sandbox.owner != id || generation != handle.generation() || sandbox.state == State::Spare {
+        if sandbox.owner != id || generation != handle.generation() || !sandbox.state.has_handle() {
             return Err(NoSandbox);
         }
         let client = self.clients[id.get()].as_mut().ok_or(NoSandbox)?;
@@ -299,33 +331,42 @@ impl<P: Platform, const N: usize> Server<P, N> {
         Ok(Response::Done)
     }
 
-    pub(crate) fn init(&mut self, platform: &mut P, id: ClientId, spec: Spec) -> Result<Response, InitError> {
+    /// `sbm_init`. Returns nothing where a job makes the sandbox.
+    pub(crate) fn init(&mut self, platform: &mut P, id: ClientId, spec: &Spec) -> Result<Option<Response>, InitError> {
         let client = self.clients[id.get()].as_ref().ok_or(InitError::NotRegistered)?;
         let entries = client.entries.ok_or(InitError::NotRegistered)?;
-        if let Some(ready) = self.take_spare(id, &spec, entries) {
-            return Ok(ready);
+        if let Some(ready) = self.take_spare(id, spec, entries) {
+            return Ok(Some(ready));
         }
-        let layout = Layout::of_sandbox(&spec)?;
+        let layout = Layout::of_sandbox(spec)?;
         let index = match self.vacant_index() {
             None if self.drop_spare(platform, id) => self.vacant_index(),
             index => index,
         };
-        let index = index.ok_or(InitError::AllInUse { limit: N })?;
-        let mut made = self.make(platform, id, index, layout, entries);
-        // Whatever there was no room for: a spare that is given up may make it.
-        while made.is_err() && self.drop_spare(platform, id) {
-            made = self.make(platform, id, index, layout, entries);
-        }
-        let made = made.inspect_err(|_| self.put_vacant(index))?;
+        let index = match index {
+            None if self.has_doomed(id) => return Err(InitError::NotYet),
+            index => index.ok_or(InitError::AllInUse { limit: N })?,
+        };
+        let made = loop {
+            match self.make(platform, id, index, layout, entries) {
+                Ok(made) => break made,
+                // Whatever there was no room for: a spare that is given up may make it.
+                Err(error) if error != InitError::NotYet && self.drop_spare(platform, id) && !self.has_doomed(id) => {}
+                Err(error) => {
+                    self.put_vacant(index);
+                    return Err(if self.has_doomed(id) { InitError::NotYet } else { error });
+                }
+            }
+        };
         let (layout, bits) = (layout.at(made.base), layout.span_bits());
         let entry = &mut self.sandboxes[index.get()];
-        let Made { base, arguments, stack, charge, objects } = made;
+        let Made { base, arguments, stack, charge, is_long, objects } = made;
         entry.additions.tables.extend(Table::of(layout.regions()).map(|table| (table, OWN)));
         entry.sandbox = Some(Sandbox {
             owner: id,
-            state: State::Ready,
+            state: if is_long { State::Unfinished } else { State::Ready },
             entries,
-            spec,
+            spec: spec.clone(),
             base,
             bits,
             arguments,
@@ -339,7 +380,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
             client.sandboxes += 1;
             client.charge = client.charge.plus(charge);
         }
-        Ok(Response::Ready { handle, base, used: false })
+        if is_long {
+            self.begin(id, Job::Fill(index));
+            return Ok(None);
+        }
+        Ok(Some(Response::Ready { handle, base, used: false }))
     }
 
     /// Makes a sandbox if there is room for it now.
@@ -362,13 +407,14 @@ impl<P: Platform, const N: usize> Server<P, N> {
         made
     }
 
+    /// Adds buffers. Returns nothing where a job makes them.
     pub(crate) fn grow(
         &mut self,
         platform: &mut P,
         id: ClientId,
         handle: Handle,
-        buffers: &[BufferSpec],
-    ) -> Result<Response, GrowError> {
+        buffers: &Vec<BufferSpec, MAX_BUFFERS>,
+    ) -> Result<Option<Response>, GrowError> {
         let layout = Layout::of_growth(buffers)?;
         let room = self.room(id);
         loop {
@@ -377,31 +423,42 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 return Err(GrowError::Full { limit: MAX_GROWTHS });
             }
             match owned.grow(platform, &room, layout) {
-                Ok(base) => return Ok(Response::Grown { base }),
+                Ok((base, Progress::Done)) => return Ok(Some(Response::Grown { base })),
+                Ok((base, Progress::More)) => {
+                    self.begin(id, Job::Grow { handle, buffers: buffers.clone(), base });
+                    return Ok(None);
+                }
                 Err(GrowError::Exhausted | GrowError::Quota(_)) if self.drop_spare(platform, id) => {}
                 Err(error) => return Err(error),
+            }
+            if self.has_doomed(id) {
+                return Err(GrowError::NotYet);
             }
         }
     }
 
+    /// Gives buffers back. Returns nothing where a job does.
     pub(crate) fn shrink(
         &mut self,
         platform: &mut P,
         id: ClientId,
         handle: Handle,
         base: u32,
-    ) -> Result<Response, ShrinkError> {
-        let mut owned = self.owned(id, handle)?;
-        let growths = &mut owned.additions.growths;
-        let growth = growths.iter().position(|growth| growth.base == base);
-        let growth = growths.swap_remove(growth.ok_or(ShrinkError::NoGrowth { base })?);
-        platform.remove(growth.part);
-        owned.arena.release(growth.base, growth.bits);
-        owned.refund(growth.charge);
-        owned.drop_unused(platform);
-        Ok(Response::Done)
+    ) -> Result<Option<Response>, ShrinkError> {
+        let owned = self.owned(id, handle)?;
+        let is_there = owned.additions.growths.iter().any(|growth| growth.base == base);
+        is_there.then_some(()).ok_or(ShrinkError::NoGrowth { base })?;
+        let addition = Addition::Growth(base);
+        match self.strip(platform, id, handle, addition)? {
+            Progress::Done => Ok(Some(Response::Done)),
+            Progress::More => {
+                self.begin(id, Job::Undo { handle, addition, answer: Response::Done });
+                Ok(None)
+            }
+        }
     }
 
+    /// Maps pages of the client's own. Returns nothing where a job does.
     pub(crate) fn map(
         &mut self,
         platform: &mut P,
@@ -409,7 +466,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         handle: Handle,
         pages: Pages,
         access: BufferAccess,
-    ) -> Result<Response, MapError> {
+    ) -> Result<Option<Response>, MapError> {
         let Pages { address, count } = pages;
         let within = address.checked_add(u32::from(count) * PAGE).is_some();
         if !within || !address.is_multiple_of(PAGE) || !(1..=MAX_MAPPING_PAGES).contains(&count) {
@@ -418,9 +475,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let room = self.room(id);
         loop {
             match self.owned(id, handle)?.map(platform, &room, pages, access) {
-                Ok(()) => return Ok(Response::Done),
+                Ok(Progress::Done) => return Ok(Some(Response::Done)),
+                Ok(Progress::More) => {
+                    self.begin(id, Job::Map { handle, pages, access });
+                    return Ok(None);
+                }
                 Err(MapError::Exhausted | MapError::Quota(_)) if self.drop_spare(platform, id) => {}
                 Err(error) => return Err(error),
+            }
+            if self.has_doomed(id) {
+                return Err(MapError::NotYet);
             }
         }
     }
@@ -432,7 +496,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         Ok(Response::Done)
     }
 
-    fn destroy(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
+    pub(crate) fn destroy(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
         let Owned { index, client, sandbox, additions, .. } = self.owned(id, handle)?;
         let spares = usize::from(client.quota.spares).min(MAX_SPARES);
         if spares == 0 || !additions.is_empty() || sandbox.state == State::Stopped {
@@ -478,10 +542,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         true
     }
 
-    /// Takes a sandbox out of the table and gives everything back.
-    fn remove(&mut self, platform: &mut P, index: SandboxIndex) {
+    /// Takes a sandbox out of the table and gives back what is left of it.
+    pub(crate) fn give_back(&mut self, platform: &mut P, index: SandboxIndex) {
         let entry = &mut self.sandboxes[index.get()];
-        entry.end_generation();
         let Some(sandbox) = entry.sandbox.take() else { return };
         let arena = &mut self.arenas[sandbox.owner.get()];
         arena.release(sandbox.base, sandbox.bits);
@@ -495,7 +558,6 @@ impl<P: Platform, const N: usize> Server<P, N> {
             client.sandboxes -= 1;
             client.charge = client.charge.minus(sandbox.charge);
             client.mappings -= mappings;
-            client.spares.retain(|spare| *spare != index);
         }
         self.put_vacant(index);
     }
@@ -513,27 +575,30 @@ impl<P: Platform, const N: usize> Server<P, N> {
             return Err(ConsoleError::Long { length: text.len(), limit: MAX_CONSOLE });
         }
         let Some(client) = &mut self.clients[id.get()] else { return Ok(Effect::Answer(Response::Done)) };
-        let Some(rate) = client.terms.quota.console else {
-            platform.console(&client.objects, text);
-            return Ok(Effect::Answer(Response::Done));
-        };
-        let clock = clock(platform);
-        match clock.pace(client.console_paid, text.len() as u64, rate) {
-            Pace::Early => Err(ConsoleError::Early { rate }),
-            Pace::Until { paid, until } => {
-                platform.console(&client.objects, text);
-                client.console_paid = paid;
-                if until <= clock.now {
-                    return Ok(Effect::Answer(Response::Done));
+        let mut waits = false;
+        if let Some(rate) = client.terms.quota.console {
+            let clock = clock(platform);
+            match clock.pace(client.console_paid, text.len() as u64, rate) {
+                Pace::Early => return Err(ConsoleError::Early { rate }),
+                Pace::Until { paid, until } => {
+                    client.console_paid = paid;
+                    if until > clock.now {
+                        client.sleeps_until = Some(until);
+                        waits = true;
+                        self.look_by(platform, clock, until);
+                    }
                 }
-                client.sleeps_until = Some(until);
-                self.look_by(platform, clock, until);
-                Ok(Effect::Wait)
             }
         }
+        if self.print(id, text) {
+            waits = true;
+        } else if let Some(client) = &self.clients[id.get()] {
+            platform.console(&client.objects, text);
+        }
+        Ok(if waits { self.wait(id) } else { Effect::Answer(Response::Done) })
     }
 
-    fn usage(&mut self, id: ClientId) -> Result<Response, NoSandbox> {
+    pub(crate) fn usage(&mut self, id: ClientId) -> Result<Response, NoSandbox> {
         let Client { sandboxes, spares, mappings, charge, quota, .. } = self.owner(id)?;
         #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPARES")]
         let spares = spares.len() as u8;
@@ -571,7 +636,7 @@ impl<P: Platform, const N: usize> Default for Server<P, N> {
     }
 }
 
-fn refuse<R: Into<Refusal>>(refusal: R) -> Effect {
+pub(crate) fn refuse<R: Into<Refusal>>(refusal: R) -> Effect {
     Effect::Answer(match refusal.into() {
         Refusal::Errno(errno) => Response::Refused(errno),
         Refusal::OverQuota(over) => Response::OverQuota(over),
@@ -596,6 +661,7 @@ struct Made<P: Platform> {
     arguments: Pages,
     stack: Pages,
     charge: Charge,
+    is_long: bool,
     objects: P::Sandbox,
 }
 
@@ -614,12 +680,12 @@ fn make_at<P: Platform>(
     let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
     let registers = Registers::start(entries, arguments, stack);
     let objects = platform.make(&mut client.objects, names, &plan, &registers)?;
-    Ok(Made { base: layout.base(), arguments, stack, charge, objects })
+    Ok(Made { base: layout.base(), arguments, stack, charge, is_long: plan.is_long(), objects })
 }
 
 /// Makes sure that there is room for what is asked, and gives the client the page tables that it lacks to share `layout`. It
 /// keeps them, and is charged for them.
-fn cover<P: Platform, E: From<OverQuota> + From<Exhausted>>(
+fn cover<P: Platform, E: From<OverQuota> + From<Exhausted> + From<Shortage>>(
     platform: &mut P,
     client: &mut Client<P>,
     room: &Room,
@@ -641,12 +707,12 @@ fn cover<P: Platform, E: From<OverQuota> + From<Exhausted>>(
 }
 
 /// A sandbox and its client.
-struct Owned<'a, P: Platform> {
+pub(crate) struct Owned<'a, P: Platform> {
     index: SandboxIndex,
-    client: &'a mut Client<P>,
-    sandbox: &'a mut Sandbox<P>,
-    additions: &'a mut Additions<P>,
-    arena: &'a mut Arena,
+    pub(crate) client: &'a mut Client<P>,
+    pub(crate) sandbox: &'a mut Sandbox<P>,
+    pub(crate) additions: &'a mut Additions<P>,
+    pub(crate) arena: &'a mut Arena,
 }
 
 impl<P: Platform> Owned<'_, P> {
@@ -655,38 +721,42 @@ impl<P: Platform> Owned<'_, P> {
         self.client.charge = self.client.charge.plus(charge);
     }
 
-    fn refund(&mut self, charge: Charge) {
+    pub(crate) fn refund(&mut self, charge: Charge) {
         self.sandbox.charge = self.sandbox.charge.minus(charge);
         self.client.charge = self.client.charge.minus(charge);
     }
 
-    /// Adds buffers, if there is room for them now, and returns where.
-    fn grow(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<u32, GrowError> {
+    /// Adds buffers, if there is room for them now, and returns where, and whether all of their pages are there.
+    fn grow(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<(u32, Progress), GrowError> {
         let bits = layout.span_bits();
         let base = self.arena.reserve(bits)?;
         let made = self.grow_at(platform, room, layout.at(base));
         if made.is_err() {
             self.arena.release(base, bits);
         }
-        made.map(|()| base)
+        made.map(|progress| (base, progress))
     }
 
-    fn grow_at(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<(), GrowError> {
+    fn grow_at(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<Progress, GrowError> {
         let plan = Plan::new(layout, 0, |table| self.additions.lacks(table)).ok_or(Exhausted)?;
         let (charge, tables) = plan.charges_of_growth();
         cover::<_, GrowError>(platform, self.client, room, layout, charge.plus(tables).with(0))?;
         self.add_tables(platform, &plan.tables, tables)?;
-        let made = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
-        let part = made.inspect_err(|_| self.drop_unused(platform))?;
+        let begun = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
+        let begun = begun.and_then(|mut part| {
+            let extended = platform.extend(&self.client.objects, &self.sandbox.objects, &mut part, &plan);
+            undo(platform, part, extended)
+        });
+        let (part, progress) = begun.inspect_err(|_| self.drop_unused(platform))?;
         let growth = Growth { base: layout.base(), bits: layout.span_bits(), extent: layout.extent(), charge, part };
         // There is room: it was looked for before.
         let _ = self.additions.growths.push(growth);
         self.charge(charge);
-        Ok(())
+        Ok(progress)
     }
 
-    /// Maps pages of the client's own, if there is room for it now.
-    fn map(&mut self, platform: &mut P, room: &Room, pages: Pages, access: BufferAccess) -> Result<(), MapError> {
+    /// Maps pages of the client's own, if there is room for it now, and tells whether all are mapped.
+    fn map(&mut self, platform: &mut P, room: &Room, pages: Pages, access: BufferAccess) -> Result<Progress, MapError> {
         if self.additions.mappings.is_full() {
             return Err(MapError::Full { limit: MAX_MAPPINGS });
         }
@@ -705,24 +775,28 @@ impl<P: Platform> Owned<'_, P> {
         }
         room.admits(self.client.used(), charge.plus(tables).with(0))?;
         self.add_tables(platform, &share.tables, tables)?;
-        let made = platform.share(&self.client.objects, &self.sandbox.objects, &share);
-        let part = made.inspect_err(|_| self.drop_unused(platform))?;
+        let begun = platform.share(&self.client.objects, &self.sandbox.objects, &share);
+        let begun = begun.and_then(|mut part| {
+            let mapped = platform.extend_share(&self.client.objects, &self.sandbox.objects, &mut part, &share);
+            undo(platform, part, mapped)
+        });
+        let (part, progress) = begun.inspect_err(|_| self.drop_unused(platform))?;
         // There is room: it was looked for above.
         let _ = self.additions.mappings.push(Mapping { pages, part });
         self.client.mappings += 1;
         self.charge(charge);
-        Ok(())
+        Ok(progress)
     }
 
     /// Adds paging structures, as one bundle.
-    fn add_tables(&mut self, platform: &mut P, tables: &[Table], charge: Charge) -> Result<(), Exhausted> {
+    fn add_tables(&mut self, platform: &mut P, tables: &[Table], charge: Charge) -> Result<(), Shortage> {
         let additions = &mut *self.additions;
         if tables.is_empty() {
             return Ok(());
         }
         let room = additions.tables.capacity() - additions.tables.len();
         if tables.len() > room || additions.bundles.is_full() {
-            return Err(Exhausted);
+            return Err(Shortage::Exhausted);
         }
         let is_new = |name: &u8| additions.bundles.iter().all(|bundle| bundle.name != *name);
         let name = (0..OWN).find(is_new).ok_or(Exhausted)?;
@@ -735,10 +809,26 @@ impl<P: Platform> Owned<'_, P> {
     }
 
     /// Takes paging structures back that nothing in the sandbox needs.
-    fn drop_unused(&mut self, platform: &mut P) {
+    pub(crate) fn drop_unused(&mut self, platform: &mut P) {
         while let Some(bundle) = self.additions.unused_bundle() {
+            // Paging structures have no pages to be stripped of.
             platform.remove(bundle.part);
             self.refund(bundle.charge);
+        }
+    }
+}
+
+/// Gives a part back that did not get its first pages.
+fn undo<P: Platform>(
+    platform: &mut P,
+    part: P::Part,
+    begun: Result<Progress, Shortage>,
+) -> Result<(P::Part, Progress), Shortage> {
+    match begun {
+        Ok(progress) => Ok((part, progress)),
+        Err(shortage) => {
+            platform.remove(part);
+            Err(shortage)
         }
     }
 }

@@ -4,7 +4,7 @@
 use heapless::Vec;
 use sbm_abi::{
     Chunks, EntryPoints, Handle, Heap, Layout, MAX_CHUNKS, Pages, Registers, Spec,
-    limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_GROWTHS, MAX_MAPPINGS},
+    limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
 use sbm_system::{Amounts, Terms};
@@ -13,6 +13,7 @@ use crate::{
     Charge, Platform, Program, Quota, Table,
     arena::REGIONS,
     plan::{MAX_TABLES, regions_of},
+    work::Job,
 };
 
 /// A client, by its index in the table.
@@ -72,6 +73,22 @@ pub enum State {
     Stopped,
     /// It was destroyed and is kept ready for its client.
     Spare,
+    /// It does not have all of its pages yet.
+    Unfinished,
+    /// It is being taken apart.
+    Doomed,
+}
+
+impl State {
+    /// Tells whether a client has a handle of a sandbox that stands so.
+    pub(crate) const fn has_handle(self) -> bool {
+        matches!(self, Self::Ready | Self::Faulted | Self::Stopped)
+    }
+
+    /// Tells whether its thread may run: it was started, and not to be ended.
+    pub(crate) const fn may_run(self) -> bool {
+        !matches!(self, Self::Unfinished | Self::Doomed)
+    }
 }
 
 /// Which part holds a paging structure of a sandbox: none where it is the sandbox's own since `sbm_init`.
@@ -92,6 +109,15 @@ pub(crate) struct Growth<T> {
 #[derive(Debug)]
 pub(crate) struct Mapping<T> {
     pub(crate) pages: Pages,
+    pub(crate) part: T,
+}
+
+/// A chunk of a sandbox's heap.
+#[derive(Debug)]
+pub(crate) struct Chunk<T> {
+    pub(crate) number: u8,
+    /// Whether all of its pages are there.
+    pub(crate) is_whole: bool,
     pub(crate) part: T,
 }
 
@@ -151,7 +177,7 @@ pub(crate) struct Additions<P: Platform> {
     pub(crate) growths: Vec<Growth<P::Part>, MAX_GROWTHS>,
     pub(crate) mappings: Vec<Mapping<P::Part>, MAX_MAPPINGS>,
     /// Chunks of the heap.
-    pub(crate) chunks: Vec<P::Part, MAX_CHUNKS>,
+    pub(crate) chunks: Vec<Chunk<P::Part>, MAX_CHUNKS>,
 }
 
 impl<P: Platform> Additions<P> {
@@ -181,6 +207,14 @@ impl<P: Platform> Additions<P> {
         Some(bundle)
     }
 
+    /// Lists all parts.
+    pub(crate) fn parts(&mut self) -> impl Iterator<Item = &mut P::Part> {
+        let growths = self.growths.iter_mut().map(|growth| &mut growth.part);
+        let mappings = self.mappings.iter_mut().map(|mapping| &mut mapping.part);
+        let chunks = self.chunks.iter_mut().map(|chunk| &mut chunk.part);
+        growths.chain(mappings).chain(chunks).chain(self.bundles.iter_mut().map(|bundle| &mut bundle.part))
+    }
+
     /// Takes all parts out, one after the other, and forgets the paging structures.
     pub(crate) fn take_parts(&mut self) -> impl Iterator<Item = P::Part> + '_ {
         let Self { tables, bundles, growths, mappings, chunks } = self;
@@ -188,7 +222,7 @@ impl<P: Platform> Additions<P> {
         core::iter::from_fn(move || {
             let growth = growths.pop().map(|growth| growth.part);
             let part = growth.or_else(|| mappings.pop().map(|mapping| mapping.part));
-            let part = part.or_else(|| chunks.pop());
+            let part = part.or_else(|| chunks.pop().map(|chunk| chunk.part));
             part.or_else(|| bundles.pop().map(|bundle| bundle.part))
         })
     }
@@ -204,13 +238,19 @@ pub(crate) struct Entry<P: Platform> {
 impl<P: Platform> Entry<P> {
     pub(crate) const EMPTY: Self = Self { generation: 0, sandbox: None, additions: Additions::NONE };
 
-    pub(crate) fn end_generation(&mut self) {
+    pub(crate) const fn end_generation(&mut self) {
         self.generation = (self.generation + 1) % Handle::GENERATIONS;
     }
 }
 
 /// Most spares of one client.
 pub(crate) const MAX_SPARES: usize = 8;
+
+/// Most sandboxes of one client that wait to be taken apart: all spares, and the one that a request is about.
+const MAX_DOOMED: usize = 2 * MAX_SPARES;
+
+/// Most sandboxes of one client that wait for pages of their heaps: it calls one, and others can run on.
+const MAX_TOUCHING: usize = 8;
 
 /// One client, with its kernel objects.
 pub(crate) struct Client<P: Platform> {
@@ -231,6 +271,20 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) spares: Vec<SandboxIndex, MAX_SPARES>,
     /// Until when the time that its text takes is paid for.
     pub(crate) console_paid: u64,
+    /// What is left to do for the answer that it waits for.
+    pub(crate) job: Option<Job>,
+    /// Text that is being written.
+    pub(crate) text: Vec<u8, MAX_CONSOLE>,
+    /// Whether that, or its end, has to wait for what is done elsewhere.
+    pub(crate) waits: bool,
+    /// Its sandboxes that are taken apart, the first one first.
+    pub(crate) doomed: Vec<SandboxIndex, MAX_DOOMED>,
+    /// Its sandboxes whose threads wait for pages of their heaps.
+    pub(crate) touching: Vec<SandboxIndex, MAX_TOUCHING>,
+    /// From which entry on its sandboxes are looked for, once it has ended.
+    pub(crate) ends: Option<usize>,
+    /// Whether it said itself that all was well.
+    pub(crate) ended_well: bool,
     /// When it is to get the answer that it waits for.
     pub(crate) sleeps_until: Option<u64>,
     /// The mark from which on the next look goes through its marks.
@@ -253,6 +307,13 @@ impl<P: Platform> Client<P> {
             mappings: 0,
             spares: Vec::new(),
             console_paid: 0,
+            job: None,
+            text: Vec::new(),
+            waits: false,
+            doomed: Vec::new(),
+            touching: Vec::new(),
+            ends: None,
+            ended_well: false,
             sleeps_until: None,
             next_mark: 0,
             covered: [0; REGIONS.div_ceil(64)],

@@ -9,14 +9,14 @@
 //! that waits in an overdue call gets its answer through its own thread, whatever became of the right to give it.
 
 use sbm_abi::{
-    Access, Errno, Fault, FaultKind, Label, Message, Registers, Response, SMALL_MESSAGE,
+    Access, Errno, Fault, FaultKind, Label, Registers, Response,
     limits::MAX_CLIENTS,
     watch::{LOOKS_PER_SECOND, MARKS, MOST_LOOKS_PER_SECOND},
 };
 
 use sbm_system::ClientSet;
 
-use crate::{Answer, CancelError, ClientId, Effect, NoSandbox, Platform, Server, State};
+use crate::{Answer, CancelError, ClientId, Effect, NoSandbox, Platform, Server, State, work::Job};
 
 /// Most marks of one client that one look goes through; the next one goes on.
 const MOST_MARKS: usize = 32;
@@ -128,7 +128,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     fn set_next_look(&mut self, platform: &mut P, next: Option<u64>) {
         self.next_look = next;
-        for client in self.clients.iter().flatten() {
+        for client in self.clients.iter().flatten().filter(|client| client.ends.is_none()) {
             platform.publish(&client.objects, next);
         }
         platform.look_at(next);
@@ -153,19 +153,17 @@ impl<P: Platform, const N: usize> Server<P, N> {
         if until > clock.now {
             return Some(until);
         }
-        client.sleeps_until = None;
-        // It fits: every response fits four words.
-        if let Ok(message) = Message::<SMALL_MESSAGE>::new(&Response::Done) {
-            let mut words = [0; 3];
-            words.iter_mut().zip(message.words()).for_each(|(to, word)| *to = word);
-            platform.answer(&client.objects, Answer { label: 0, length: message.words().len(), words });
+        if matches!(client.job, Some(Job::Print { .. })) {
+            return Some(clock.soon());
         }
+        client.sleeps_until = None;
+        platform.answer(&client.objects, Answer::of(&Response::Done));
         None
     }
 
     /// Ends a client's call if it is overdue, stops those of its sandboxes that run on, and says when to look again.
     fn watch(&mut self, platform: &mut P, id: ClientId, clock: Clock) -> Option<u64> {
-        let client = self.clients[id.get()].as_ref()?;
+        let client = self.clients[id.get()].as_ref().filter(|client| client.ends.is_none())?;
         let deadline = platform.deadline(&client.objects);
         let mut next = (deadline != 0).then_some(deadline);
         // A client that keeps to its longest budget writes no deadline beyond it.
@@ -185,14 +183,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     /// Ends the call that a client waits in, if it waits in one: the client gets an error, and the sandbox waits again.
     fn end_call(&mut self, platform: &mut P, id: ClientId, kind: FaultKind) -> Result<(), NoSandbox> {
-        let client = self.clients[id.get()].as_ref().ok_or(NoSandbox)?;
+        let client = self.clients[id.get()].as_ref().filter(|client| client.ends.is_none()).ok_or(NoSandbox)?;
         let index = platform.calls(&client.objects).ok_or(NoSandbox)?;
         let sandbox = self.sandboxes.get_mut(index).and_then(|entry| entry.sandbox.as_mut());
-        let sandbox = sandbox.filter(|it| it.owner == id && it.state != State::Spare).ok_or(NoSandbox)?;
+        let sandbox = sandbox.filter(|it| it.owner == id && it.state.has_handle()).ok_or(NoSandbox)?;
         let ip = platform.position(&sandbox.objects).unwrap_or(0);
         let fault = Fault { kind, access: Access::None, vector: 0, address: 0, ip };
         // First the client: with that, whatever its sandbox still answers reaches nobody.
-        platform.answer(&client.objects, Answer { label: Label::Aborted as u64, length: 3, words: fault.words() });
+        let [first, second, third] = fault.words();
+        let words = [first, second, third, 0];
+        platform.answer(&client.objects, Answer { label: Label::Aborted as u64, length: 3, words });
         platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
         sandbox.state = State::Faulted;
         Ok(())
@@ -229,7 +229,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
             }
             for index in (mark..N).step_by(MARKS) {
                 let Some(sandbox) = &mut self.sandboxes[index].sandbox else { continue };
-                if sandbox.owner == id && called != Some(index) && !platform.waits(&sandbox.objects, sandbox.entries) {
+                let may_run = sandbox.owner == id && sandbox.state.may_run();
+                if may_run && called != Some(index) && !platform.waits(&sandbox.objects, sandbox.entries) {
                     sandbox.restart(platform);
                 }
             }

@@ -84,6 +84,15 @@ pub enum StepError<E> {
     Join(E),
 }
 
+/// Blocks that were handed out and belong together: the last one that was added is the first that is taken off.
+#[derive(Debug)]
+pub struct Chain(Link);
+
+impl Chain {
+    /// No blocks.
+    pub const EMPTY: Self = Self(Link::NONE);
+}
+
 /// Why [`Buddy::alloc`] returned no block. No memory is lost by any of it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum AllocError<E> {
@@ -94,6 +103,8 @@ pub enum AllocError<E> {
         /// The largest that there is.
         largest: Option<SizeBits>,
     },
+    /// No block that is open is large enough, but one is sealed: [`Buddy::sealed`].
+    Sealed,
     /// A split or join on the way failed.
     Step(StepError<E>),
 }
@@ -193,6 +204,58 @@ impl<const NODES: usize> Buddy<NODES> {
         Ok(())
     }
 
+    /// Seals those roots of main memory of which nothing was split or handed out yet and that `which` names: nothing is,
+    /// until [`Buddy::open`] says that they were opened.
+    pub fn seal(&mut self, which: impl Fn(&Block) -> bool) {
+        for index in self.nodes.roots() {
+            let node = self.nodes.get(index);
+            let is_whole = (node.kind, node.state, node.generation) == (Kind::Memory, State::Free, 0);
+            if is_whole && which(&self.describe(index)) {
+                self.nodes.unlink(&mut self.pools[Kind::Memory as usize].free, index);
+                self.nodes.get_mut(index).state = State::Sealed;
+            }
+        }
+    }
+
+    /// Finds the smallest sealed root of at least `size`.
+    pub fn sealed(&self, size: SizeBits) -> Option<Block> {
+        let fits = |index: &Index| {
+            let node = self.nodes.get(*index);
+            node.state == State::Sealed && node.size >= size
+        };
+        let smallest = self.nodes.roots().filter(fits).min_by_key(|index| self.nodes.get(*index).size);
+        smallest.map(|index| self.describe(index))
+    }
+
+    /// Opens a sealed root that the caller has split by itself, into halves with these values, the lower one's first.
+    ///
+    /// # Errors
+    /// When it is not sealed, or no node is left for the halves; nothing changes then.
+    pub fn open(&mut self, id: BlockId, values: [u32; 2]) -> Result<(), FreeError> {
+        let Node { base, size, kind, state, .. } = *self.nodes.get(id.node);
+        let half = size.half().filter(|_| state == State::Sealed).ok_or(FreeError { id })?;
+        let lower = self.nodes.take_pair().ok_or(FreeError { id })?;
+        self.set_halves(id.node, lower, (base, half), kind, values);
+        Ok(())
+    }
+
+    /// Adds a block that is handed out, and in no chain, to one.
+    ///
+    /// # Errors
+    /// When it is not handed out; nothing changes then.
+    pub fn push(&mut self, chain: &mut Chain, id: BlockId) -> Result<(), FreeError> {
+        self.nodes.lookup(id).ok_or(FreeError { id })?;
+        self.nodes.get_mut(id.node).next = core::mem::replace(&mut chain.0, Link::to(id.node));
+        Ok(())
+    }
+
+    /// Takes the block that was added last off a chain; it stays handed out.
+    pub fn pop(&mut self, chain: &mut Chain) -> Option<Block> {
+        let index = chain.0.get()?;
+        chain.0 = self.nodes.get(index).next;
+        Some(self.describe(index))
+    }
+
     /// Hands out a block of main memory: one of that size that lies ready, else one joined to that size, else part of
     /// the smallest larger one.
     ///
@@ -203,6 +266,9 @@ impl<const NODES: usize> Buddy<NODES> {
         loop {
             let pool = self.pool(Kind::Memory);
             let Some(index) = pool.smallest(size) else {
+                if self.sealed(size).is_some() {
+                    return Err(AllocError::Sealed);
+                }
                 let largest = self.stats(Kind::Memory).largest;
                 return Err(AllocError::OutOfMemory { requested: size, largest });
             };
@@ -315,15 +381,19 @@ impl<const NODES: usize> Buddy<NODES> {
                 return Err(StepError::Split(error));
             }
         };
-        let pool = &mut self.pools[parent.kind as usize];
-        self.nodes.unlink(&mut pool.free, index);
-        self.nodes.push(&mut pool.whole, index);
+        self.nodes.unlink(&mut self.pools[parent.kind as usize].free, index);
+        self.set_halves(index, lower, (parent.base, half), parent.kind, values);
+        Ok(())
+    }
+
+    /// Makes a block that is on no list whole, with free halves.
+    fn set_halves(&mut self, index: Index, lower: Index, (base, half): (u64, SizeBits), kind: Kind, values: [u32; 2]) {
+        self.nodes.push(&mut self.pools[kind as usize].whole, index);
         let node = self.nodes.get_mut(index);
         (node.state, node.child) = (State::Whole, Link::to(lower));
         let above = Link::to(index);
-        self.set_free(lower.buddy(), above, parent.base + half.size(), half, parent.kind, values[1]);
-        self.set_free(lower, above, parent.base, half, parent.kind, values[0]);
-        Ok(())
+        self.set_free(lower.buddy(), above, base + half.size(), half, kind, values[1]);
+        self.set_free(lower, above, base, half, kind, values[0]);
     }
 
     /// Does one join at or below a whole block, where both halves are unsplit.

@@ -20,7 +20,7 @@ mod nodes;
 mod ranges;
 mod size;
 
-pub use buddy::{AllocError, Block, Buddy, FreeError, RootError, Splitter, Stats, StepError};
+pub use buddy::{AllocError, Block, Buddy, Chain, FreeError, RootError, Splitter, Stats, StepError};
 pub use nodes::{BlockId, Kind};
 pub use ranges::{FillError, OutOfRanges, Ranges, ReturnError, Span};
 pub use size::SizeBits;

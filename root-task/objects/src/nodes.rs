@@ -74,6 +74,8 @@ pub(crate) enum State {
     Split,
     /// A block that is split, all of it free below; on the whole list of its size.
     Whole,
+    /// A root that is free but not to be handed out or split before it was opened; on no list.
+    Sealed,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -83,7 +85,8 @@ pub(crate) struct Node {
     /// The lower child, of a split block.
     pub(crate) child: Link,
     prev: Link,
-    next: Link,
+    /// The next one on its list; of a block that was handed out, in its chain.
+    pub(crate) next: Link,
     pub(crate) value: u32,
     pub(crate) generation: u32,
     pub(crate) size: SizeBits,

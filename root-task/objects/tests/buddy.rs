@@ -8,7 +8,9 @@
 use std::{collections::BTreeMap, sync::Mutex};
 
 use proptest::prelude::*;
-use sbm_objects::{AllocError, Block, BlockId, Buddy, Kind, RootError, SizeBits, Splitter, StepError};
+use sbm_objects::{
+    AllocError, Block, BlockId, Buddy, Chain, FreeError, Kind, RootError, SizeBits, Splitter, StepError,
+};
 
 const NODES: usize = 512;
 const BASE: u64 = 0x10_0000;
@@ -166,6 +168,75 @@ fn device_memory_is_not_handed_out() {
     assert!(matches!(buddy.alloc(bits(12), &mut kernel), Err(AllocError::OutOfMemory { largest: None, .. })));
 }
 
+/// Opens a sealed root as the root task's worker does.
+fn open(buddy: &mut Buddy<NODES>, kernel: &mut Kernel, root: &Block) -> Result<(), FreeError> {
+    let values = kernel.split(root).unwrap();
+    buddy.open(root.id, values)
+}
+
+#[test]
+fn sealed_roots_are_left_alone_until_they_are_opened_the_smallest_that_fits_first() {
+    let (mut buddy, mut kernel) = with_root(20);
+    for (base, size) in [(0x8_0000, 19), (0x1_0000, 16), (0x4000, 14)] {
+        let value = kernel.root(base, size);
+        buddy.add_root(base, bits(size), Kind::Memory, value).unwrap();
+    }
+    let total = buddy.stats(Kind::Memory).total_bytes;
+    buddy.seal(|block| block.size > bits(14));
+    assert_eq!(buddy.stats(Kind::Memory).free_bytes, total, "what is sealed is free");
+    assert_eq!(buddy.stats(Kind::Memory).largest, Some(bits(14)));
+    let block = buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert_eq!(block.base, 0x4000);
+    assert_eq!(buddy.alloc(bits(17), &mut kernel), Err(AllocError::Sealed));
+    let refused = Err(AllocError::OutOfMemory { requested: bits(21), largest: Some(bits(13)) });
+    assert_eq!(buddy.alloc(bits(21), &mut kernel), refused);
+    let sealed = [14, 17, 20].map(|size| buddy.sealed(bits(size)).map(|root| root.base));
+    assert_eq!(sealed, [Some(0x1_0000), Some(0x8_0000), Some(BASE)]);
+    assert_eq!(buddy.sealed(bits(21)), None);
+    let root = buddy.sealed(bits(17)).unwrap();
+    assert_eq!(open(&mut buddy, &mut kernel, &root), Ok(()));
+    assert_eq!(buddy.open(root.id, [1, 2]), Err(FreeError { id: root.id }), "opened twice");
+    assert_eq!(buddy.open(block.id, [1, 2]), Err(FreeError { id: block.id }), "it was never sealed");
+    assert_eq!(buddy.alloc(bits(17), &mut kernel).unwrap().base, 0x8_0000);
+    assert_eq!(kernel.splits, 4);
+}
+
+#[test]
+fn only_roots_of_which_nothing_was_taken_are_sealed() {
+    let (mut buddy, mut kernel) = with_root(20);
+    let value = kernel.root(0x8_0000, 19);
+    buddy.add_root(0x8_0000, bits(19), Kind::Memory, value).unwrap();
+    let value = kernel.root(0x4_0000, 18);
+    buddy.add_root(0x4_0000, bits(18), Kind::Device, value).unwrap();
+    let taken = buddy.alloc(bits(19), &mut kernel).unwrap();
+    buddy.free(taken.id).unwrap();
+    let part = buddy.alloc(bits(12), &mut kernel).unwrap();
+    assert_eq!(part.base, 0x8_0000);
+    buddy.seal(|_| true);
+    assert_eq!(buddy.sealed(bits(0)).map(|root| root.base), Some(BASE));
+    assert!(buddy.alloc(bits(18), &mut kernel).is_ok());
+    assert_eq!(buddy.alloc(bits(19), &mut kernel), Err(AllocError::Sealed));
+}
+
+#[test]
+fn a_chain_gives_its_blocks_back_the_last_one_first() {
+    let (mut buddy, mut kernel) = with_root(20);
+    let blocks = [12, 13, 12].map(|size| buddy.alloc(bits(size), &mut kernel).unwrap());
+    let other = buddy.alloc(bits(12), &mut kernel).unwrap();
+    let (mut chain, mut another) = (Chain::EMPTY, Chain::EMPTY);
+    for block in blocks {
+        buddy.push(&mut chain, block.id).unwrap();
+    }
+    buddy.push(&mut another, other.id).unwrap();
+    for block in blocks.into_iter().rev() {
+        assert_eq!(buddy.pop(&mut chain), Some(block));
+        assert_eq!(buddy.free(block.id), Ok(block));
+    }
+    assert_eq!(buddy.pop(&mut chain), None);
+    assert_eq!(buddy.push(&mut chain, blocks[0].id), Err(FreeError { id: blocks[0].id }), "it is not handed out");
+    assert_eq!((buddy.pop(&mut another), buddy.pop(&mut another)), (Some(other), None));
+}
+
 #[test]
 fn roots_are_refused_that_overlap_are_misaligned_or_late() {
     let (mut buddy, mut kernel) = with_root(16);
@@ -301,6 +372,7 @@ proptest! {
                     Err(AllocError::OutOfMemory { requested, largest }) => {
                         prop_assert!(largest.is_none_or(|largest| largest < requested));
                     }
+                    Err(AllocError::Sealed) => prop_assert!(false, "nothing is sealed"),
                     Err(AllocError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
                     Err(AllocError::Step(_)) => prop_assert!(kernel.patience == Some(0)),
                 },

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A machine that keeps books: what is mapped where for whom, and how much is in use. It asserts what kernels demand.
 
+use core::ops::Range;
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem::take,
@@ -12,7 +13,7 @@ use sbm_abi::{
     limits::{ARENA_BASE, PAGE},
 };
 
-use crate::{Answer, ClientId, Exhausted, Free, Names, Plan, Platform, Share, Table};
+use crate::{Answer, ClientId, Exhausted, Free, Names, Plan, Platform, Progress, SLICE, Share, Shortage, Table};
 
 /// What clients are called.
 pub(super) const NAMES: [&str; 8] = ["zero", "one", "two", "three", "four", "five", "six", "seven"];
@@ -40,16 +41,27 @@ pub(super) struct Held {
     pub(super) registers: Registers,
     /// Whether its thread waits.
     pub(super) waits: bool,
+    /// How many of the plan's pages there are.
+    made: u32,
+    /// The pages themselves.
+    own: Vec<u32>,
+    /// Whether its pages have blocks of their own.
+    is_long: bool,
+    /// Whether its address space is gone.
+    is_ended: bool,
     taken: (u32, u32),
 }
 
 /// What was added to a sandbox.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Added {
     sandbox: u32,
     tables: Vec<Table>,
     pages: Vec<u32>,
-    shared: Vec<u32>,
+    /// Whether the client does not have the pages.
+    is_private: bool,
+    /// Whether the pages are the client's own.
+    is_own: bool,
     taken: (u32, u32),
 }
 
@@ -65,6 +77,12 @@ pub(super) struct Owner {
     pub(super) calls: Option<usize>,
     /// Whether it waits until its time has come.
     pub(super) sleeps: bool,
+    /// Whether it waits for the answer to a request.
+    pub(super) waits: bool,
+    /// Whether its thread was stopped.
+    pub(super) is_stopped: bool,
+    /// Whether what takes long of its end was done.
+    is_wound_up: bool,
     pub(super) answers: Vec<Answer>,
     /// Its watch words.
     pub(super) deadline: u64,
@@ -78,6 +96,16 @@ pub(super) struct Fake {
     pub(super) left: (u32, u32),
     /// Operations until one fails, if one is to.
     pub(super) fails_in: Option<u32>,
+    /// Operations until one finds memory that is not ready, if one is to.
+    pub(super) is_late_in: Option<u32>,
+    /// Somebody was told that memory is not ready.
+    pub(super) is_late: bool,
+    /// Sandboxes that were told to try again.
+    pub(super) went_on: Vec<u32>,
+    /// The server looks, and wakes who slept.
+    pub(super) looks: bool,
+    /// The machine's work since this was set to 0: pages, tables, objects.
+    pub(super) effort: u32,
     pub(super) boxes: BTreeMap<u32, Held>,
     pub(super) parts: BTreeMap<u32, Added>,
     pub(super) owners: BTreeMap<u32, Owner>,
@@ -112,17 +140,28 @@ impl Fake {
     }
 
     /// Takes memory and slots, rounded up as the allocators do, or fails because it is told to or there is none.
-    fn take(&mut self, owner: u32, pages: u32, slots: u32) -> Result<(u32, u32), Exhausted> {
-        if let Some(left) = &mut self.fails_in {
-            if *left == 0 {
-                self.fails_in = None;
-                return Err(Exhausted);
+    fn take(&mut self, owner: u32, pages: u32, slots: u32) -> Result<(u32, u32), Shortage> {
+        let comes = |left: &mut Option<u32>| match left {
+            Some(0) => {
+                *left = None;
+                true
             }
-            *left -= 1;
+            Some(left) => {
+                *left -= 1;
+                false
+            }
+            None => false,
+        };
+        if comes(&mut self.fails_in) {
+            return Err(Shortage::Exhausted);
+        }
+        if comes(&mut self.is_late_in) {
+            self.is_late = true;
+            return Err(Shortage::NotReady);
         }
         let taken = (power(pages), power(slots));
         let left = (self.left.0.checked_sub(taken.0), self.left.1.checked_sub(taken.1));
-        let (Some(pages), Some(slots)) = left else { return Err(Exhausted) };
+        let (Some(pages), Some(slots)) = left else { return Err(Shortage::Exhausted) };
         self.left = (pages, slots);
         let books = &mut self.owners.get_mut(&owner).unwrap().taken;
         *books = (books.0 + taken.0, books.1 + taken.1);
@@ -135,29 +174,31 @@ impl Fake {
         *books = (books.0 - taken.0, books.1 - taken.1);
     }
 
-    /// Maps the plan's pages, and returns which, for both sides.
-    fn map(&mut self, owner: u32, sandbox: u32, plan: &Plan<'_>) -> (Vec<u32>, Vec<u32>) {
+    /// Maps these of the plan's pages, and returns which, for both sides.
+    fn map(&mut self, owner: u32, sandbox: u32, plan: &Plan<'_>, which: Range<u32>) -> (Vec<u32>, Vec<u32>) {
         let (mut pages, mut shared) = (Vec::new(), Vec::new());
-        for run in plan.runs() {
-            for page in 0..u32::from(run.pages.count) {
-                let address = run.pages.address + page * PAGE;
-                let frame = Frame::New(self.name());
-                self.map_page(sandbox, address, frame, run.sandbox);
-                pages.push(address);
-                if let Some(access) = run.client {
-                    let owner = self.owners.get_mut(&owner).unwrap();
-                    let region = u16::try_from(address >> 21).unwrap();
-                    assert!(owner.regions.contains(&region), "the client has no page table at {address:#x}");
-                    assert!(owner.mapped.insert(address, (frame, access)).is_none(), "mapped twice at {address:#x}");
-                    shared.push(address);
-                }
+        let all = plan.runs().flat_map(|run| (0..u32::from(run.pages.count)).map(move |page| (run, page)));
+        let all: Vec<_> = all.collect();
+        assert_eq!(all.len(), plan.frames() as usize);
+        assert_eq!(all.iter().filter(|(run, _)| run.client.is_some()).count(), plan.shared_frames() as usize);
+        for (run, page) in &all[which.start as usize..which.end as usize] {
+            let address = run.pages.address + page * PAGE;
+            let frame = Frame::New(self.name());
+            self.map_page(sandbox, address, frame, run.sandbox);
+            pages.push(address);
+            if let Some(access) = run.client {
+                let owner = self.owners.get_mut(&owner).unwrap();
+                let region = u16::try_from(address >> 21).unwrap();
+                assert!(owner.regions.contains(&region), "the client has no page table at {address:#x}");
+                assert!(owner.mapped.insert(address, (frame, access)).is_none(), "mapped twice at {address:#x}");
+                shared.push(address);
             }
         }
-        assert_eq!((pages.len(), shared.len()), (plan.frames() as usize, plan.shared_frames() as usize));
         (pages, shared)
     }
 
     fn map_page(&mut self, sandbox: u32, address: u32, frame: Frame, access: BufferAccess) {
+        self.effort += 1;
         let sandbox = self.boxes.get_mut(&sandbox).unwrap();
         let (gib, region) = ((address >> 30) as u8, u16::try_from(address >> 21).unwrap());
         assert!(gib == 0 || sandbox.tables.contains(&Table::Directory(gib)), "no page directory at {address:#x}");
@@ -183,10 +224,60 @@ impl Fake {
         }
     }
 
-    fn forget(&mut self, part: u32) -> (u32, Added) {
-        let added = self.parts.remove(&part).expect("taken back twice");
-        let owner = self.boxes.get(&added.sandbox).map_or(u32::MAX, |it| it.client);
-        (owner, added)
+    fn part(&mut self, added: Added) -> u32 {
+        let name = self.name();
+        self.parts.insert(name, added);
+        name
+    }
+
+    /// Takes back the pages of a sandbox that have blocks of their own, this many at most; without a limit all.
+    fn strip_sandbox(&mut self, name: u32, most: u32) {
+        let held = &self.boxes[&name];
+        let (owner, made, long) = (held.client, held.made, held.is_long);
+        let rest = if long { made.saturating_sub(1) / SLICE * SLICE } else { made };
+        assert!(made - rest <= most);
+        let gone: Vec<_> = held.own.split_at(rest as usize).1.to_vec();
+        self.effort += gone.len() as u32;
+        for address in &gone {
+            let frame = self.boxes.get_mut(&name).unwrap().mapped.remove(address).unwrap().0;
+            let mapped = &mut self.owners.get_mut(&owner).unwrap().mapped;
+            if mapped.get(address).is_some_and(|it| it.0 == frame) {
+                mapped.remove(address);
+            }
+        }
+        let held = self.boxes.get_mut(&name).unwrap();
+        held.own.truncate(rest as usize);
+        held.made = rest;
+        self.give_back(owner, (power(made - rest), 0));
+    }
+
+    /// Takes back the pages of a part that were added last, from the sandbox if it is there as such.
+    fn strip_part(&mut self, name: u32) -> Progress {
+        let part = self.parts.get_mut(&name).expect("stripped after it was gone");
+        let sandbox = part.sandbox;
+        if !part.tables.is_empty() {
+            return Progress::Done;
+        }
+        let rest = match part.is_own {
+            true => part.pages.len().saturating_sub(SLICE as usize),
+            false => part.pages.len().saturating_sub(1) / SLICE as usize * SLICE as usize,
+        };
+        let pages = part.pages.split_off(rest);
+        let (is_own, is_private) = (part.is_own, part.is_private);
+        self.effort += pages.len() as u32;
+        let held = self.boxes.get_mut(&sandbox).expect("its sandbox is gone");
+        let owner = held.client;
+        for page in &pages {
+            held.mapped.remove(page).unwrap();
+        }
+        if !is_own {
+            if !is_private {
+                self.unmap(owner, &pages);
+            }
+            let pages = u32::try_from(pages.len()).unwrap();
+            self.give_back(owner, (power(pages), 0));
+        }
+        if rest > 0 { Progress::More } else { Progress::Done }
     }
 }
 
@@ -203,7 +294,7 @@ impl Platform for Fake {
         names: Names,
         plan: &Plan<'_>,
         registers: &Registers,
-    ) -> Result<u32, Exhausted> {
+    ) -> Result<u32, Shortage> {
         assert_eq!(names.client, ClientId::new(u64::from(*client)).unwrap());
         assert!(self.boxes.values().all(|it| it.names.index != names.index), "an index is given twice");
         let (pages, slots) = plan.of_new::<Self>();
@@ -217,67 +308,111 @@ impl Platform for Fake {
             mapped: Mapped::new(),
             registers: *registers,
             waits: true,
+            made: 0,
+            own: Vec::new(),
+            is_long: plan.is_long(),
+            is_ended: false,
             taken,
         };
         self.boxes.insert(name, made);
         self.add_to(name, &plan.tables);
-        self.map(*client, name, plan);
+        if !plan.is_long() {
+            let (own, _) = self.map(*client, name, plan, 0..plan.frames());
+            let held = self.boxes.get_mut(&name).unwrap();
+            (held.made, held.own) = (plan.frames(), own);
+        }
         Ok(name)
     }
 
-    fn add_tables(&mut self, sandbox: &u32, tables: &[Table]) -> Result<u32, Exhausted> {
+    fn fill(&mut self, client: &u32, sandbox: &mut u32, plan: &Plan<'_>) -> Result<Progress, Shortage> {
+        let held = &self.boxes[sandbox];
+        assert!(held.is_long && !held.is_ended);
+        let (from, until) = (held.made, plan.frames().min(held.made + SLICE));
+        assert!(from < until, "filled though it is full");
+        self.take(*client, until - from, 0)?;
+        let (pages, _) = self.map(*client, *sandbox, plan, from..until);
+        let held = self.boxes.get_mut(sandbox).unwrap();
+        held.own.extend(pages);
+        held.made = until;
+        Ok(if until < plan.frames() { Progress::More } else { Progress::Done })
+    }
+
+    fn add_tables(&mut self, sandbox: &u32, tables: &[Table]) -> Result<u32, Shortage> {
         assert!(!tables.is_empty());
         let count = u32::try_from(tables.len()).unwrap();
         let taken = self.take(self.boxes[sandbox].client, count, count)?;
         self.add_to(*sandbox, tables);
-        let name = self.name();
-        let tables = tables.to_vec();
-        let added = Added { sandbox: *sandbox, tables, pages: Vec::new(), shared: Vec::new(), taken };
-        self.parts.insert(name, added);
-        Ok(name)
+        let (tables, sandbox) = (tables.to_vec(), *sandbox);
+        Ok(self.part(Added { sandbox, tables, taken, ..Added::default() }))
     }
 
-    fn add_pages(&mut self, client: &u32, sandbox: &u32, plan: &Plan<'_>) -> Result<u32, Exhausted> {
-        let (pages, slots) = plan.of_pages();
-        let taken = self.take(*client, pages, slots)?;
-        let (pages, shared) = self.map(*client, *sandbox, plan);
-        let name = self.name();
-        self.parts.insert(name, Added { sandbox: *sandbox, tables: Vec::new(), pages, shared, taken });
-        Ok(name)
+    fn add_pages(&mut self, client: &u32, sandbox: &u32, plan: &Plan<'_>) -> Result<u32, Shortage> {
+        let taken = self.take(*client, 0, plan.slots_of_pages())?;
+        Ok(self.part(Added { sandbox: *sandbox, taken, ..Added::default() }))
     }
 
-    fn share(&mut self, client: &u32, sandbox: &u32, share: &Share) -> Result<u32, Exhausted> {
-        let taken = self.take(*client, 0, share.pages())?;
-        let mut all = Vec::new();
-        for (pages, first) in &share.pieces {
-            for page in 0..u32::from(pages.count) {
-                self.map_page(*sandbox, pages.address + page * PAGE, Frame::Own(first + page), share.access);
-                all.push(pages.address + page * PAGE);
-            }
+    fn extend(&mut self, client: &u32, sandbox: &u32, part: &mut u32, plan: &Plan<'_>) -> Result<Progress, Shortage> {
+        assert_eq!(self.parts[part].sandbox, *sandbox);
+        let from = u32::try_from(self.parts[part].pages.len()).unwrap();
+        let until = plan.frames().min(from + SLICE);
+        assert!(from < until, "extended though it is full");
+        self.take(*client, until - from, 0)?;
+        let (pages, shared) = self.map(*client, *sandbox, plan, from..until);
+        assert!(shared.is_empty() || pages == shared);
+        if shared.is_empty() {
+            self.parts.get_mut(part).unwrap().is_private = true;
         }
-        let name = self.name();
-        let added = Added { sandbox: *sandbox, tables: Vec::new(), pages: all, shared: Vec::new(), taken };
-        self.parts.insert(name, added);
-        Ok(name)
+        self.parts.get_mut(part).unwrap().pages.extend(pages);
+        Ok(if until < plan.frames() { Progress::More } else { Progress::Done })
+    }
+
+    fn share(&mut self, client: &u32, sandbox: &u32, share: &Share) -> Result<u32, Shortage> {
+        let taken = self.take(*client, 0, share.pages())?;
+        Ok(self.part(Added { sandbox: *sandbox, is_own: true, taken, ..Added::default() }))
+    }
+
+    fn extend_share(
+        &mut self,
+        client: &u32,
+        sandbox: &u32,
+        part: &mut u32,
+        share: &Share,
+    ) -> Result<Progress, Shortage> {
+        assert_eq!((self.parts[part].sandbox, self.boxes[sandbox].client), (*sandbox, *client));
+        let from = self.parts[part].pages.len();
+        let all = share.pieces.iter().flat_map(|(pages, first)| {
+            (0..u32::from(pages.count)).map(move |page| (pages.address + page * PAGE, first + page))
+        });
+        let next: Vec<_> = all.skip(from).take(SLICE as usize).collect();
+        assert!(!next.is_empty(), "extended though it is full");
+        for (address, frame) in next {
+            self.map_page(*sandbox, address, Frame::Own(frame), share.access);
+            self.parts.get_mut(part).unwrap().pages.push(address);
+        }
+        let is_full = self.parts[part].pages.len() == share.pages() as usize;
+        Ok(if is_full { Progress::Done } else { Progress::More })
+    }
+
+    fn strip(&mut self, part: &mut u32) -> Progress {
+        assert!(!self.boxes[&self.parts[part].sandbox].is_ended, "its sandbox is ended");
+        self.strip_part(*part)
     }
 
     fn remove(&mut self, part: u32) {
-        let (owner, added) = self.forget(part);
+        let added = self.parts.remove(&part).expect("taken back twice");
+        assert!(added.pages.is_empty(), "given back with pages");
         let sandbox = self.boxes.get_mut(&added.sandbox).expect("its sandbox is gone");
-        for page in &added.pages {
-            sandbox.mapped.remove(page).unwrap();
-        }
+        let owner = sandbox.client;
         sandbox.tables.retain(|table| !added.tables.contains(table));
         let mapped: Vec<_> = sandbox.mapped.keys().copied().collect();
         for address in mapped {
             let table = Table::Page(u16::try_from(address >> 21).unwrap());
             assert!(sandbox.tables.contains(&table), "a page table in use is gone, at {address:#x}");
         }
-        self.unmap(owner, &added.shared);
         self.give_back(owner, added.taken);
     }
 
-    fn cover(&mut self, client: &mut u32, region: u16) -> Result<(), Exhausted> {
+    fn cover(&mut self, client: &mut u32, region: u16) -> Result<(), Shortage> {
         assert!(u32::from(region) >= ARENA_BASE >> 21);
         self.take(*client, 1, 1)?;
         let regions = &mut self.owners.get_mut(client).unwrap().regions;
@@ -290,6 +425,11 @@ impl Platform for Fake {
         let restarted = self.boxes.get_mut(sandbox).expect("restarted what is gone");
         (restarted.registers, restarted.waits) = (*registers, true);
         self.restarts.push((*sandbox, *registers));
+    }
+
+    fn go_on(&mut self, sandbox: &u32) {
+        assert!(!self.boxes[sandbox].is_ended);
+        self.went_on.push(*sandbox);
     }
 
     fn position(&self, _: &u32) -> Option<u64> {
@@ -307,7 +447,8 @@ impl Platform for Fake {
     fn answer(&mut self, client: &u32, answer: Answer) {
         let owner = self.owners.get_mut(client).unwrap();
         if answer.label == Label::Returned as u64 {
-            assert!(take(&mut owner.sleeps), "woken though it does not sleep");
+            let waits = if self.looks { &mut owner.sleeps } else { &mut owner.waits };
+            assert!(take(waits), "answered though it does not wait");
         } else {
             let called = owner.calls.take().expect("answered though it calls nothing");
             let is_called = |it: &Held| it.client == *client && it.names.index.get() == called;
@@ -339,18 +480,38 @@ impl Platform for Fake {
         self.look_at = next_look;
     }
 
+    fn dismantle<'a>(&mut self, sandbox: &mut u32, mut parts: impl Iterator<Item = &'a mut u32>) -> Progress {
+        let held = self.boxes.get_mut(sandbox).expect("taken apart after it was gone");
+        if !held.is_ended {
+            held.is_ended = true;
+            return Progress::More;
+        }
+        if held.is_long && held.made > 0 {
+            self.strip_sandbox(*sandbox, SLICE);
+            return Progress::More;
+        }
+        match parts.find(|part| !self.parts[part].pages.is_empty()) {
+            Some(part) => {
+                self.strip_part(*part);
+                Progress::More
+            }
+            None => Progress::Done,
+        }
+    }
+
     fn destroy(&mut self, sandbox: u32, parts: impl Iterator<Item = u32>) {
         let owner = self.boxes[&sandbox].client;
         for part in parts {
-            let (_, added) = self.forget(part);
+            while self.strip_part(part) == Progress::More {}
+            let added = self.parts.remove(&part).expect("taken back twice");
             assert_eq!(added.sandbox, sandbox);
-            self.unmap(owner, &added.shared);
-            for page in &added.pages {
-                self.boxes.get_mut(&sandbox).unwrap().mapped.remove(page).unwrap();
-            }
             self.give_back(owner, added.taken);
         }
+        while self.boxes[&sandbox].is_long && self.boxes[&sandbox].made > 0 {
+            self.strip_sandbox(sandbox, u32::MAX);
+        }
         let gone = self.boxes.remove(&sandbox).expect("destroyed twice");
+        self.effort += gone.own.len() as u32;
         let shared: Vec<_> = {
             let owner = &self.owners[&owner];
             let both = |page: &&u32| owner.mapped.get(page).map(|it| it.0) == gone.mapped.get(page).map(|it| it.0);
@@ -360,13 +521,33 @@ impl Platform for Fake {
         self.give_back(owner, gone.taken);
     }
 
+    fn stop(&mut self, client: &u32) {
+        let owner = self.owners.get_mut(client).unwrap();
+        assert!(!owner.is_stopped, "stopped twice");
+        (owner.is_stopped, owner.waits, owner.sleeps) = (true, false, false);
+    }
+
+    fn wind_up(&mut self, client: &mut u32) -> Option<Progress> {
+        assert!(self.boxes.values().all(|it| it.client != *client), "a sandbox outlives its client");
+        let owner = self.owners.get_mut(client).unwrap();
+        assert!(owner.is_stopped, "wound up while it runs");
+        if owner.regions.pop().is_some() {
+            self.give_back(*client, (1, 1));
+            return Some(Progress::More);
+        }
+        if std::mem::replace(&mut owner.is_wound_up, true) {
+            return Some(Progress::Done);
+        }
+        self.is_late = true;
+        None
+    }
+
     fn end(&mut self, client: u32) {
         assert!(self.boxes.values().all(|it| it.client != client), "a sandbox outlives its client");
         let owner = self.owners.remove(&client).expect("ended twice");
-        let tables = u32::try_from(owner.regions.len()).unwrap();
-        assert_eq!(owner.taken, (tables, tables), "something outlives its client");
+        assert!(owner.is_stopped && owner.regions.is_empty());
+        assert_eq!(owner.taken, (0, 0), "something outlives its client");
         assert!(owner.mapped.is_empty());
-        self.left = (self.left.0 + tables, self.left.1 + tables);
     }
 
     fn again(&mut self, client: u32, number: u32) -> Result<u32, Exhausted> {

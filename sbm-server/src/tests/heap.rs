@@ -169,7 +169,7 @@ fn whoever_restarts_clears_the_chunks_that_are_there() {
 fn heaps_outside_their_limits_are_refused_with_the_size() {
     let mut world = World::new();
     for pages in [0, 3, 5, 8192] {
-        let refused = world.server.init(&mut world.machine, client(0), with_heap(pages));
+        let refused = world.server.init(&mut world.machine, client(0), &with_heap(pages));
         assert_eq!(refused, Err(InitError::Layout(LayoutError::Heap { pages })));
         assert_eq!(world.ask(0, &Request::Init(with_heap(pages))), Response::Refused(Errno::Invalid));
     }

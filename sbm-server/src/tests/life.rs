@@ -27,6 +27,7 @@ fn a_sandbox_is_made_and_its_memory_comes_back() {
     assert_eq!(world.state(handle), Some(State::Ready));
     let effect = world.send(0, super::NOW, &[13, 7]);
     assert_eq!(effect, Effect::Ended);
+    world.settle();
     assert_eq!(world.machine.left, left);
     assert!(world.server.client(client(0)).is_none() && world.server.client(client(1)).is_some());
     let frames = |id| world.server.program(client(id)).map(Program::code_frames);
@@ -316,6 +317,12 @@ enum Step {
     Touch(u64, u32),
     Bytes(u64, Vec<u8>),
     Fail(u32),
+    /// An operation to come finds memory that is not ready.
+    BeLate(u32),
+    /// So many steps of what takes long.
+    Work(u32),
+    /// Memory is ready.
+    BeReady,
     /// A client calls a sandbox, by index, and has marks and a deadline, by how far away it is.
     Call(u64, Option<usize>, Vec<usize>, u64),
     Arm(u64),
@@ -351,6 +358,9 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         2 => (0u64..20, ip(), proptest::option::of(ip())).prop_map(|(at, ip, position)| Step::Fault(at, ip, position)),
         2 => (who(), proptest::collection::vec(any::<u8>(), 0..100)).prop_map(|(who, bytes)| Step::Bytes(who, bytes)),
         2 => (0u32..4).prop_map(Step::Fail),
+        2 => (0u32..8).prop_map(Step::BeLate),
+        12 => (1u32..12).prop_map(Step::Work),
+        4 => Just(Step::BeReady),
         3 => (who(), proptest::option::of(0usize..14), proptest::collection::vec(0usize..2048, 0..40), 0u64..200_000)
             .prop_map(|(who, calls, marks, deadline)| Step::Call(who, calls, marks, deadline)),
         1 => who().prop_map(Step::Arm),
@@ -428,6 +438,7 @@ proptest! {
         let whole = (1000, 4000);
         let mut handles = vec![Handle::new(3, 3)];
         let mut bases = vec![ARENA_BASE];
+        let mut answered = [0; 2];
         for step in steps {
             let pick = |at: usize| handles[at % handles.len()];
             match step {
@@ -470,18 +481,34 @@ proptest! {
                         prop_assert!(world.machine.boxes[&sandbox.objects].mapped.contains_key(&(first + page * PAGE)));
                     }
                 },
-                Step::Bytes(who, bytes) => {
-                    if matches!(send(&mut world, who, &bytes), Effect::Ended) {
+                Step::Bytes(who, bytes) => { send(&mut world, who, &bytes); }
+                Step::BeLate(steps) => world.machine.is_late_in = Some(steps),
+                Step::BeReady => world.server.resume(&mut world.machine),
+                Step::Work(steps) => for _ in 0..steps {
+                    world.work();
+                    for who in 0..2 {
                         world.revive(who);
                     }
-                }
+                    for (from, answered) in (0..).zip(&mut answered) {
+                        let count = world.machine.owners[&from].answers.len();
+                        let is_response = world.machine.owners[&from].answers.last().is_some_and(|it| it.label == 0);
+                        if count > std::mem::replace(answered, count) && is_response {
+                            match world.answered(from.into()) {
+                                Response::Ready { handle, .. } => handles.push(handle),
+                                Response::Grown { base } => bases.push(base),
+                                _ => {}
+                            }
+                        }
+                    }
+                    world.check();
+                },
                 Step::Call(who, calls, marks, deadline) => {
                     let owner = world.machine.owners.get_mut(&u32::try_from(who).unwrap()).unwrap();
                     owner.calls = calls;
                     owner.marks.extend(marks);
                     owner.deadline = if deadline % 3 == 0 { 0 } else { super::NOW + deadline };
                 }
-                Step::Arm(who) => assert_eq!(ask(&mut world, who, &Request::Arm), Some(Response::Done)),
+                Step::Arm(who) => { ask(&mut world, who, &Request::Arm); }
                 Step::Sleep(who, later) => {
                     ask(&mut world, who, &Request::Sleep { until: super::NOW + later });
                 }
@@ -497,16 +524,15 @@ proptest! {
                 }
                 Step::Look(later) => world.look(super::NOW + later),
                 Step::Fail(steps) => world.machine.fails_in = Some(steps),
-                Step::End(who) => {
-                    world.server.end_client(&mut world.machine, client(who), true);
-                    world.revive(who);
-                }
+                Step::End(who) => world.server.end_client(&mut world.machine, client(who), true),
             }
             world.check();
         }
         for who in 0..2 {
+            world.settle();
+            world.revive(who);
             world.terms(who).on_end = OnEnd::Stop;
-            world.server.end_client(&mut world.machine, client(who), true);
+            world.end(who);
         }
         world.check();
         prop_assert!(world.machine.boxes.is_empty() && world.machine.owners.is_empty());

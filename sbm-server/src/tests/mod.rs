@@ -8,19 +8,21 @@ mod life;
 mod limits;
 mod rights;
 mod time;
+mod work;
 
-use std::{boxed::Box, num::NonZeroU32, vec::Vec};
+use std::{boxed::Box, mem::take, num::NonZeroU32, vec::Vec};
 
 use fake::Fake;
 use sbm_abi::{
-    BufferAccess, BufferSpec, EntryPoints, Handle, Message, Pages, Request, Response, Spec, decode_request,
+    BufferAccess, BufferSpec, EntryPoints, Handle, Message, Pages, Request, Response, SMALL_MESSAGE, Spec,
+    decode_request,
     limits::{CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 
 use sbm_system::{Amounts, Terms};
 
 use crate::{
-    Charge, ClientId, Clock, Effect, Handled, KernelFault, Launched, Program, Quota, SandboxIndex, Server, State,
+    Charge, ClientId, Clock, Effect, Handled, KernelFault, Launched, Program, Quota, SLICE, SandboxIndex, Server, State,
 };
 
 /// Sandboxes of the table.
@@ -40,6 +42,9 @@ const DATA: u32 = 0x80_0000;
 
 /// An input file of three pages follows [`INPUT_BASE`].
 const INPUT_PAGES: u16 = 3;
+
+/// Pages that a turn makes or takes back at most: a step's, and as much as is taken apart at once.
+const MOST_EFFORT: u32 = 10 * SLICE;
 
 const LIMIT: Amounts = Amounts { sandboxes: 8, pages: 400, slots: 1000 };
 const NOTHING: Amounts = Amounts { sandboxes: 0, pages: 0, slots: 0 };
@@ -105,10 +110,10 @@ impl World {
 
     /// Lets a client that was started again begin; one that was not is started.
     fn revive(&mut self, from: u64) {
-        if self.server.client(client(from)).is_some() {
-            self.ask(from, &Request::Register(ENTRIES));
-        } else {
-            self.start(u32::try_from(from).unwrap());
+        match &self.server.clients[client(from).get()] {
+            Some(client) if client.ends.is_some() || client.entries.is_some() => {}
+            Some(_) => drop(self.ask(from, &Request::Register(ENTRIES))),
+            None => self.start(u32::try_from(from).unwrap()),
         }
     }
 
@@ -124,35 +129,83 @@ impl World {
     fn send(&mut self, from: u64, now: u64, bytes: &[u8]) -> Effect {
         let clock = Clock { now, per_second: PER_SECOND };
         let sleeps = matches!(decode_request(bytes), Ok(Request::Sleep { until }) if until > now);
-        let mut waits = false;
-        if let Some(owner) = self.machine.owners.get_mut(&u32::try_from(from).unwrap()) {
+        let owner = u32::try_from(from).unwrap();
+        if let Some(owner) = self.machine.owners.get_mut(&owner) {
             owner.calls = None;
-            owner.sleeps |= sleeps;
-            waits = sleeps;
         }
+        (self.machine.effort, self.machine.is_late) = (0, false);
+        let has_job = |client: &crate::table::Client<Fake>| client.job.is_some() || client.ends.is_some();
+        let is_heard = !self.server.clients[client(from).get()].as_ref().is_some_and(has_job);
         let effect = self.server.request(&mut self.machine, client(from), |_| clock, bytes);
-        if let (Ok(Request::Console(_)), Some(owner)) =
-            (decode_request(bytes), self.machine.owners.get_mut(&(from as u32)))
-        {
-            // Its quota of text may have it wait as well.
-            waits = effect == Effect::Wait;
-            owner.sleeps |= waits;
+        assert!(take(&mut self.machine.effort) <= MOST_EFFORT, "a turn of many pages");
+        assert!(!self.machine.is_late || self.server.waits(), "it is not known who waits for memory");
+        let is_asleep = |client: &crate::table::Client<Fake>| client.sleeps_until.is_some();
+        let is_asleep = self.server.clients[client(from).get()].as_ref().is_some_and(is_asleep);
+        // Its quota of text may have it wait as well.
+        let sleeps = sleeps || (matches!(decode_request(bytes), Ok(Request::Console(_))) && is_asleep);
+        if let Some(owner) = self.machine.owners.get_mut(&owner) {
+            let waits = is_heard && effect == Effect::Wait;
+            (owner.sleeps, owner.waits) = (owner.sleeps | (waits && sleeps), owner.waits | (waits && !sleeps));
         }
-        assert_eq!(effect == Effect::Wait, waits, "who asks to sleep until what is to come waits, and nobody else");
         effect
+    }
+
+    /// Does a step of what takes long.
+    fn work(&mut self) {
+        (self.machine.effort, self.machine.is_late) = (0, false);
+        self.server.work(&mut self.machine);
+        assert!(take(&mut self.machine.effort) <= MOST_EFFORT, "a turn of many pages");
+        assert!(!self.machine.is_late || self.server.waits(), "it is not known who waits for memory");
+    }
+
+    /// Does all that takes long.
+    fn settle(&mut self) {
+        for _ in 0..10_000 {
+            if self.server.has_work() {
+                self.work();
+            } else if self.server.waits() {
+                self.server.resume(&mut self.machine);
+            } else {
+                return;
+            }
+        }
+        panic!("it does not end");
     }
 
     /// Looks, at a time.
     fn look(&mut self, now: u64) {
+        self.machine.looks = true;
         self.server.look(&mut self.machine, Clock { now, per_second: PER_SECOND });
+        self.machine.looks = false;
     }
 
     fn ask(&mut self, from: u64, request: &Request<'_>) -> Response {
         let message = Message::<MAX_MESSAGE>::new(request).unwrap();
         match self.send(from, NOW, message.bytes()) {
             Effect::Answer(response) => response,
-            Effect::Wait | Effect::Ended => Response::Done,
+            Effect::Wait if matches!(request, Request::Sleep { .. }) => Response::Done,
+            Effect::Wait => {
+                self.settle();
+                self.answered(from)
+            }
+            Effect::Ended => {
+                self.settle();
+                Response::Done
+            }
         }
+    }
+
+    /// Returns the last answer that a client got later.
+    fn answered(&self, from: u64) -> Response {
+        let answer = self.machine.owners[&u32::try_from(from).unwrap()].answers.last().copied().unwrap();
+        let words = answer.words.into_iter().take(answer.length);
+        Message::<SMALL_MESSAGE>::from_words(words).response().unwrap()
+    }
+
+    /// Ends a client, and takes it apart.
+    fn end(&mut self, from: u64) {
+        self.server.end_client(&mut self.machine, client(from), true);
+        self.settle();
     }
 
     fn exit(&mut self, from: u64, status: u8) -> Response {
@@ -203,6 +256,9 @@ impl World {
 
     /// Checks the server's books against the machine's.
     fn check(&self) {
+        let idle = |client: &crate::table::Client<Fake>| {
+            client.job.is_none() && client.doomed.is_empty() && client.ends.is_none()
+        };
         let living: Vec<_> = self.server.sandboxes.iter().flat_map(|entry| &entry.sandbox).collect();
         assert_eq!(living.len(), self.machine.boxes.len(), "kernel objects were lost");
         let mut parts = 0;
@@ -212,7 +268,7 @@ impl World {
             parts += additions.chunks.len();
             let nothing = additions.is_empty() && additions.tables.is_empty() && additions.chunks.is_empty();
             assert!(entry.sandbox.is_some() || nothing);
-            if let Some(sandbox) = &entry.sandbox {
+            if let Some(sandbox) = entry.sandbox.as_ref().filter(|sandbox| sandbox.state != State::Doomed) {
                 let made = &self.machine.boxes[&sandbox.objects];
                 let mut tables: Vec<_> = additions.tables.iter().map(|(table, _)| *table).collect();
                 for table in &made.tables {
@@ -231,7 +287,14 @@ impl World {
             };
             assert_eq!(usize::from(client.sandboxes), living.iter().filter(of).count());
             let owner = &self.machine.owners[&client.objects];
-            assert_eq!((client.charge.pages, client.charge.slots), owner.taken, "the charge is wrong");
+            let charge = (client.charge.pages, client.charge.slots);
+            assert!(charge.0 >= owner.taken.0 && charge.1 >= owner.taken.1, "something is not charged");
+            if !idle(client) {
+                continue;
+            }
+            assert_eq!(charge, owner.taken, "the charge is wrong");
+            let is_whole = |sandbox: &&&crate::table::Sandbox<Fake>| sandbox.state.may_run();
+            assert!(living.iter().filter(of).all(|it| is_whole(&it)), "a sandbox is left half made");
             let regions = u32::try_from(owner.regions.len()).unwrap();
             let sum = living.iter().filter(of).fold((regions, regions), |(pages, slots), sandbox| {
                 (pages + sandbox.charge.pages, slots + sandbox.charge.slots)

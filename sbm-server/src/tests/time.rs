@@ -8,7 +8,7 @@ use sbm_abi::{
 };
 use sbm_system::ClientSet;
 
-use super::{ENTRIES, NOW, PER_SECOND, World, client, index};
+use super::{ENTRIES, NOW, PER_SECOND, World, index};
 use crate::{Answer, Effect, State};
 
 /// A twentieth of a second, and what is let pass at least.
@@ -28,9 +28,14 @@ fn answers(world: &World, from: u32) -> Vec<Answer> {
     world.machine.owners[&from].answers.clone()
 }
 
+fn padded(fault: Fault) -> [u64; 4] {
+    let [first, second, third] = fault.words();
+    [first, second, third, 0]
+}
+
 fn ended(kind: FaultKind, ip: u64) -> (Fault, Answer) {
     let fault = Fault { kind, access: Access::None, vector: 0, address: 0, ip };
-    (fault, Answer { label: Label::Aborted as u64, length: 3, words: fault.words() })
+    (fault, Answer { label: Label::Aborted as u64, length: 3, words: padded(fault) })
 }
 
 fn send(world: &mut World, from: u64, now: u64, request: &Request<'_>) -> Effect {
@@ -248,7 +253,7 @@ fn a_client_sleeps_until_its_time_has_come() {
     world.look(NOW + 3000);
     let done = Message::<32>::new(&Response::Done).unwrap();
     let word = done.words().next().unwrap();
-    assert_eq!(answers(&world, 0), [Answer { label: 0, length: 1, words: [word, 0, 0] }]);
+    assert_eq!(answers(&world, 0), [Answer { label: 0, length: 1, words: [word, 0, 0, 0] }]);
     assert_eq!(world.machine.look_at, None);
     world.look(NOW + 4000);
     assert_eq!(answers(&world, 0).len(), 1, "woken twice");
@@ -286,12 +291,12 @@ fn a_deadline_beyond_the_longest_budget_is_over_at_once() {
 #[test]
 fn text_above_its_quota_has_its_client_wait_as_long_as_it_takes() {
     let mut world = World::new();
-    world.terms(0).quota.console = Some(500);
-    let text = |length: usize| Request::Console(&[b'x'; 900][..length]);
+    world.terms(0).quota.console = Some(100);
+    let text = |length: usize| Request::Console(&[b'x'; 100][..length]);
     let done = Effect::Answer(Response::Done);
     // A second's worth goes at once, and then all at its pace.
-    assert_eq!(send(&mut world, 0, NOW, &text(500)), done);
-    assert_eq!(send(&mut world, 0, NOW, &text(100)), Effect::Wait);
+    assert_eq!(send(&mut world, 0, NOW, &text(100)), done);
+    assert_eq!(send(&mut world, 0, NOW, &text(20)), Effect::Wait);
     assert_eq!(world.machine.texts.len(), 2);
     // It does not wait, which helps it nothing.
     assert_eq!(send(&mut world, 0, NOW, &text(1)), Effect::Answer(Response::Refused(Errno::Quota)));
@@ -304,11 +309,11 @@ fn text_above_its_quota_has_its_client_wait_as_long_as_it_takes() {
     world.machine.owners.get_mut(&0).unwrap().sleeps = false;
     // Time that it lets pass is not saved up for more than a second's worth.
     let later = until + 100 * PER_SECOND;
-    assert_eq!(send(&mut world, 0, later, &text(500)), done);
+    assert_eq!(send(&mut world, 0, later, &text(100)), done);
     assert_eq!(send(&mut world, 0, later, &text(1)), Effect::Wait);
     // Others have quotas of their own, or none.
     for _ in 0..10 {
-        assert_eq!(send(&mut world, 1, later, &text(900)), done);
+        assert_eq!(send(&mut world, 1, later, &text(100)), done);
     }
 }
 
@@ -327,7 +332,7 @@ fn a_client_that_may_ends_the_running_call_of_the_client_that_it_names() {
     // Now there is none to be ended, which is no error.
     assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Done);
     assert_eq!(answers(&world, 0).len(), 1);
-    world.server.end_client(&mut world.machine, client(0), true);
+    world.end(0);
     assert_eq!(world.ask(1, &Request::Cancel("zero")), Response::Refused(Errno::Invalid));
 }
 

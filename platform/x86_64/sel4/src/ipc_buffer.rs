@@ -34,7 +34,7 @@ static IPC_BUFFER: AtomicPtr<sys::seL4_IPCBuffer> = AtomicPtr::new(UNSET.0.get()
 ///
 /// # Safety
 /// `buffer` is the IPC buffer of the calling thread, mapped readable and writable for the rest of the program; nothing
-/// else in the program reads or writes it, and no other thread of the program uses this crate from then on.
+/// else in the program reads or writes it, and no other thread of the program makes invocations that use it from then on.
 pub unsafe fn set_ipc_buffer(buffer: *mut sys::seL4_IPCBuffer) {
     IPC_BUFFER.store(buffer, Ordering::Relaxed);
 }
@@ -51,6 +51,17 @@ pub fn ipc_buffer() -> IpcBuffer {
 pub struct IpcBuffer(sys::IpcBufferPtr);
 
 impl IpcBuffer {
+    /// Returns the handle of another thread's buffer.
+    ///
+    /// # Safety
+    /// `buffer` is the IPC buffer of the calling thread, mapped readable and writable for good, and nothing else in the
+    /// program reads or writes it.
+    #[must_use]
+    pub const unsafe fn of_thread(buffer: *mut sys::seL4_IPCBuffer) -> Self {
+        // SAFETY: the caller's promise.
+        Self(unsafe { sys::IpcBufferPtr::new(buffer) })
+    }
+
     pub(crate) const fn into_sys(self) -> sys::IpcBufferPtr {
         self.0
     }

@@ -117,6 +117,21 @@ pub(crate) fn tcb_configure(ipc: IpcBufferPtr, tcb: seL4_CPtr, config: &ThreadCo
     sys::seL4_TCB_SetPriority(ipc, tcb, config.authority, Word::from(config.priority))
 }
 
+/// Sets a thread's priority.
+#[cfg(sel4_configure_priority)]
+#[inline]
+pub(crate) fn tcb_set_priority(ipc: IpcBufferPtr, tcb: seL4_CPtr, _authority: seL4_CPtr, priority: u8) -> Raw<()> {
+    // This kernel takes the authority from the caller.
+    sys::seL4_TCB_SetPriority(ipc, tcb, Word::from(priority))
+}
+
+/// Sets a thread's priority.
+#[cfg(not(sel4_configure_priority))]
+#[inline]
+pub(crate) fn tcb_set_priority(ipc: IpcBufferPtr, tcb: seL4_CPtr, authority: seL4_CPtr, priority: u8) -> Raw<()> {
+    sys::seL4_TCB_SetPriority(ipc, tcb, authority, Word::from(priority))
+}
+
 /// Tells the kernel that a thread does not use the FPU.
 #[cfg(sel4_tcb_flags)]
 #[inline]

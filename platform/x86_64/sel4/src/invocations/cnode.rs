@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Moving capabilities between slots (manual, section "CNode Methods").
 
-use crate::{AbsoluteCPtr, BADGE_BITS, Badge, CapRights, Error, Result, Word, error::wrap, ipc_buffer, sys};
+use crate::{AbsoluteCPtr, BADGE_BITS, Badge, CapRights, Error, IpcBuffer, Result, Word, error::wrap, ipc_buffer, sys};
 
 impl AbsoluteCPtr {
     #[inline]
@@ -71,6 +71,16 @@ impl AbsoluteCPtr {
     /// [`FailedLookup`](Error::FailedLookup) where the slot does not exist.
     #[inline]
     pub fn revoke(&self) -> Result<()> {
-        self.invoke(sys::seL4_CNode_Revoke)
+        self.revoke_through(ipc_buffer())
+    }
+
+    /// Does the same as [`revoke`](Self::revoke) with the IPC buffer of another thread than the program's first one.
+    ///
+    /// # Errors
+    /// The same.
+    #[inline]
+    pub fn revoke_through(&self, ipc: IpcBuffer) -> Result<()> {
+        let (root, index, depth) = self.words();
+        wrap(sys::seL4_CNode_Revoke(ipc.into_sys(), root, index, depth))
     }
 }

@@ -67,6 +67,15 @@ impl cap::Tcb {
         })
     }
 
+    /// Sets the thread's priority: `seL4_TCB_SetPriority`. `authority` is as in [`tcb_configure`](Self::tcb_configure).
+    ///
+    /// # Errors
+    /// [`RangeError`](crate::Error::RangeError) for a priority above the authority's.
+    #[inline]
+    pub fn tcb_set_priority(self, authority: cap::Tcb, priority: u8) -> Result<()> {
+        wrap(version::tcb_set_priority(ipc_buffer().into_sys(), self.bits(), authority.bits(), priority))
+    }
+
     /// Tells the kernel that the thread does not use the FPU: `seL4_TCB_SetFlags`. Kernels before 14.0 switch the FPU
     /// only when it is used; there this does nothing.
     ///

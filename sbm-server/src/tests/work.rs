@@ -1,0 +1,271 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What takes long: in steps, in turn for each client, and with nothing left of it however it ends.
+
+use sbm_abi::{Books, Errno, Message, Request, Response, limits::MAX_MESSAGE};
+
+use sbm_system::Amounts;
+
+use super::{DATA, LIMIT, NOW, QUOTA, World, client, grow, map, spec};
+use crate::{Effect, Quota, SLICE, State};
+
+/// A quota that a shape of many pages fits.
+const LARGE: Quota = Quota { limit: LARGE_LIMIT, ..QUOTA };
+const LARGE_LIMIT: Amounts = Amounts { pages: 800, slots: 2000, ..LIMIT };
+
+fn begin(world: &mut World, from: u64, request: &Request<'_>) -> Effect {
+    let message = Message::<MAX_MESSAGE>::new(request).unwrap();
+    world.send(from, NOW, message.bytes())
+}
+
+fn large_world() -> World {
+    let mut world = World::new();
+    for from in 0..2 {
+        world.set_quota(from, LARGE);
+    }
+    world
+}
+
+fn has_answer(world: &World, from: u32) -> bool {
+    !world.machine.owners[&from].answers.is_empty()
+}
+
+#[test]
+fn a_large_sandbox_is_made_in_steps_and_others_are_served_between_them() {
+    let mut world = large_world();
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(150))), Effect::Wait);
+    let steps = (150_u32 + 3).div_ceil(SLICE);
+    for step in 0..steps {
+        assert!(world.server.has_work() && !has_answer(&world, 0), "{step}");
+        assert!(matches!(world.ask(1, &Request::Usage), Response::Usage(Books { sandboxes: 0, .. })));
+        world.work();
+        world.check();
+    }
+    assert!(!world.server.has_work());
+    let Response::Ready { handle, used: false, .. } = world.answered(0) else { panic!("not ready") };
+    assert_eq!(world.state(handle), Some(State::Ready));
+    assert_eq!(world.sandbox(handle).mapped.len(), 150 + 3);
+    assert_eq!(world.machine.restarts.len(), 1, "its thread starts when it is whole");
+}
+
+#[test]
+fn a_handle_of_a_sandbox_that_is_not_whole_is_refused() {
+    let mut world = large_world();
+    let first = world.init(0, 1);
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(150))), Effect::Wait);
+    world.work();
+    let guessed = sbm_abi::Handle::new(first.index() + 1, 0);
+    assert_eq!(world.state(guessed), Some(State::Unfinished));
+    assert!(world.server.owned(client(0), guessed).is_err());
+    // A fault of its thread, which does not run, and a look find nothing to restart.
+    world.fault(guessed, crate::KernelFault::Other);
+    let owner = world.machine.owners.get_mut(&0).unwrap();
+    owner.marks.insert(super::index(guessed).get());
+    world.look(NOW);
+    assert!(world.machine.restarts.is_empty());
+    world.settle();
+    assert_eq!(world.state(guessed), Some(State::Ready));
+}
+
+#[test]
+fn what_waits_for_memory_goes_on_when_it_is_ready() {
+    for late in 0..10 {
+        let mut world = large_world();
+        world.machine.is_late_in = Some(late);
+        assert_eq!(begin(&mut world, 0, &Request::Init(spec(150))), Effect::Wait);
+        while world.server.has_work() {
+            world.work();
+            world.check();
+        }
+        assert_eq!(world.server.waits(), world.machine.is_late_in.is_none(), "{late}");
+        if world.server.waits() {
+            // Others are served, and a step does nothing for it.
+            let handle = world.init(1, 1);
+            assert_eq!(world.ask(1, &Request::Destroy(handle)), Response::Done);
+            assert!(!has_answer(&world, 0));
+        }
+        world.settle();
+        assert!(matches!(world.answered(0), Response::Ready { .. }), "{late}");
+        world.check();
+    }
+}
+
+#[test]
+fn without_memory_for_all_pages_nothing_stays() {
+    // An operation each for the client's page table, the first block, and each step.
+    for fails_in in 0..8 {
+        let mut world = large_world();
+        let left = world.machine.left;
+        world.machine.fails_in = Some(fails_in);
+        let answer = world.ask(0, &Request::Init(spec(150)));
+        world.check();
+        if world.machine.fails_in.take().is_some() {
+            assert_eq!(fails_in, 7, "the last one had nothing to fail at");
+            assert!(matches!(answer, Response::Ready { .. }));
+            continue;
+        }
+        assert_eq!(answer, Response::Refused(Errno::NoMemory), "{fails_in}");
+        assert!(left.0 - world.machine.left.0 <= 1, "the client keeps a page table");
+        assert!(world.machine.boxes.is_empty());
+    }
+}
+
+#[test]
+fn a_spare_goes_for_pages_that_have_no_room() {
+    for fails_in in 0..7 {
+        let mut world = large_world();
+        let spare = world.init(0, 20);
+        world.ask(0, &Request::Destroy(spare));
+        world.machine.fails_in = Some(fails_in);
+        assert!(matches!(world.ask(0, &Request::Init(spec(150))), Response::Ready { .. }), "{fails_in}");
+        world.check();
+    }
+}
+
+#[test]
+fn what_is_grown_and_mapped_in_steps_goes_in_steps() {
+    let mut world = large_world();
+    let handle = world.init(0, 1);
+    let left = world.machine.left;
+    let before = world.sandbox(handle).clone();
+    assert_eq!(begin(&mut world, 0, &grow(handle, 100)), Effect::Wait);
+    world.settle();
+    let Response::Grown { base } = world.answered(0) else { panic!("not grown") };
+    world.check();
+    assert_eq!(begin(&mut world, 0, &Request::Shrink { handle, base }), Effect::Wait);
+    world.settle();
+    assert_eq!((world.answered(0), world.machine.left), (Response::Done, left));
+    assert_eq!(*world.sandbox(handle), before);
+    // Few pages are mapped at once.
+    assert!(matches!(begin(&mut world, 0, &map(handle, DATA, 2)), Effect::Answer(Response::Done)));
+    world.check();
+}
+
+#[test]
+fn a_growth_that_finds_no_memory_halfway_leaves_nothing() {
+    for fails_in in 0..7 {
+        let mut world = large_world();
+        let handle = world.init(0, 1);
+        let (before, left) = (world.sandbox(handle).clone(), world.machine.left);
+        world.machine.fails_in = Some(fails_in);
+        let answer = world.ask(0, &grow(handle, 100));
+        if world.machine.fails_in.take().is_none() {
+            assert_eq!(answer, Response::Refused(Errno::NoMemory), "{fails_in}");
+            assert_eq!((world.sandbox(handle), world.machine.left), (&before, left));
+        } else {
+            assert!(matches!(answer, Response::Grown { .. }) && fails_in >= 5, "{fails_in}");
+        }
+        world.check();
+    }
+}
+
+#[test]
+fn a_large_sandbox_is_out_of_reach_at_once_and_gone_before_its_client_is_served_again() {
+    let mut world = large_world();
+    world.set_quota(0, Quota { spares: 0, ..LARGE });
+    let left = world.machine.left;
+    let handle = world.init(0, 150);
+    assert_eq!(begin(&mut world, 0, &Request::Destroy(handle)), Effect::Answer(Response::Done));
+    assert_eq!(world.state(handle), Some(State::Doomed));
+    world.check();
+    let stale = begin(&mut world, 0, &Request::Reset(handle));
+    assert_eq!(stale, Effect::Answer(Response::Refused(Errno::BadHandle)));
+    // There would be no room for another one beside it.
+    world.set_quota(0, Quota { spares: 0, limit: Amounts { sandboxes: 1, ..LARGE_LIMIT }, ..LARGE });
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(1))), Effect::Wait);
+    world.settle();
+    assert!(matches!(world.answered(0), Response::Ready { .. }));
+    world.check();
+    world.end(0);
+    assert_eq!(world.machine.left, left);
+}
+
+#[test]
+fn steps_are_done_for_one_client_after_the_other() {
+    let mut world = large_world();
+    for from in 0..2 {
+        assert_eq!(begin(&mut world, from, &Request::Init(spec(100))), Effect::Wait);
+    }
+    let made = |world: &World| {
+        let count = |name| world.machine.boxes.values().filter(|it| it.client == name).map(|it| it.mapped.len()).sum();
+        [0, 1].map(count)
+    };
+    for _ in 0..3 {
+        let before: [usize; 2] = made(&world);
+        world.work();
+        world.work();
+        let after = made(&world);
+        assert!(before[0] < after[0] && before[1] < after[1], "{before:?} {after:?}");
+    }
+    world.settle();
+    assert!([0, 1].into_iter().all(|from| matches!(world.answered(from), Response::Ready { .. })));
+}
+
+#[test]
+fn a_client_that_ends_is_taken_apart_a_sandbox_at_a_time() {
+    let mut world = large_world();
+    let handles = [0; 5].map(|_| world.init(0, 2));
+    let large = world.init(0, 100);
+    let other = world.init(1, 2);
+    world.server.end_client(&mut world.machine, client(0), true);
+    // A second reason to end changes nothing.
+    world.server.end_client(&mut world.machine, client(0), false);
+    for living in (0..handles.len()).rev() {
+        world.work();
+        let left = handles.iter().filter(|handle| world.state(**handle).is_some()).count();
+        assert_eq!(left, living);
+        world.check();
+        assert_eq!(world.ask(1, &Request::Reset(other)), Response::Done);
+    }
+    assert_eq!(begin(&mut world, 0, &Request::Usage), Effect::Wait, "it is not served any more");
+    world.settle();
+    assert_eq!(world.state(large), None);
+    assert!(world.server.client(client(0)).is_none() && world.server.has_clients() && world.server.all_well());
+    world.check();
+}
+
+#[test]
+fn a_client_can_end_while_something_is_made_for_it() {
+    for steps in 0..8 {
+        let mut world = large_world();
+        let left = world.machine.left;
+        let handle = world.init(0, 1);
+        let request = if steps % 2 == 0 { Request::Init(spec(150)) } else { grow(handle, 150) };
+        assert_eq!(begin(&mut world, 0, &request), Effect::Wait);
+        for _ in 0..steps {
+            world.work();
+        }
+        world.end(0);
+        assert_eq!(world.machine.left, left, "{steps}");
+        world.check();
+    }
+}
+
+#[test]
+fn a_client_that_sends_on_without_waiting_is_not_heard_until_it_has_its_answer() {
+    let mut world = large_world();
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(150))), Effect::Wait);
+    for request in [Request::Init(spec(1)), Request::Usage, Request::Arm, Request::Register(super::OTHER_ENTRIES)] {
+        assert_eq!(begin(&mut world, 0, &request), Effect::Wait);
+    }
+    world.settle();
+    assert_eq!(world.machine.owners[&0].answers.len(), 1);
+    assert!(matches!(world.ask(0, &Request::Usage), Response::Usage(Books { sandboxes: 1, .. })));
+}
+
+#[test]
+fn a_long_text_is_written_in_pieces_that_end_with_a_line_where_they_can() {
+    let mut world = World::new();
+    let text = [&[b'a'; 50][..], b"\n", &[b'b'; 300], b"\n", &[b'c'; 20]].concat();
+    assert_eq!(begin(&mut world, 0, &Request::Console(&text)), Effect::Wait);
+    assert!(world.machine.texts.is_empty());
+    world.work();
+    assert_eq!(begin(&mut world, 1, &Request::Console(b"between")), Effect::Answer(Response::Done));
+    world.settle();
+    assert_eq!(world.answered(0), Response::Done);
+    let (own, others): (std::vec::Vec<_>, std::vec::Vec<_>) =
+        world.machine.texts.drain(..).partition(|(from, _)| *from == 0);
+    assert_eq!(others, [(1, b"between".to_vec())]);
+    let lengths: std::vec::Vec<_> = own.iter().map(|(_, piece)| piece.len()).collect();
+    assert_eq!(lengths, [51, 128, 128, 45, 20]);
+    assert_eq!(own.into_iter().flat_map(|(_, piece)| piece).collect::<std::vec::Vec<_>>(), text);
+}
