@@ -48,9 +48,9 @@ pub const HEAP_PAGES: core::ops::RangeInclusive<u16> = 4..=4096;
 pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range (16 MiB).
 pub const MAX_MAPPING_PAGES: u16 = 4096;
-/// Most growths of one sandbox at once: a buffer to read and one to write for each of six arguments, for its mail,
-/// and one that takes the place of another.
-pub const MAX_GROWTHS: usize = 15;
+/// Most growths of one sandbox at once: for six arguments that are read in one call and written in another, or for fewer
+/// and its mail. Each takes room in the root task's tables, for every sandbox that there can be.
+pub const MAX_GROWTHS: usize = 12;
 
 /// Most clients at once.
 pub const MAX_CLIENTS: usize = 8;
