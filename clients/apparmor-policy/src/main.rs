@@ -13,7 +13,7 @@
 //!
 //! Input files are policies, as `apparmor_parser -Q -S -K` writes them.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 extern crate alloc;
 
