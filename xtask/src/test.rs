@@ -7,6 +7,7 @@
 
 mod apparmor;
 mod console;
+mod ext4;
 mod failures;
 mod host;
 mod image;
@@ -51,8 +52,11 @@ const PGP_KEYS: &str = "pgp-keys";
 /// The suite that compares what the client of this name lists.
 const APPARMOR: &str = "apparmor";
 
+/// The suite that compares what the client of this name reads.
+const EXT4: &str = "ext4";
+
 /// Needs of programs whose lists are compared with ours: in the host's tests, and in the suite beside them.
-const PEERS: [(Need, &str); 3] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, APPARMOR), (Need::Ext4, HOST)];
+const PEERS: [(Need, &str); 3] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, APPARMOR), (Need::Ext4, EXT4)];
 
 /// Why tests are not run, or did not pass.
 #[derive(Debug, thiserror::Error)]
@@ -117,7 +121,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
-    let needs_image = [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, BENCH]
+    let needs_image = [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, BENCH]
         .iter()
         .any(|name| is_chosen(name, false))
         || !chosen.is_empty();
@@ -149,6 +153,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         if is_chosen(APPARMOR, false) {
             tally.add(apparmor::run(workspace, &image, options)?);
         }
+        if is_chosen(EXT4, false) {
+            tally.add(ext4::run(workspace, &image, options)?);
+        }
         if is_chosen(BENCH, false) {
             tally.add(bench::suite(workspace, &image, options)?);
         }
@@ -171,7 +178,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, BENCH];
+    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, BENCH];
     let known: Vec<_> = own.into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),

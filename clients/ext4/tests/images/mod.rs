@@ -209,10 +209,10 @@ pub const DAMAGES: [Damage; 11] = [
     Damage { name: "no inodes in a group", bytes: &[(SUPER + 0x28, &[0, 0, 0, 0])], ..INTACT },
     Damage { name: "links to themselves", shows: Some("/links/self"), ..INTACT },
     Damage {
-        name: "file of 8 EiB",
+        name: "file of 1 TiB",
         shows: Some("/large"),
         endless: true,
-        commands: &["sif /large size 0x7fffffffffffffff"],
+        commands: &["sif /large size 0x10000000000"],
         ..INTACT
     },
     Damage {
