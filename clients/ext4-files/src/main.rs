@@ -18,7 +18,7 @@
 //!
 //! The input file is the image.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 #![allow(clippy::result_large_err, reason = "errors hold the text of a panic, and are made once")]
 
 extern crate alloc;
