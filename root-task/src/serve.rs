@@ -76,6 +76,7 @@ impl Service {
     }
 
     /// Does a step of what takes long, and says what the worker does next.
+    #[cold]
     fn work(&mut self, mrs: Mrs) -> Order {
         if let Some(report) = Report::of(mrs) {
             match report {
@@ -99,6 +100,7 @@ impl Service {
     }
 
     /// Returns the highest priority of those that something is to be done for.
+    #[cold]
     fn busy_priority(&self) -> Option<u8> {
         self.server.busy_clients().map(Client::priority).max()
     }
@@ -118,6 +120,7 @@ impl Service {
         self.server.request(&mut self.machine, client, Machine::clock, bytes)
     }
 
+    #[cold]
     fn signals(&mut self, signals: Signals) {
         if signals.has(Signals::TIMER) {
             self.machine.alarm.acknowledge();
@@ -148,6 +151,7 @@ impl Service {
     }
 
     /// Reports a client's own fault, in one line that the host tool completes with function and line.
+    #[cold]
     fn report(&self, client: ClientId, fault: KernelFault) {
         let (Some(objects), Some(program)) = (self.server.client(client), self.server.program(client)) else { return };
         let fault = decode_fault(fault);

@@ -47,6 +47,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// Brings in the chunk of the heap that a fault has touched, or its next pages, and tells whether the thread can go on,
     /// which touches again what is not there yet, or has to wait until it is told to: `None` if the fault is no touch of the
     /// heap.
+    #[cold]
     pub(crate) fn touch(
         &mut self,
         platform: &mut P,
