@@ -62,10 +62,13 @@ fn commands(text: &str) -> impl Iterator<Item = Vec<&str>> {
     })
 }
 
-/// Tells whether the tool takes a command: with `--help` at its end it does not run it.
+/// Tells whether the tool takes a command: with `--help` after its own arguments it does not run it.
 fn is_taken(command: &[&str]) -> bool {
     let mut tool = Command::new(env!("CARGO_BIN_EXE_cargo-sbm"));
-    tool.args(command).arg("--help").stdout(Stdio::null()).stderr(Stdio::null());
+    tool.args(command.iter().take_while(|argument| **argument != "--"))
+        .arg("--help")
+        .stdout(Stdio::null())
+        .stderr(Stdio::null());
     tool.status().unwrap().success()
 }
 
