@@ -420,7 +420,7 @@ fn call(workspace: &Workspace, case: &Case, options: &TestOptions) -> io::Result
 
 /// Prepares a call of this tool, in the checkout.
 pub(super) fn prepare(workspace: &Workspace, arguments: &[&str], config: Option<KernelConfig>) -> io::Result<Command> {
-    let mut command = Command::new(env::current_exe()?);
+    let mut command = Command::new(super::TOOL);
     command.args(arguments.iter().take_while(|argument| **argument != "--"));
     if let Some(config) = config {
         command.args(["--kernel-config", config.name()]);

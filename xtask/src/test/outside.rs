@@ -65,7 +65,7 @@ struct Project<'a> {
 
 impl Project<'_> {
     fn create(&self) -> Told {
-        let mut command = Command::new(env::current_exe()?);
+        let mut command = Command::new(super::TOOL);
         command.arg("new").arg(&self.path).current_dir(self.root).env_remove("SBM_CALLED_IN");
         finish(command)
     }
