@@ -499,7 +499,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub(crate) fn destroy(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
         let Owned { index, client, sandbox, additions, .. } = self.owned(id, handle)?;
         let spares = usize::from(client.quota.spares).min(MAX_SPARES);
-        if spares == 0 || !additions.is_empty() || sandbox.state == State::Stopped {
+        // Nothing is brought in for a spare, whose thread could not clear a chunk that is there in part.
+        let is_clearable = additions.is_empty() && additions.has_whole_chunks();
+        if spares == 0 || !is_clearable || sandbox.state == State::Stopped {
             self.remove(platform, index);
             return Ok(Response::Done);
         }

@@ -189,6 +189,11 @@ impl<P: Platform> Additions<P> {
         self.growths.is_empty() && self.mappings.is_empty()
     }
 
+    /// Tells whether no chunk is there in part.
+    pub(crate) fn has_whole_chunks(&self) -> bool {
+        self.chunks.iter().all(|chunk| chunk.is_whole)
+    }
+
     pub(crate) fn lacks(&self, table: Table) -> bool {
         self.tables.iter().all(|(there, _)| *there != table)
     }

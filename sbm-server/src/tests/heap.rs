@@ -8,7 +8,7 @@ use sbm_abi::{
 use super::{ENTRIES, QUOTA, World, client, exception, index, pages, touch};
 use sbm_system::Amounts;
 
-use crate::{Charge, Handled, InitError, KernelFault, Quota, State};
+use crate::{Charge, Handled, InitError, KernelFault, Quota, SLICE, State};
 
 fn with_heap(heap_pages: u16) -> Spec {
     Spec { heap_pages: Some(heap_pages), ..Spec::default() }
@@ -18,8 +18,11 @@ impl World {
     /// Makes a sandbox with a heap, and returns where that is.
     fn init_heap(&mut self, from: u64, heap_pages: u16) -> (Handle, Heap) {
         let Response::Ready { handle, .. } = self.ask(from, &Request::Init(with_heap(heap_pages))) else { panic!() };
-        let sandbox = self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
-        (handle, sandbox.heap().unwrap())
+        (handle, self.heap_of(handle))
+    }
+
+    fn heap_of(&self, handle: Handle) -> Heap {
+        self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().heap().unwrap()
     }
 
     fn touch(&mut self, handle: Handle, address: u32) -> Handled {
@@ -162,6 +165,30 @@ fn whoever_restarts_clears_the_chunks_that_are_there() {
     assert_eq!(restarted(&world), cleared, "and are kept in a spare");
     assert!(matches!(world.ask(0, &Request::Init(with_heap(32))), Response::Ready { used: false, .. }));
     assert!(matches!(world.ask(0, &Request::Init(with_heap(64))), Response::Ready { used: true, .. }));
+    world.check();
+}
+
+#[test]
+fn a_sandbox_with_a_chunk_that_is_there_in_part_becomes_no_spare() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { limit: Amounts { pages: 800, slots: 2000, ..QUOTA.limit }, ..QUOTA });
+    let (handle, heap) = world.init_heap(0, 128);
+    let chunk = heap.chunk(5).unwrap();
+    assert!(u32::from(chunk.count) > SLICE);
+    // Its first pages come by one touch, the others by another one.
+    assert_eq!(world.touch(handle, chunk.address), Handled::GoesOn);
+    assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
+    let again = world.ask(0, &Request::Init(with_heap(128)));
+    assert!(matches!(again, Response::Ready { used: false, .. }), "{again:?}");
+    world.check();
+
+    let Response::Ready { handle, .. } = again else { panic!() };
+    let chunk = world.heap_of(handle).chunk(5).unwrap();
+    for _ in 0..2 {
+        assert_eq!(world.touch(handle, chunk.address), Handled::GoesOn);
+    }
+    assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
+    assert!(matches!(world.ask(0, &Request::Init(with_heap(128))), Response::Ready { used: true, .. }), "a whole one");
     world.check();
 }
 

@@ -21,6 +21,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_spoiled_heap_harms_its_own_calls_until_a_reset,
     a_heap_of_another_sandbox_is_out_of_reach,
     what_a_spare_left_in_its_heap_is_gone,
+    a_spare_whose_heap_is_there_in_part_is_cleared,
     a_heap_that_is_touched_while_no_call_runs_harms_nobody,
     a_forged_touch_brings_what_a_touch_would_have_brought,
     heaps_are_used_up_to_the_clients_share_and_no_further,
@@ -142,6 +143,27 @@ fn what_a_spare_left_in_its_heap_is_gone() -> Verdict {
         // It goes on writing while it is dropped.
         sbm.call(leak, (1000 * (round + 1),))?;
         sbm.call(answer_then_touch, (200 * KIB,))?;
+    }
+    Ok(())
+}
+
+/// A chunk of more pages than come by one touch is there in part, and the next one holds what is looked for.
+fn a_spare_whose_heap_is_there_in_part_is_cleared() -> Verdict {
+    const SIZE: usize = 2048 * KIB;
+    for round in 0..3 {
+        let mut sbm = sandbox(SIZE)?;
+        let start = sbm.call(heap_start, ())?.assume_checked();
+        for offset in [512 * KIB, 1024 * KIB] {
+            same!(sbm.call(leftovers, (start + offset, 8_usize))?.assume_checked(), 0, "round {round}, at {offset}");
+        }
+        for offset in [256 * KIB, 512 * KIB, 1024 * KIB] {
+            sbm.call(touch, (offset,))?;
+        }
+        drop(sbm);
+        // It has the time to clear what it has.
+        for _ in 0..20 {
+            sel4::r#yield();
+        }
     }
     Ok(())
 }
