@@ -3,6 +3,9 @@
 
 use std::fmt;
 
+/// How a test went, and why it failed.
+pub(crate) type Verdict = Result<(), String>;
+
 /// How many tests passed and failed, and how many could not be run here.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Tally {
@@ -17,6 +20,15 @@ impl Tally {
         self.passed += other.passed;
         self.failed += other.failed;
         self.skipped += other.skipped;
+    }
+
+    /// Prints and counts one test of a suite.
+    pub(crate) fn tell(&mut self, suite: &str, name: &str, verdict: Verdict) {
+        self.count(verdict.is_ok());
+        match verdict {
+            Ok(()) => say!("test {suite}::{name} ... ok"),
+            Err(why) => say!("test {suite}::{name} ... FAILED: {why}"),
+        }
     }
 
     /// Counts one test.

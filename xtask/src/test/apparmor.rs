@@ -19,6 +19,7 @@ use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Machine};
 use crate::system::Description;
+use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
 /// The client.
@@ -31,9 +32,6 @@ const COMPILER: &str = "/usr/sbin/apparmor_parser";
 
 /// Policies for one boot.
 const BATCH: usize = 32;
-
-/// Why a test failed.
-type Verdict = Result<(), String>;
 
 /// A policy, and what is expected of it.
 struct Policy {
@@ -48,29 +46,26 @@ struct Policy {
 /// Boots the guest as often as it takes, and counts a test for each batch.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    let mut tell = |name: &str, verdict: Verdict| {
-        match &verdict {
-            Ok(()) => say!("test {PROGRAM}::{name} ... ok"),
-            Err(why) => say!("test {PROGRAM}::{name} ... FAILED: {why}"),
-        }
-        tally.count(verdict.is_ok());
-    };
     let guest = Guest { workspace, image, options };
     let folder = workspace.target().join("apparmor");
     let policies = match compile_all(&workspace.root().join("clients/apparmor/testdata/sample.aa"), &folder) {
         Ok(policies) => policies,
         Err(why) => {
-            tell("policies_are_compiled", Err(why));
+            tally.tell(PROGRAM, "policies_are_compiled", Err(why));
             return Ok(tally);
         }
     };
     for (number, batch) in policies.chunks(BATCH).enumerate() {
         let name = format!("profiles_are_listed_as_on_the_host_and_named_as_the_compiler_does_{number}");
-        tell(&name, listed(&guest, batch)?);
+        tally.tell(PROGRAM, &name, listed(&guest, batch)?);
     }
     if let Some(sample) = policies.first() {
-        tell("a_list_for_people_has_a_line_for_each_thing", text(&guest, sample)?);
-        tell("what_is_cut_short_or_changed_is_refused_and_the_next_policy_listed", refused(&guest, sample, &folder)?);
+        tally.tell(PROGRAM, "a_list_for_people_has_a_line_for_each_thing", text(&guest, sample)?);
+        tally.tell(
+            PROGRAM,
+            "what_is_cut_short_or_changed_is_refused_and_the_next_policy_listed",
+            refused(&guest, sample, &folder)?,
+        );
     }
     Ok(tally)
 }

@@ -14,6 +14,7 @@ use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Machine};
 use crate::system::Description;
+use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
 /// Who writes, and who runs beside it.
@@ -22,9 +23,6 @@ const NEIGHBOUR: &str = "neighbour";
 
 /// Lines with the word `forged` that the writer writes.
 const FORGED: usize = 17;
-
-/// Why a test failed.
-type Verdict = Result<(), String>;
 
 /// A test of the lines as they arrived, and as they were read.
 struct Test {

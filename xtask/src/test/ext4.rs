@@ -15,6 +15,7 @@ use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Machine};
 use crate::system::Description;
+use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
 /// Images, as the tests of the library have them.
@@ -26,19 +27,9 @@ use images::{DAMAGES, Damage, KINDS};
 /// The client.
 const PROGRAM: &str = "ext4";
 
-/// Why a test failed.
-type Verdict = Result<(), String>;
-
 /// Boots the guest for each command, and counts a test for each.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
-    let mut tell = |name: &str, verdict: Verdict| {
-        match &verdict {
-            Ok(()) => say!("test {PROGRAM}::{name} ... ok"),
-            Err(why) => say!("test {PROGRAM}::{name} ... FAILED: {why}"),
-        }
-        tally.count(verdict.is_ok());
-    };
     let guest = Guest { workspace, image, options };
     let folder = workspace.target().join("ext4");
     let made = fs::create_dir_all(&folder).map_err(|error| format!("{}: {error}", folder.display()));
@@ -46,19 +37,19 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     let (sound, bare) = match made {
         Ok(made) => made,
         Err(why) => {
-            tell("images_are_made", Err(why));
+            tally.tell(PROGRAM, "images_are_made", Err(why));
             return Ok(tally);
         }
     };
     for (name, directory) in [("lists_the_root_as_debugfs_does", "/"), ("lists_many_files_as_debugfs_does", "/many")] {
-        tell(name, listed(&guest, &sound, directory)?);
+        tally.tell(PROGRAM, name, listed(&guest, &sound, directory)?);
     }
-    tell("a_file_has_the_hash_of_what_debugfs_writes", hashed(&guest, &sound, "/large")?);
-    tell("a_sparse_file_has_it_too", hashed(&guest, &sound, "/sparse")?);
-    tell("a_link_is_followed_to_a_text", printed(&guest, &sound)?);
+    tally.tell(PROGRAM, "a_file_has_the_hash_of_what_debugfs_writes", hashed(&guest, &sound, "/large")?);
+    tally.tell(PROGRAM, "a_sparse_file_has_it_too", hashed(&guest, &sound, "/sparse")?);
+    tally.tell(PROGRAM, "a_link_is_followed_to_a_text", printed(&guest, &sound)?);
     for damage in &DAMAGES {
         let name = format!("damage_is_an_error_{}", damage.name.replace(' ', "_"));
-        tell(&name, refused(&guest, &bare, damage)?);
+        tally.tell(PROGRAM, &name, refused(&guest, &bare, damage)?);
     }
     Ok(tally)
 }

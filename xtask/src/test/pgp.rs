@@ -24,6 +24,7 @@ use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Machine};
 use crate::system::Description;
+use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
 /// The client.
@@ -49,36 +50,26 @@ const NOT_FOR_GPG: [&str; 7] = [
 /// Test data that is refused without a switch for a planted bug.
 const CRAFTED: [&str; 2] = ["planted-bug.pgp", "planted-loop.pgp"];
 
-/// Why a test failed.
-type Verdict = Result<(), String>;
-
 /// Boots the guest as often as it takes, and counts one test for each keyring and four for the rest.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let data = workspace.root().join("clients/pgp/testdata");
     let guest = Guest { workspace, image, options };
     let mut tally = Tally::default();
-    let mut tell = |name: &str, verdict: Verdict| {
-        match &verdict {
-            Ok(()) => say!("test {PROGRAM}::{name} ... ok"),
-            Err(why) => say!("test {PROGRAM}::{name} ... FAILED: {why}"),
-        }
-        tally.count(verdict.is_ok());
-    };
 
     let boot = guest.run(&[], &[])?;
-    tell("a_planted_bug_is_stopped_and_its_sandbox_used_again", planted_bug(&boot));
-    tell("a_parser_that_loops_is_stopped_where_it_loops", planted_loop(&boot));
-    tell("without_a_file_the_carried_keyring_is_listed", carried_keyring(&boot, &data));
-    tell("what_is_no_keyring_is_refused_in_one_line", refused(&guest, &data)?);
+    tally.tell(PROGRAM, "a_planted_bug_is_stopped_and_its_sandbox_used_again", planted_bug(&boot));
+    tally.tell(PROGRAM, "a_parser_that_loops_is_stopped_where_it_loops", planted_loop(&boot));
+    tally.tell(PROGRAM, "without_a_file_the_carried_keyring_is_listed", carried_keyring(&boot, &data));
+    tally.tell(PROGRAM, "what_is_no_keyring_is_refused_in_one_line", refused(&guest, &data)?);
 
     let gpg = Gpg::new(&workspace.target().join("gpg-home"));
     let files: Vec<_> =
         files(&data).into_iter().filter(|file| !CRAFTED.iter().any(|name| file.ends_with(name))).collect();
     let (ours, theirs): (Vec<_>, Vec<_>) =
         files.into_iter().partition(|file| NOT_FOR_GPG.iter().any(|name| file.ends_with(name)));
-    compare(&guest, &ours, Expected::of_listing, &mut tell)?;
+    compare(&guest, &ours, Expected::of_listing, &mut tally)?;
     let keyrings: Vec<_> = theirs.into_iter().chain(self::files(Path::new(SYSTEM))).collect();
-    compare(&guest, &keyrings, |file| Expected::of_gpg(&gpg, file, file.starts_with(&data)), &mut tell)?;
+    compare(&guest, &keyrings, |file| Expected::of_gpg(&gpg, file, file.starts_with(&data)), &mut tally)?;
     Ok(tally)
 }
 
@@ -246,7 +237,7 @@ fn compare(
     guest: &Guest<'_>,
     keyrings: &[PathBuf],
     expected: impl Fn(&Path) -> Expected,
-    tell: &mut impl FnMut(&str, Verdict),
+    tally: &mut Tally,
 ) -> Result<(), Failure> {
     for batch in keyrings.chunks(BATCH) {
         let boot = guest.run(&["--json"], batch)?;
@@ -258,9 +249,9 @@ fn compare(
                 None => boot.objects(&name).and_then(|objects| certificates(&objects)),
             };
             match (listed, expected(path)) {
-                (Ok(listed), Expected::List(expected)) => tell(&test, same(&listed, &expected)),
-                (Err(why), Expected::List(_) | Expected::Missing(_)) => tell(&test, Err(why)),
-                (Ok(_), Expected::Missing(why)) => tell(&test, Err(why)),
+                (Ok(listed), Expected::List(expected)) => tally.tell(PROGRAM, &test, same(&listed, &expected)),
+                (Err(why), Expected::List(_) | Expected::Missing(_)) => tally.tell(PROGRAM, &test, Err(why)),
+                (Ok(_), Expected::Missing(why)) => tally.tell(PROGRAM, &test, Err(why)),
                 (_, Expected::Unknown(why)) => say!("note: {} is not compared, {why}", path.display()),
             }
         }

@@ -11,13 +11,11 @@ use crate::failure::Failure;
 use crate::image::Image;
 use crate::qemu::{Ending, Machine};
 use crate::system;
+use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
 /// The guide's description, relative to the checkout.
 const GUIDE: &str = "clients/hello/system.toml";
-
-/// Why a test failed.
-type Verdict = Result<(), String>;
 
 /// A test of the lines as they were read.
 struct Test {
