@@ -76,7 +76,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             };
             let kind = match brought {
                 Ok(()) => return Some(Ok(true)),
-                Err(NoChunk::NotYet) if client.touching.push(index).is_ok() => return Some(Ok(false)),
+                Err(NoChunk::NotYet) if client.note_touch(index) => return Some(Ok(false)),
                 Err(NoChunk::Exhausted | NoChunk::NotYet) => FaultKind::NoMemory,
                 Err(NoChunk::Quota) => FaultKind::OverQuota,
             };
@@ -86,7 +86,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             // A large spare leaves its room in steps: the touch waits for it.
             if self.has_doomed(owner)
                 && let Some(client) = &mut self.clients[owner.get()]
-                && client.touching.push(index).is_ok()
+                && client.note_touch(index)
             {
                 return Some(Ok(false));
             }
@@ -120,7 +120,7 @@ fn add_chunk<P: Platform>(
         }
     };
     // There is room: it was looked for above.
-    let _ = additions.chunks.push(Chunk { number, is_whole, part });
+    let _ = additions.chunks.push(Chunk { number, is_whole, charge, part });
     sandbox.chunks = sandbox.chunks.with(number);
     sandbox.charge = sandbox.charge.plus(charge);
     client.charge = client.charge.plus(charge);

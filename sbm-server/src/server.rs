@@ -238,7 +238,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
             }
             Request::Destroy(handle) => return self.ask(platform, id, Asked::Destroy(handle)),
             Request::Usage => return self.ask(platform, id, Asked::Usage),
-            Request::Reset(handle) => self.reset(platform, id, handle).map_err(Refusal::from),
+            Request::Reset(handle) => match self.reset(platform, id, handle) {
+                Ok(Progress::Done) => Ok(Response::Done),
+                Ok(Progress::More) => return self.wait(id),
+                Err(error) => Err(error.into()),
+            },
             Request::Console(text) => return self.console(platform, id, clock, text).unwrap_or_else(refuse),
             Request::Arm => {
                 let now = clock(platform);
@@ -489,11 +493,18 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
     }
 
-    fn reset(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
-        let sandbox = self.owned(id, handle)?.sandbox;
+    /// `sbm_reset`. A chunk of the heap that is there in part is not what the thread could clear: a job takes it out first.
+    fn reset(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Progress, NoSandbox> {
+        let Owned { index, sandbox, additions, .. } = self.owned(id, handle)?;
+        if sandbox.chunks != Chunks::default() && !additions.has_whole_chunks() {
+            // What its thread touches meanwhile is not brought in.
+            sandbox.state = State::Unfinished;
+            self.begin(id, Job::Reset(index));
+            return Ok(Progress::More);
+        }
         sandbox.restart(platform);
         sandbox.state = State::Ready;
-        Ok(Response::Done)
+        Ok(Progress::Done)
     }
 
     pub(crate) fn destroy(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {

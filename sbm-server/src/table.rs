@@ -118,6 +118,7 @@ pub(crate) struct Chunk<T> {
     pub(crate) number: u8,
     /// Whether all of its pages are there.
     pub(crate) is_whole: bool,
+    pub(crate) charge: Charge,
     pub(crate) part: T,
 }
 
@@ -328,6 +329,12 @@ impl<P: Platform> Client<P> {
     /// Returns what it has.
     pub(crate) fn used(&self) -> Amounts {
         self.charge.with(self.sandboxes.into())
+    }
+
+    /// Notes that a sandbox waits for pages of its heap, if there is room for the note. One note is enough for each, however
+    /// many touches a sandbox forges.
+    pub(crate) fn note_touch(&mut self, index: SandboxIndex) -> bool {
+        self.touching.contains(&index) || self.touching.push(index).is_ok()
     }
 
     /// Returns where in `covered` a region of the arena stands, and its bit there.

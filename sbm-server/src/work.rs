@@ -64,6 +64,8 @@ pub(crate) enum Job {
     Map { handle: Handle, pages: Pages, access: BufferAccess },
     /// To take something out of a sandbox, and then to give this answer.
     Undo { handle: Handle, addition: Addition, answer: Response },
+    /// To reset a sandbox, without the chunks of its heap that are there in part.
+    Reset(SandboxIndex),
     /// To refuse, once what was made is gone.
     Refuse(Errno),
     /// To wait until this client has ended.
@@ -266,6 +268,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 Ok(Progress::More) => self.begin(id, job),
                 Ok(Progress::Done) | Err(NoSandbox) => self.answer(platform, id, answer),
             },
+            Job::Reset(index) => self.go_on_resetting(platform, id, index),
             Job::Refuse(errno) => self.answer(platform, id, Response::Refused(errno)),
             Job::Outlive(other) => {
                 if self.clients[other.get()].as_ref().is_none_or(|other| other.ends.is_none()) {
@@ -387,6 +390,27 @@ impl<P: Platform, const N: usize> Server<P, N> {
         platform.extend_share(&owned.client.objects, &owned.sandbox.objects, &mut mapping.part, &share)
     }
 
+    /// Takes pages out of a chunk that is there in part; without such chunks the sandbox is reset.
+    fn go_on_resetting(&mut self, platform: &mut P, id: ClientId, index: SandboxIndex) {
+        let entry = &mut self.sandboxes[index.get()];
+        let (Some(client), Some(sandbox)) = (&mut self.clients[id.get()], &mut entry.sandbox) else { return };
+        let chunks = &mut entry.additions.chunks;
+        let Some(at) = chunks.iter().position(|chunk| !chunk.is_whole) else {
+            sandbox.state = State::Ready;
+            sandbox.restart(platform);
+            self.answer(platform, id, Response::Done);
+            return;
+        };
+        if platform.strip(&mut chunks[at].part) == Progress::Done {
+            let chunk = chunks.swap_remove(at);
+            platform.remove(chunk.part);
+            sandbox.chunks = sandbox.chunks.without(chunk.number);
+            sandbox.charge = sandbox.charge.minus(chunk.charge);
+            client.charge = client.charge.minus(chunk.charge);
+        }
+        self.begin(id, Job::Reset(index));
+    }
+
     /// Takes pages out of a sandbox that lives on, and with the last of them what had them.
     pub(crate) fn strip(
         &mut self,
@@ -436,6 +460,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
             self.give_back(platform, index);
         } else {
             sandbox.state = State::Doomed;
+            // The first step ends its thread: it runs no longer than until the answer.
+            let _ = platform.dismantle(&mut sandbox.objects, entry.additions.parts());
             self.note(owner);
         }
     }

@@ -83,6 +83,12 @@ impl Chunks {
         Self(self.0 | 1 << (number % u32::BITS as u8))
     }
 
+    /// Takes a chunk out.
+    #[must_use]
+    pub const fn without(self, number: u8) -> Self {
+        Self(self.0 & !(1 << (number % u32::BITS as u8)))
+    }
+
     /// Tells whether a chunk is among them.
     #[must_use]
     pub const fn has(self, number: u8) -> bool {
@@ -147,6 +153,7 @@ mod tests {
     fn a_set_of_chunks_has_those_that_were_put_in() {
         let chunks = Chunks::default().with(31).with(0).with(7).with(7);
         assert_eq!((Chunks::default().bits(), chunks.bits()), (0, 1 << 31 | 1 << 7 | 1));
+        assert_eq!(chunks.without(7).without(6).bits(), 1 << 31 | 1);
         assert_eq!([0, 1, 7, 30, 31].map(|number| chunks.has(number)), [true, false, true, false, true]);
     }
 

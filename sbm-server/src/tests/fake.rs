@@ -48,7 +48,7 @@ pub(super) struct Held {
     /// Whether its pages have blocks of their own.
     is_long: bool,
     /// Whether its address space is gone.
-    is_ended: bool,
+    pub(super) is_ended: bool,
     taken: (u32, u32),
 }
 

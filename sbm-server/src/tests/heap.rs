@@ -5,10 +5,10 @@ use sbm_abi::{
     BufferAccess, Chunks, Errno, FaultKind, Handle, Heap, LayoutError, Pages, Registers, Request, Response, Spec,
 };
 
-use super::{ENTRIES, QUOTA, World, client, exception, index, pages, touch};
+use super::{ENTRIES, QUOTA, World, begin, client, exception, index, pages, touch};
 use sbm_system::Amounts;
 
-use crate::{Charge, Handled, InitError, KernelFault, Quota, SLICE, State};
+use crate::{Charge, Effect, Handled, InitError, KernelFault, Quota, SLICE, State};
 
 fn with_heap(heap_pages: u16) -> Spec {
     Spec { heap_pages: Some(heap_pages), ..Spec::default() }
@@ -189,6 +189,49 @@ fn a_sandbox_with_a_chunk_that_is_there_in_part_becomes_no_spare() {
     }
     assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
     assert!(matches!(world.ask(0, &Request::Init(with_heap(128))), Response::Ready { used: true, .. }), "a whole one");
+    world.check();
+}
+
+#[test]
+fn a_reset_takes_out_what_is_there_in_part() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { limit: Amounts { pages: 800, slots: 2000, ..QUOTA.limit }, ..QUOTA });
+    let (handle, heap) = world.init_heap(0, 256);
+    let (arguments, stack) = world.parts(handle);
+    let before = world.charge(0);
+    assert_eq!(world.touch(handle, heap.pages().address), Handled::GoesOn);
+    let with_one = world.charge(0);
+    let chunk = heap.chunk(6).unwrap();
+    assert!(u32::from(chunk.count) > 2 * SLICE);
+    for _ in 0..2 {
+        assert_eq!(world.touch(handle, chunk.address), Handled::GoesOn);
+    }
+    assert_eq!(begin(&mut world, 0, &Request::Reset(handle)), Effect::Wait);
+    // What runs on brings nothing in.
+    let restarts = world.machine.restarts.len();
+    assert_eq!(world.touch(handle, chunk.end() - 1), Handled::Ended);
+    assert_eq!(world.machine.restarts.len(), restarts);
+    world.settle();
+    assert_eq!(world.answered(0), Response::Done);
+    assert_ne!(before, with_one);
+    assert_eq!(world.charge(0), with_one);
+    let cleared = Registers::reset(ENTRIES, arguments, stack, Some((heap, Chunks::default().with(0))));
+    assert_eq!(world.machine.restarts.last().unwrap().1, cleared);
+    assert_eq!(world.state(handle), Some(State::Ready));
+    world.check();
+    assert_eq!(world.touch(handle, chunk.address), Handled::GoesOn, "and it may be there again");
+}
+
+#[test]
+fn a_sandbox_that_touches_again_and_again_waits_once() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { limit: Amounts { pages: 800, slots: 2000, ..QUOTA.limit }, ..QUOTA });
+    let (handle, heap) = world.init_heap(0, 64);
+    let (other, its_heap) = world.init_heap(0, 64);
+    for (sandbox, heap) in [(handle, heap); 32].into_iter().chain([(other, its_heap)]) {
+        world.machine.is_late_in = Some(0);
+        assert_eq!(world.touch(sandbox, heap.pages().address), Handled::Waits);
+    }
     world.check();
 }
 

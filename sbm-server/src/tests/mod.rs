@@ -326,6 +326,12 @@ const fn exception(ip: u64, vector: u64) -> KernelFault {
 }
 
 /// A write that faults.
+/// Sends a request, and does nothing more.
+fn begin(world: &mut World, from: u64, request: &Request<'_>) -> Effect {
+    let message = Message::<MAX_MESSAGE>::new(request).unwrap();
+    world.send(from, NOW, message.bytes())
+}
+
 const fn touch(address: u64) -> KernelFault {
     KernelFault::Vm { ip: 0x20_5555, address, prefetch: false, fsr: 6 }
 }

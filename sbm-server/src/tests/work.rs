@@ -1,21 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What takes long: in steps, in turn for each client, and with nothing left of it however it ends.
 
-use sbm_abi::{Books, Errno, Message, Request, Response, limits::MAX_MESSAGE};
+use sbm_abi::{Books, Errno, Request, Response};
 
 use sbm_system::Amounts;
 
-use super::{DATA, LIMIT, NOW, QUOTA, World, client, grow, map, spec};
+use super::{DATA, LIMIT, NOW, QUOTA, World, begin, client, grow, map, spec};
 use crate::{Effect, Quota, SLICE, State};
 
 /// A quota that a shape of many pages fits.
 const LARGE: Quota = Quota { limit: LARGE_LIMIT, ..QUOTA };
 const LARGE_LIMIT: Amounts = Amounts { pages: 800, slots: 2000, ..LIMIT };
-
-fn begin(world: &mut World, from: u64, request: &Request<'_>) -> Effect {
-    let message = Message::<MAX_MESSAGE>::new(request).unwrap();
-    world.send(from, NOW, message.bytes())
-}
 
 fn large_world() -> World {
     let mut world = World::new();
@@ -166,6 +161,7 @@ fn a_large_sandbox_is_out_of_reach_at_once_and_gone_before_its_client_is_served_
     let handle = world.init(0, 150);
     assert_eq!(begin(&mut world, 0, &Request::Destroy(handle)), Effect::Answer(Response::Done));
     assert_eq!(world.state(handle), Some(State::Doomed));
+    assert!(world.sandbox(handle).is_ended, "its thread runs on");
     world.check();
     let stale = begin(&mut world, 0, &Request::Reset(handle));
     assert_eq!(stale, Effect::Answer(Response::Refused(Errno::BadHandle)));
