@@ -17,6 +17,7 @@ use crate::{
     quota::Room,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
+        Taken,
     },
     time::Pace,
     work::{Addition, Asked, Job},
@@ -62,7 +63,7 @@ pub enum Handled {
 pub struct Server<P: Platform, const N: usize> {
     pub(crate) clients: [Option<Client<P>>; MAX_CLIENTS],
     /// What clients are called, also after their end.
-    pub(crate) names: [&'static str; MAX_CLIENTS],
+    pub(crate) names: [Option<&'static str>; MAX_CLIENTS],
     pub(crate) arenas: [Arena; MAX_CLIENTS],
     pub(crate) sandboxes: [Entry<P>; N],
     /// All that clients can have together.
@@ -88,7 +89,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub const fn new() -> Self {
         Self {
             clients: [const { None }; MAX_CLIENTS],
-            names: [""; MAX_CLIENTS],
+            names: [None; MAX_CLIENTS],
             arenas: [const { Arena::EMPTY }; MAX_CLIENTS],
             sandboxes: [const { Entry::EMPTY }; N],
             there: Amounts { sandboxes: 0, pages: 0, slots: 0 },
@@ -107,7 +108,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub fn add_client(&mut self, platform: &mut P, id: ClientId, launched: Launched<P>) {
         let Launched { name, program, terms, objects } = launched;
         self.end_now(platform, id);
-        self.names[id.get()] = name;
+        self.names[id.get()] = Some(name);
         self.arenas[id.get()].open();
         platform.publish(&objects, self.next_look);
         self.clients[id.get()] = Some(Client::new(objects, program, terms));
@@ -367,6 +368,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let Made { base, arguments, stack, charge, is_long, objects } = made;
         entry.additions.tables.extend(Table::of(layout.regions()).map(|table| (table, OWN)));
         entry.sandbox = Some(Sandbox {
+            taken: Taken::Yes,
             owner: id,
             state: if is_long { State::Unfinished } else { State::Ready },
             entries,

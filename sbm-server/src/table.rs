@@ -59,13 +59,10 @@ impl SandboxIndex {
 /// How a sandbox stands.
 ///
 /// There is no state for a running call: calls do not pass the server, and nothing here depends on one.
-///
-/// Zero is none of them, so that an empty table is all zeros and takes no room in an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[repr(u8)]
 pub enum State {
     /// It serves calls.
-    Ready = 1,
+    Ready,
     /// It was aborted since its last reset. Its thread waits for calls all the same: that the error sticks is the client
     /// library's doing.
     Faulted,
@@ -89,6 +86,15 @@ impl State {
     pub(crate) const fn may_run(self) -> bool {
         !matches!(self, Self::Unfinished | Self::Doomed)
     }
+}
+
+/// Makes `None` of what has it for a field all zeros, so that an empty table takes no room in an image: of all fields it
+/// has the most values that mean nothing, which is where the compiler finds one for `None`, and 0 is the next.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[repr(u64)]
+pub(crate) enum Taken {
+    /// It is there.
+    Yes = 1,
 }
 
 /// Which part holds a paging structure of a sandbox: none where it is the sandbox's own since `sbm_init`.
@@ -136,6 +142,8 @@ pub(crate) const MAX_BUNDLES: usize = MAX_GROWTHS + MAX_MAPPINGS;
 
 /// One sandbox, with its kernel objects.
 pub(crate) struct Sandbox<P: Platform> {
+    #[expect(dead_code, reason = "what counts is what it never is")]
+    pub(crate) taken: Taken,
     pub(crate) owner: ClientId,
     pub(crate) state: State,
     pub(crate) entries: EntryPoints,
@@ -260,6 +268,8 @@ const MAX_TOUCHING: usize = 8;
 
 /// One client, with its kernel objects.
 pub(crate) struct Client<P: Platform> {
+    #[expect(dead_code, reason = "what counts is what it never is")]
+    pub(crate) taken: Taken,
     pub(crate) objects: P::Client,
     pub(crate) program: Program,
     pub(crate) entries: Option<EntryPoints>,
@@ -302,6 +312,7 @@ pub(crate) struct Client<P: Platform> {
 impl<P: Platform> Client<P> {
     pub(crate) fn new(objects: P::Client, program: Program, terms: Terms) -> Self {
         Self {
+            taken: Taken::Yes,
             objects,
             program,
             entries: None,

@@ -269,7 +269,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// whether they are there.
     pub(crate) fn named(&self, may: ClientSet, name: &str) -> Result<ClientId, CancelError> {
         let mut ids = (0..MAX_CLIENTS as u64).filter_map(ClientId::new);
-        let is_meant = |id: &ClientId| may.has(id.get()) && self.names[id.get()] == name;
+        let is_meant = |id: &ClientId| may.has(id.get()) && self.names[id.get()] == Some(name);
         let id = ids.find(is_meant).ok_or(CancelError::NotAllowed)?;
         self.client(id).map(|_| id).ok_or(CancelError::NoClient)
     }

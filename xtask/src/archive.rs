@@ -31,10 +31,20 @@ impl Reason for ArchiveError {
     }
 }
 
+/// Bytes that what an image carries takes in it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Carried {
+    pub(crate) programs: u64,
+    pub(crate) items: u64,
+}
+
 /// Writes the archive of `programs`, given by name and file, and of `items`, unless it is there already.
-pub(crate) fn write(programs: &[(String, PathBuf)], items: &[Item], archive: &Path) -> Result<(), ArchiveError> {
+pub(crate) fn write(programs: &[(String, PathBuf)], items: &[Item], archive: &Path) -> Result<Carried, ArchiveError> {
     let bytes = pack(programs, items)?;
-    write_if_changed(archive, &bytes)
+    let all = bytes.len() as u64;
+    write_if_changed(archive, &bytes)?;
+    let items = if items.is_empty() { 0 } else { all - pack(programs, &[])?.len() as u64 };
+    Ok(Carried { programs: all - items, items })
 }
 
 /// Writes a file unless it has these bytes already.

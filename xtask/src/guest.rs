@@ -15,7 +15,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::Command;
 
-use crate::archive;
+use crate::archive::{self, Carried};
 use crate::failure::{Failure, Reason};
 use crate::kernel::Kernel;
 use crate::qemu::Item;
@@ -78,6 +78,8 @@ pub(crate) struct Guest {
     pub(crate) clients: Vec<(Client, PathBuf)>,
     /// A folder for files made from them.
     pub(crate) folder: PathBuf,
+    /// What of the root task's size is theirs.
+    pub(crate) carried: Carried,
 }
 
 impl Guest {
@@ -118,7 +120,7 @@ impl Guest {
             Some(first) => (folder.join("carried").join(format!("{first}.tar")), format!("{ROOT_TASK}-{first}")),
             None => (archive_path(workspace, kernel), ROOT_TASK.to_owned()),
         };
-        archive::write(&stripped, wanted.items, &archive)?;
+        let carried = archive::write(&stripped, wanted.items, &archive)?;
         step.done();
 
         let step = Step::maybe("building the root task");
@@ -133,7 +135,7 @@ impl Guest {
             let path = programs.join(&client.program);
             (client, path)
         };
-        Ok(Self { root_task, clients: clients.into_iter().map(with_path).collect(), folder })
+        Ok(Self { root_task, clients: clients.into_iter().map(with_path).collect(), folder, carried })
     }
 }
 
@@ -148,7 +150,7 @@ impl Guest {
         let root_task = folder.join("programs").join(&suite.program);
         keep(&cargo_folder(workspace).join(GUEST_TARGET).join("release").join(&suite.program), &root_task)?;
         step.done();
-        Ok(Self { root_task, clients: Vec::new(), folder })
+        Ok(Self { root_task, clients: Vec::new(), folder, carried: Carried::default() })
     }
 }
 

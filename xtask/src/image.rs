@@ -9,9 +9,9 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
-use sel4_kernel::Prefix;
+use sel4_kernel::{KernelImage, KernelImageError, Prefix};
 
-use crate::archive;
+use crate::archive::{self, Carried};
 use crate::cli::{ImageOptions, KernelOptions};
 use crate::failure::{Failure, Reason};
 use crate::guest::{self, Guest, Wanted};
@@ -20,7 +20,7 @@ use crate::kernel::Kernel;
 use crate::qemu::{Boot, Machine};
 use crate::run;
 use crate::system::Description;
-use crate::ui::Step;
+use crate::ui::{Step, grouped};
 use crate::workspace::{Client, ROOT_TASK, Workspace};
 
 const GRUB_MENU: &str = "\
@@ -38,6 +38,18 @@ pub(crate) enum ImageError {
     /// A file cannot be read or written.
     #[error("{} cannot be written ({cause}); check the free space there", path.display())]
     File { path: PathBuf, cause: io::Error },
+    /// The kernel would halt at boot, without a word.
+    #[error(
+        "the image takes {} pages; KernelRootCNodeSizeBits {bits} of {} leaves room for {}: input files take {}, programs \
+         {}, the root task itself {}; carry less, or name by SEL4_PREFIX a kernel built with \
+         -DKernelRootCNodeSizeBits={}",
+        grouped(*pages), kernel.display(), grouped(*most), mib(carried.items), mib(carried.programs),
+        mib((pages * PAGE).saturating_sub(carried.items + carried.programs)), bits + 1
+    )]
+    Slots { pages: u64, most: u64, bits: u64, kernel: PathBuf, carried: Carried },
+    /// The root task's file is none.
+    #[error("{cause}; build again")]
+    Unreadable { cause: KernelImageError },
     /// grub-mkrescue cannot be started.
     #[error("grub-mkrescue cannot be started ({cause}); run `cargo xtask setup`")]
     Start { cause: io::Error },
@@ -48,7 +60,7 @@ pub(crate) enum ImageError {
 
 impl Reason for ImageError {
     fn is_request(&self) -> bool {
-        false
+        matches!(self, Self::Slots { .. })
     }
 }
 
@@ -109,6 +121,7 @@ impl Image {
 
     fn convert(kernel: Kernel, guest: Guest, name: &str) -> Result<Self, Failure> {
         let prefix = kernel.finish()?;
+        check_slots(&prefix, &guest)?;
         let kernel = guest.folder.join("image/kernel.elf");
         let root_task = guest.folder.join("image").join(name).with_extension("elf");
         guest::convert(prefix.kernel(), &kernel, &["--strip-debug", "-O", "elf32-i386"])?;
@@ -147,6 +160,28 @@ impl Image {
         step.done();
         Ok(iso)
     }
+}
+
+/// Bytes of a page, for each of which the kernel has a slot at boot.
+const PAGE: u64 = 4096;
+
+/// Checks that the kernel's first CNode has a slot for each page of the image.
+fn check_slots(prefix: &Prefix, guest: &Guest) -> Result<(), ImageError> {
+    let image = KernelImage::read(&guest.root_task).map_err(|cause| ImageError::Unreadable { cause })?;
+    let pages = image.end.div_ceil(PAGE) - image.start / PAGE;
+    match prefix.image_pages() {
+        Some((most, bits)) if pages > most => {
+            let (kernel, carried) = (prefix.name().to_owned(), guest.carried);
+            Err(ImageError::Slots { pages, most, bits, kernel, carried })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Writes a number of bytes in MiB.
+fn mib(bytes: u64) -> String {
+    let tenths = (bytes * 10).div_ceil(1 << 20);
+    format!("{}.{} MiB", tenths / 10, tenths % 10)
 }
 
 /// Runs the verb that builds what QEMU boots.

@@ -76,6 +76,18 @@ const CASES: &[Case] = &[
         report: &[],
     },
     Case {
+        name: "an_image_for_which_the_kernel_has_too_few_slots_is_refused",
+        arguments: &["image", "hello", "--input", UNBOOTABLE],
+        variable: Some(("SEL4_PREFIX", "")),
+        error: &[
+            "the image takes ",
+            "KernelRootCNodeSizeBits 13",
+            "input files take 30.",
+            "-DKernelRootCNodeSizeBits=14",
+        ],
+        report: &[],
+    },
+    Case {
         name: "an_image_with_an_input_that_cannot_be_read_is_refused",
         arguments: &["image", "hello", "--input", "/nonexistent/ring.pgp"],
         variable: None,
@@ -324,18 +336,24 @@ const KERNELS: &[Kernel] = &[
 /// A file that is a byte too large for an input, in the checkout's target folder.
 const LARGE: &str = "target/failures/large";
 
-/// Makes [`LARGE`], which takes no space: it is all hole.
+/// A file that is too large for an image on the default kernel.
+const UNBOOTABLE: &str = "target/failures/unbootable";
+
+/// Makes these files, which take no space: they are all hole.
 fn make_large(workspace: &Workspace) -> io::Result<()> {
-    let path = workspace.root().join(LARGE);
-    fs::create_dir_all(path.parent().unwrap_or(&path))?;
-    fs::File::create(path)?.set_len((48 << 20) + 1)
+    for (name, bytes) in [(LARGE, (48 << 20) + 1), (UNBOOTABLE, 30 << 20)] {
+        let path = workspace.root().join(name);
+        fs::create_dir_all(path.parent().unwrap_or(&path))?;
+        fs::File::create(path)?.set_len(bytes)?;
+    }
+    Ok(())
 }
 
 /// Runs all cases.
 pub(super) fn run(workspace: &Workspace, options: &TestOptions) -> Tally {
     let mut tally = Tally::default();
     if let Err(cause) = make_large(workspace) {
-        eprintln!("note: {LARGE} cannot be made ({cause})");
+        eprintln!("note: {LARGE} or {UNBOOTABLE} cannot be made ({cause})");
     }
     for case in CASES {
         let output = call(workspace, case, options).map_err(|error| error.to_string());

@@ -131,6 +131,22 @@ const LACKING: [Lacking; 8] = [
 /// RAM.
 const LEAST_UNTYPED: u64 = 100;
 
+/// Slots of the first CNode that are for nothing of the above and for no page of an image: what every root task is given,
+/// what ours makes before it has a CNode of its own, and the upper paging structures.
+const OTHER_SLOTS: u64 = 64;
+
+/// Pages that one page table maps, for which the kernel makes a capability as well.
+const PAGES_PER_TABLE: u64 = 512;
+
+/// Returns how many pages the image of a root task may take, if the configuration says so: at boot the kernel makes a
+/// capability for each, and for each block of untyped memory, and halts without a word where its first CNode is full.
+pub(crate) fn image_pages(options: &Configuration) -> Option<u64> {
+    let slots = 1_u64.checked_shl(u32::try_from(options.number("ROOT_CNODE_SIZE_BITS")?).ok()?)?;
+    let others = options.number("MAX_NUM_BOOTINFO_UNTYPED_CAPS")?.saturating_add(OTHER_SLOTS);
+    let left = slots.saturating_sub(others);
+    Some(left - left.div_ceil(PAGES_PER_TABLE))
+}
+
 /// Checks what the system relies on.
 pub(crate) fn check(name: &Path, options: &Configuration, debugging: Debugging) -> Result<(), Unfit> {
     let architecture = options.get("SEL4_ARCH").unwrap_or("an unknown architecture");
@@ -285,6 +301,16 @@ mod tests {
             assert!(message.contains(lacking.wanted) && message.contains(lacking.change), "{message}");
             assert!(check_qemu(Path::new("/k"), &options, false).is_ok());
         }
+    }
+
+    #[test]
+    fn an_image_may_have_as_many_pages_as_the_first_cnode_has_room_for() {
+        let pages = |bits, untyped| {
+            image_pages(&configuration(&[("ROOT_CNODE_SIZE_BITS", bits), ("MAX_NUM_BOOTINFO_UNTYPED_CAPS", untyped)]))
+        };
+        assert_eq!(pages("13", "230"), Some(8192 - 230 - 64 - 16));
+        assert_eq!(pages("8", "230"), Some(0));
+        assert_eq!((pages("64", "230"), pages("x", "230"), image_pages(&configuration(&[]))), (None, None, None));
     }
 
     #[test]

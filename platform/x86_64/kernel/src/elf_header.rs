@@ -35,10 +35,12 @@ pub enum KernelImageError {
     },
 }
 
-/// A kernel's ELF file.
+/// A kernel's ELF file, or the one that it starts.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KernelImage {
-    /// The physical address after the kernel's last byte, once it is loaded.
+    /// The physical address of the first byte, once it is loaded; the end, if nothing is.
+    pub start: u64,
+    /// The physical address after the last byte.
     pub end: u64,
     /// The size of each function and variable that has a name; none in a file that was stripped.
     pub symbols: BTreeMap<String, u64>,
@@ -62,15 +64,16 @@ impl KernelImage {
         if file.elf_header().e_machine(LittleEndian) != EM_X86_64 {
             return Err(machine());
         }
-        let mut end = 0;
+        let (mut first, mut end) = (u64::MAX, 0);
         for segment in file.elf_program_headers() {
             if segment.p_type(LittleEndian) == PT_LOAD {
                 let (start, size) = (segment.p_paddr(LittleEndian), segment.p_memsz(LittleEndian));
+                first = first.min(start);
                 end = end.max(start.checked_add(size).ok_or_else(not_elf)?);
             }
         }
         let named = file.symbols().filter_map(|symbol| Some((symbol.name().ok()?.to_owned(), symbol.size())));
-        Ok(Self { end, symbols: named.collect() })
+        Ok(Self { start: first.min(end), end, symbols: named.collect() })
     }
 }
 
@@ -102,10 +105,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_end_of_a_kernel_is_known() {
+    fn it_is_known_where_a_kernel_lies() {
         assert_eq!(
             read(&kernel(0x10_0000, 0x84_0000)).unwrap(),
-            KernelImage { end: 0x94_0000, symbols: BTreeMap::new() }
+            KernelImage { start: 0x10_0000, end: 0x94_0000, symbols: BTreeMap::new() }
         );
     }
 

@@ -98,6 +98,13 @@ impl Prefix {
         &self.selection.kernel
     }
 
+    /// Returns how many pages the image that the kernel starts may take, and the size of the kernel's first CNode that says
+    /// so, as a power of two; nothing where the release does not record it.
+    #[must_use]
+    pub fn image_pages(&self) -> Option<(u64, u64)> {
+        Some((demands::image_pages(&self.options)?, self.options.number("ROOT_CNODE_SIZE_BITS")?))
+    }
+
     /// Returns what the kernel's ELF file says about itself.
     #[must_use]
     pub fn image(&self) -> &KernelImage {
