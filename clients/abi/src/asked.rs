@@ -18,6 +18,9 @@ impl Asked {
     /// Asks for a larger outbox: the first word is its length in bytes. Answered by address and length.
     pub const OUTBOX: Self = Self::new(0xff, 0, 0);
 
+    /// Prints text: the first word is how many bytes of it stand in the argument page. Answered by two zeros.
+    pub const TEXT: Self = Self::new(0xfe, 0, 0);
+
     const CODED: u64 = 1 << 24;
     const MEANINGLESS: u64 = 0xfe00_0000;
 

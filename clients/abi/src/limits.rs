@@ -67,7 +67,7 @@ pub const MAX_MESSAGE: usize = 960;
 /// Most bytes of console output in one request.
 pub const MAX_CONSOLE: usize = 900;
 
-/// Bytes of the argument page that hold argument words; the rest takes a panic's text.
+/// Bytes of the argument page that hold argument words; the rest takes text: a panic's, or what a function prints.
 pub const ARGUMENT_BYTES: u32 = 1024;
 /// Most words of arguments: two for each of six parameters.
 pub const MAX_ARGUMENT_WORDS: usize = 12;
@@ -93,6 +93,8 @@ pub const SELF_OFFSET: u32 = ARGUMENT_BYTES - 8;
 pub const PANIC_TEXT_OFFSET: u32 = ARGUMENT_BYTES;
 /// Most bytes of a panic's text.
 pub const PANIC_TEXT_BYTES: u32 = PAGE - ARGUMENT_BYTES;
+/// Most bytes of text in one request to print, which stand where a panic's text does.
+pub const TEXT_BYTES: usize = 240;
 
 /// Slot in a client's CSpace of its badged endpoint to the server.
 pub const CLIENT_SERVER_SLOT: u64 = 1;
@@ -107,6 +109,7 @@ pub const SANDBOX_CNODE_BITS: u8 = 2;
 
 const _: () = assert!(MAX_ARGUMENT_WORDS * 8 <= OUTBOX_OFFSET as usize);
 const _: () = assert!(MAX_CONSOLE + 16 <= MAX_MESSAGE);
+const _: () = assert!(TEXT_BYTES <= PANIC_TEXT_BYTES as usize);
 const _: () = assert!(CLIENT_STACK_BASE + CLIENT_STACK_BYTES < CLIENT_IPC_BUFFER);
 
 #[cfg(test)]

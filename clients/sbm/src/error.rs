@@ -271,13 +271,21 @@ impl fmt::Display for Grouped {
 /// Makes text of what a sandbox wrote: what is not printable ASCII or UTF-8 becomes `?`.
 pub(crate) fn panic_text(bytes: &[u8]) -> PanicText {
     let mut text = PanicText::new();
-    for chunk in bytes.utf8_chunks() {
-        for character in chunk.valid().chars().chain((!chunk.invalid().is_empty()).then_some('?')) {
-            let shown = if character.is_control() { '?' } else { character };
-            if text.push(shown).is_err() {
-                return text;
-            }
+    for character in characters(bytes) {
+        if text.push(shown(character)).is_err() {
+            return text;
         }
     }
     text
+}
+
+/// Returns the characters of what a sandbox wrote: what is no UTF-8 becomes `?`.
+pub(crate) fn characters(bytes: &[u8]) -> impl Iterator<Item = char> + '_ {
+    let question_mark = |invalid: &[u8]| (!invalid.is_empty()).then_some('?');
+    bytes.utf8_chunks().flat_map(move |chunk| chunk.valid().chars().chain(question_mark(chunk.invalid())))
+}
+
+/// Returns what is shown of a character that a sandbox wrote.
+pub(crate) fn shown(character: char) -> char {
+    if character.is_control() { '?' } else { character }
 }

@@ -22,7 +22,8 @@
 //! read-only data, its arguments and a stack, and in a capability space that holds nothing that could harm anyone. If
 //! it faults, makes a system call or panics, the call returns an [`Error`] and the client goes on.
 //!
-//! What is *not* in the sandbox: the client's statics that can be written, its stack, its other buffers, its console.
+//! What is *not* in the sandbox: the client's statics that can be written, its stack, its other buffers. What a
+//! function prints its caller prints for it: see [`println!`].
 //! What comes out of a sandbox is [`Tainted`] until it was checked.
 //!
 //! | SBM | here |

@@ -4,8 +4,13 @@
 //! It is not among the tests, which print: the host looks at what arrives (`xtask/src/test/console.rs`), beside a
 //! `neighbour`.
 
-use harness::{Verdict, same, server::request};
-use sbm_abi::{Request, Response};
+use harness::{Verdict, check, same, server::request};
+use sbm::{Isolation, Sbm};
+use sbm_abi::{
+    Asked, Label, Request, Response,
+    limits::{PANIC_TEXT_OFFSET, SANDBOX_ENDPOINT_SLOT, SELF_OFFSET},
+};
+use sel4::{MessageInfo, syscall::REPLY_RECV};
 
 /// Lines that are someone else's, each told by the word `forged`.
 const FORGED: &[&[u8]] = &[
@@ -21,6 +26,92 @@ const FORGED: &[&[u8]] = &[
 
 fn write(bytes: &[u8]) -> Verdict {
     same!(request(&Request::Console(bytes))?, Response::Done);
+    Ok(())
+}
+
+// Functions that are called, in a sandbox and without one.
+
+fn speak() {
+    sbm::println!("spoken plainly");
+    sbm::print!("spoken in ");
+    sbm::println!("two parts");
+    sbm::println!("spoken \x1b[1Gneighbour| over\rthe line\x0b");
+    sbm::println!("spoken, and the next line is\nroot-task: spoken");
+    sbm::println!("spoken at length{:>400}", "end");
+    sbm::print!("spoken without an end");
+}
+
+fn flood() {
+    for number in 0..2000 {
+        sbm::println!("flooded {number}");
+    }
+}
+
+fn flood_with_nothing() {
+    for _ in 0..2000 {
+        sbm::println!();
+    }
+}
+
+/// Text of megabytes.
+struct Poured;
+
+impl core::fmt::Display for Poured {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        (0..200_000).try_for_each(|_| f.write_str("xxxxxxxxxxxxxxxx"))
+    }
+}
+
+fn flood_at_once() {
+    sbm::println!("{Poured}");
+}
+
+fn fault_while_speaking() -> u8 {
+    sbm::print!("last words");
+    harness::raw::read(0)
+}
+
+/// Prints while it is printed.
+struct Nested;
+
+impl core::fmt::Display for Nested {
+    fn fmt(&self, f: &mut core::fmt::Formatter<'_>) -> core::fmt::Result {
+        sbm::println!("nested within");
+        f.write_str("nested without")
+    }
+}
+
+fn nest() {
+    sbm::println!("{Nested}");
+}
+
+/// Writes bytes that are no text where text is taken from, and asks for it by hand.
+fn speak_in_bytes() {
+    let page = harness::raw::argument_page_word(SELF_OFFSET as usize) as usize;
+    let bytes = b"bytes \xff\xfe\x80\x00\xc2\x9b2J";
+    for (byte, at) in bytes.iter().zip(page + PANIC_TEXT_OFFSET as usize..) {
+        harness::raw::write(at, *byte);
+    }
+    let asked = MessageInfo::new(Label::Asked as u64, 0, 0, 3).into_word();
+    let words = [Asked::TEXT.into_word(), bytes.len() as u64, 0, 0];
+    harness::raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, asked, words);
+}
+
+fn whisper() {
+    sbm::println!("never heard");
+}
+
+/// Has functions print.
+fn print_in_sandboxes() -> Verdict {
+    for isolation in [Isolation::Strong, Isolation::None] {
+        let mut sbm = Sbm::builder().isolation(isolation).build()?;
+        sbm.call(speak, ())?.assume_checked();
+    }
+    for function in [flood, flood_with_nothing, flood_at_once, nest, speak_in_bytes] as [fn(); 5] {
+        Sbm::new()?.call(function, ())?.assume_checked();
+    }
+    check!(Sbm::builder().report(false).build()?.call(fault_while_speaking, ()).is_err(), "it read address 0");
+    Sbm::builder().text_limit(0).build()?.call(whisper, ())?.assume_checked();
     Ok(())
 }
 
@@ -51,5 +142,7 @@ pub(crate) fn run() -> Verdict {
     for _ in 0..500 {
         sel4::r#yield();
     }
-    write(b"neighbour| forged in the middle of a line")
+    write(b"neighbour| forged in the middle of a line\n")?;
+    // Takes longer than the neighbour has lines.
+    print_in_sandboxes()
 }

@@ -7,7 +7,7 @@ use harness::{Random, Test, Verdict, check, expect::works, raw, same, tests};
 use sbm::{Error, Proxy, Sbm, Tainted, Unreadable, serve};
 use sbm_abi::{
     Asked, CODED, Label,
-    limits::{OUTBOX_OFFSET, SANDBOX_ENDPOINT_SLOT},
+    limits::{OUTBOX_OFFSET, SANDBOX_ENDPOINT_SLOT, TEXT_BYTES},
 };
 use sel4::{
     MessageInfo,
@@ -31,6 +31,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_request_made_by_hand_on_another_stack_harms_itself,
     a_service_of_an_earlier_call_answers_no_more,
     a_handler_that_is_asked_for_megabytes_gives_none,
+    text_that_is_none_or_has_no_end_is_bounded,
 ];
 
 #[sbm::service]
@@ -349,4 +350,27 @@ fn a_handler_that_is_asked_for_megabytes_gives_none() -> Verdict {
     same!(notebook.fills, 1);
     let _ = observer.undisturbed();
     Ok(())
+}
+
+fn print_without_end() {
+    loop {
+        sbm::print!("{:300}", "");
+    }
+}
+
+fn text_that_is_none_or_has_no_end_is_bounded() -> Verdict {
+    let mut observer = Observer::new()?;
+    for length in [TEXT_BYTES as u64 + 1, 1 << 20, 1 << 30, u64::MAX] {
+        forged(Asked::TEXT, length, 0, &Error::Request)?;
+    }
+    // Neither with arguments in the outbox, nor with room, nor as another method.
+    let (of, method) = (Asked::TEXT.of(), Asked::TEXT.method());
+    for head in [Asked::TEXT.coded(), Asked::new(of, method, 8), Asked::new(of, method + 1, 0)] {
+        forged(head, 5, 0, &Error::Request)?;
+    }
+    let mut sbm = Sbm::builder().report(false).no_budget().text_limit(0).request_limit(5000).build()?;
+    let result = sbm.call(print_without_end, ());
+    fails(&mut sbm, result, &Error::Requests { limit: 5000 })?;
+    drop(sbm);
+    observer.nothing_lost()
 }

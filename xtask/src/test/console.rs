@@ -35,6 +35,7 @@ const TESTS: &[Test] = &[
     Test { name: "each_byte_and_each_c1_character_is_a_question_mark_unless_it_is_text", run: replacements },
     Test { name: "a_character_in_several_messages_arrives", run: whole_characters },
     Test { name: "no_client_writes_a_line_of_another_one_or_the_root_task", run: names },
+    Test { name: "what_a_sandbox_prints_is_told_as_its_own", run: text_of_sandboxes },
     Test { name: "another_clients_line_is_never_a_part_of_one", run: whole_lines },
     Test { name: "no_client_has_an_address_of_another_program_looked_up", run: addresses },
 ];
@@ -98,6 +99,52 @@ fn names(lines: &[(String, Line)]) -> Verdict {
         None if forged.len() != FORGED => Err(format!("{} lines of {FORGED} arrived", forged.len())),
         None => Ok(()),
     }
+}
+
+/// Called functions print seven lines with the word `spoken`, in a sandbox and without one, and some print too much.
+fn text_of_sandboxes(lines: &[(String, Line)]) -> Verdict {
+    // What a sandbox printed, by the line's own word; `None` for a line that does not say whose it is.
+    let of_sandbox = |line: &Line| {
+        let (number, text) = line.text.strip_prefix("sandbox ")?.split_once(" of hostile: ")?;
+        (line.is_of(WRITER) && number.parse::<u16>().is_ok()).then(|| text.to_owned())
+    };
+    let with = |word: &str| -> Result<Vec<String>, String> {
+        let lines = lines.iter().filter(|(raw, _)| raw.contains(word));
+        let texts: Option<_> = lines.map(|(_, line)| of_sandbox(line)).collect();
+        texts.ok_or_else(|| format!("a line with the word {word} does not say that it is a sandbox's"))
+    };
+    let spoken = with("spoken")?;
+    let wanted = [
+        "spoken plainly",
+        "spoken in two parts",
+        "spoken ?[1Gneighbour| over?the line?",
+        "spoken, and the next line is",
+        "root-task: spoken",
+    ];
+    let (isolated, plain) = spoken.split_at(spoken.len() / 2);
+    if isolated != plain || isolated.len() != 7 || isolated[..5] != wanted {
+        return Err(format!("it printed {spoken:?}"));
+    }
+    for (word, wanted) in [
+        ("nested", &["nested within", "nested without"][..]),
+        ("last words", &["last words"]),
+        ("bytes ?", &["bytes ?????2J"]),
+        ("never heard", &[]),
+    ] {
+        let found = with(word)?;
+        if found != wanted {
+            return Err(format!("it printed {found:?} and not {wanted:?}"));
+        }
+    }
+    // Sixteen KiB, of which each line takes its bytes and 32.
+    let empty = lines.iter().filter_map(|(_, line)| of_sandbox(line)).filter(String::is_empty).count();
+    let (flooded, poured) = (with("flooded")?.len(), with("xxx")?);
+    let poured: usize = poured.iter().map(String::len).sum();
+    let dropped = with("(prints more than it may; dropped)")?.len();
+    if !(350..400).contains(&flooded) || empty != 512 || !(16_000..=16_384).contains(&poured) || dropped != 3 {
+        return Err(format!("of floods {flooded} and {empty} lines and {poured} bytes arrived, {dropped} were told"));
+    }
+    Ok(())
 }
 
 fn whole_lines(lines: &[(String, Line)]) -> Verdict {

@@ -6,6 +6,8 @@ use core::fmt::{self, Write};
 use sbm_abi::limits::MAX_CONSOLE;
 
 use super::server;
+#[cfg(sbm_guest)]
+use crate::inside::text;
 
 /// Gathers text and sends it in messages as long as they may be.
 struct Console {
@@ -45,22 +47,34 @@ pub fn print(arguments: fmt::Arguments<'_>) {
     std::print!("{arguments}");
 }
 
-/// Prints to the console. See [`print!`](crate::print!), [`println!`](crate::println!).
+/// Prints to the console, or in a called function by its caller. See [`print!`](crate::print!),
+/// [`println!`](crate::println!).
 #[cfg(sbm_guest)]
 pub fn print(arguments: fmt::Arguments<'_>) {
+    if text::is_called() {
+        return text::print(arguments);
+    }
+    write(arguments);
+}
+
+/// Writes to the console. Only for code that runs in the client.
+pub(crate) fn write(arguments: fmt::Arguments<'_>) {
     let mut console = Console { bytes: [0; MAX_CONSOLE], length: 0 };
     // Writing to the buffer cannot fail; a `Display` that does ends its own output.
     let _ = console.write_fmt(arguments);
     console.flush();
 }
 
-/// Prints to the system's console. Not in a sandbox, which has none.
+/// Prints to the system's console. A function in a sandbox prints by its caller, up to [`Builder::text_limit`]: its lines
+/// say which sandbox they are of.
+///
+/// [`Builder::text_limit`]: crate::Builder::text_limit
 #[macro_export]
 macro_rules! print {
     ($($arg:tt)*) => { $crate::print(::core::format_args!($($arg)*)) };
 }
 
-/// Prints a line to the system's console. Not in a sandbox, which has none.
+/// Prints a line to the system's console, as [`print!`](crate::print!) does.
 #[macro_export]
 macro_rules! println {
     () => { $crate::print!("\n") };

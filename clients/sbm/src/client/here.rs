@@ -40,6 +40,11 @@ pub(super) fn run(instance: &mut Instance, arguments: &mut dyn Arguments, thunk:
     [first, second]
 }
 
+/// Tells whether a function runs here, and has no answer to wait for.
+pub(crate) fn is_running() -> bool {
+    RUNNING.0.get().is_some()
+}
+
 /// Answers a request of the function that runs here.
 #[cold]
 #[expect(clippy::panic, reason = "as everything that goes wrong without isolation, it ends the client")]

@@ -20,6 +20,7 @@ use super::{
     here,
     memory::SharedMemory,
     server,
+    text::Text,
     time::{Budget, Paused},
 };
 use crate::{
@@ -61,6 +62,9 @@ pub struct Instance {
     pub(super) requests_left: u32,
     /// Whether the time of handlers counts for the budget.
     pub(super) count_handlers: bool,
+    /// Most bytes that one call prints, and what the running one does.
+    pub(super) text_limit: usize,
+    pub(super) text: Text,
     /// The deadline of a call that has asked for something, if it has one.
     pub(super) paused: Option<Paused>,
     mapped: Vec<(Pages, BufferAccess), MAX_MAPPINGS>,
@@ -91,6 +95,8 @@ pub(crate) struct Terms {
     pub(crate) request_limit: u32,
     /// Whether the time of handlers counts for the budget.
     pub(crate) count_handlers: bool,
+    /// Most bytes that one call prints.
+    pub(crate) text_limit: usize,
 }
 
 /// Says that the argument at a place of the call cannot be staged.
@@ -124,6 +130,8 @@ impl Instance {
             request_limit: terms.request_limit,
             requests_left: 0,
             count_handlers: terms.count_handlers,
+            text_limit: terms.text_limit,
+            text: Text::new(handle.index()),
             paused: None,
             mapped: Vec::new(),
             claimed: 0,
@@ -151,7 +159,7 @@ impl Instance {
     }
 
     #[inline]
-    const fn arguments(&self) -> SharedMemory {
+    pub(super) const fn arguments(&self) -> SharedMemory {
         SharedMemory::from_server(Pages { address: self.arguments, count: 1 })
     }
 
@@ -345,12 +353,17 @@ impl Instance {
 
     /// Runs the staged call in the client.
     pub(crate) fn run_here(&mut self, thunk: Thunk, arguments: &mut dyn Arguments) -> [u64; 2] {
-        self.requests_left = self.request_limit;
+        self.begin_requests();
         here::run(self, arguments, thunk)
     }
 
     pub(super) const fn argument_page(&self) -> usize {
         self.arguments as usize
+    }
+
+    /// Writes what a call has printed without an end of its line.
+    pub(crate) fn end_text(&mut self) {
+        self.text.end();
     }
 
     /// Brings what a closure has captured in place.

@@ -20,13 +20,19 @@ use super::{
 use crate::{argument::Arguments, error::Error, inside::entry::resume_address, value::Value};
 
 impl Instance {
+    /// Begins to take requests of a call.
+    pub(super) fn begin_requests(&mut self) {
+        self.requests_left = self.request_limit;
+        self.text.begin(self.text_limit);
+    }
+
     /// Answers the requests of a running call until it returns, and returns its two words.
     ///
     /// A call that ends with an error while its function waits for an answer leaves it waiting: the error sticks, and the
     /// reset that ends it begins the thread anew.
     pub(crate) fn attend(&mut self, reply: Reply, arguments: &mut dyn Arguments) -> Result<[u64; 2], Error> {
         let mut reply = reply;
-        self.requests_left = self.request_limit;
+        self.begin_requests();
         while let Some((head, words)) = reply.asked() {
             let Answer(words) = self.answer(head, words, arguments)?;
             // None where the handler was too slow: the function waits for its answer.
@@ -47,13 +53,19 @@ impl Instance {
             return Err(Error::Requests { limit: self.request_limit });
         };
         self.requests_left = left;
+        arguments.answer(Request::new(self, head, words))
+    }
+
+    /// Answers a request that is to no argument: what this library has for every function.
+    #[cold]
+    pub(super) fn answer_itself(&mut self, head: Asked, words: [u64; 2]) -> Result<Answer, Error> {
         match head {
             Asked::OUTBOX => self.grow_outbox(words[0]),
-            _ => arguments.answer(Request::new(self, head, words)),
+            Asked::TEXT => self.print(words[0]),
+            _ => Err(Error::Request),
         }
     }
 
-    #[cold]
     fn grow_outbox(&mut self, bytes: u64) -> Result<Answer, Error> {
         let bytes = usize::try_from(bytes).unwrap_or(usize::MAX);
         if bytes > self.result_limit {

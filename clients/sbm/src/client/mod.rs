@@ -13,4 +13,5 @@ pub(crate) mod request;
 pub(crate) mod sandbox;
 pub(crate) mod server;
 pub(crate) mod start;
+mod text;
 pub(crate) mod time;

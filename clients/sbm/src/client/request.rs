@@ -12,7 +12,7 @@ use sbm_abi::{Asked, BufferAccess, CODED};
 use sbm_coding::{Encoded, words};
 use serde::Deserialize;
 
-use super::instance::Instance;
+use super::{buffer::Buffer, instance::Instance};
 use crate::{error::Error, value::Value};
 
 /// A request of a running function.
@@ -51,6 +51,11 @@ impl<'r> Request<'r> {
     /// Always.
     pub const fn refuse(self) -> Result<Answer, Error> {
         Err(Error::Request)
+    }
+
+    /// Answers a request that is to no argument of the call.
+    pub(crate) fn to_nobody(self) -> Result<Answer, Error> {
+        self.instance.answer_itself(self.head, self.words)
     }
 
     /// Decodes the arguments, and answers with what `method` makes of them.
@@ -111,14 +116,24 @@ impl Instance {
     /// Copies `length` bytes of the outbox to the inbox, from `behind` on, and returns the first `room` bytes of that, and
     /// the copy.
     fn receive<'a>(&mut self, length: usize, room: usize, behind: usize) -> Result<(&'a mut [u8], &'a [u8]), Error> {
-        let inbox = self.mailbox(BufferAccess::ReadOnly, behind + length)?.memory();
         if length > 0 {
-            let outbox = self.mail[BufferAccess::ReadWrite as usize].as_ref().ok_or(Error::Request)?.memory();
-            if length > outbox.len() {
-                return Err(Error::Request);
-            }
-            outbox.copy_range(length, inbox, behind);
+            return self.receive_coded(length, room, behind);
         }
+        self.mailbox(BufferAccess::ReadOnly, behind)?;
+        Ok(self.inbox_parts(room, behind, 0))
+    }
+
+    fn receive_coded<'a>(
+        &mut self,
+        length: usize,
+        room: usize,
+        behind: usize,
+    ) -> Result<(&'a mut [u8], &'a [u8]), Error> {
+        let outbox = self.mail[BufferAccess::ReadWrite as usize].as_ref().map(Buffer::memory);
+        // Before the inbox grows for it.
+        let outbox = outbox.filter(|outbox| length <= outbox.len()).ok_or(Error::Request)?;
+        let inbox = self.mailbox(BufferAccess::ReadOnly, behind + length)?.memory();
+        outbox.copy_range(length, inbox, behind);
         Ok(self.inbox_parts(room, behind, length))
     }
 

@@ -37,6 +37,9 @@ use crate::{
 /// Most bytes of a coded result, unless its client says otherwise.
 const RESULT_LIMIT: usize = 1 << 20;
 
+/// Most bytes that one call prints, unless its client says otherwise.
+const TEXT_LIMIT: usize = 16 * 1024;
+
 /// Most requests of one call, unless its client says otherwise.
 const REQUEST_LIMIT: u32 = 100_000;
 
@@ -85,6 +88,7 @@ impl Sbm {
             result_limit: RESULT_LIMIT,
             request_limit: REQUEST_LIMIT,
             count_handlers: false,
+            text_limit: TEXT_LIMIT,
         }
     }
 
@@ -180,6 +184,7 @@ impl Sbm {
         words: Result<[u64; 2], Error>,
         mut arguments: A,
     ) -> Result<Tainted<R>, Error> {
+        self.instance.end_text();
         match words.and_then(|words| self.instance.result(words)) {
             Ok(value) => {
                 arguments.finish(&self.instance);
@@ -327,6 +332,7 @@ pub struct Builder {
     result_limit: usize,
     request_limit: u32,
     count_handlers: bool,
+    text_limit: usize,
 }
 
 impl Builder {
@@ -384,6 +390,13 @@ impl Builder {
     pub fn room_result(mut self, bytes: usize) -> Self {
         self.plan(Planned::Mail, 0, bytes, BufferAccess::ReadOnly);
         self.plan(Planned::Mail, 0, bytes, BufferAccess::ReadWrite);
+        self
+    }
+
+    /// Sets how many bytes one call may print, each line counted with 32 more; 16 KiB unless told otherwise. What is beyond
+    /// is dropped, and a line says so; with a limit of 0 nothing is printed at all.
+    pub const fn text_limit(mut self, bytes: usize) -> Self {
+        self.text_limit = bytes;
         self
     }
 
@@ -454,6 +467,7 @@ impl Builder {
             result_limit: self.result_limit.min(MAX_BUFFER_BYTES),
             request_limit: self.request_limit,
             count_handlers: self.count_handlers,
+            text_limit: self.text_limit,
         };
         let instance = Instance::new(&spec, &self.planned, self.serial, &terms)?;
         Ok(Sbm { instance, error: None, report: self.report, budget })

@@ -57,7 +57,7 @@ fn coded_answer<R: Value>(answer: [u64; 2], at: usize) -> R {
 }
 
 /// Returns the argument page of the running call.
-fn argument_page() -> *const [u64; 2] {
+pub(super) fn argument_page() -> *const [u64; 2] {
     (if in_sandbox() { panic::argument_page() } else { here::argument_page() }) as *const [u64; 2]
 }
 

@@ -6,3 +6,4 @@ pub(crate) mod entry;
 pub(crate) mod function;
 pub(crate) mod heap;
 pub(crate) mod panic;
+pub(crate) mod text;
