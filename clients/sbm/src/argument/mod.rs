@@ -95,7 +95,7 @@ macro_rules! tuple {
             fn answer(&mut self, request: Request<'_>) -> Result<Answer, Error> {
                 match request.of() {
                     $($index => self.$index.answer(request),)*
-                    _ => request.to_nobody(),
+                    _ => request.answer_itself(),
                 }
             }
         }

@@ -54,7 +54,7 @@ impl<'r> Request<'r> {
     }
 
     /// Answers a request that is to no argument of the call.
-    pub(crate) fn to_nobody(self) -> Result<Answer, Error> {
+    pub(crate) fn answer_itself(self) -> Result<Answer, Error> {
         self.instance.answer_itself(self.head, self.words)
     }
 
