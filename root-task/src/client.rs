@@ -46,6 +46,8 @@ pub(crate) struct Client {
     description: &'static sbm_system::Client<'static>,
     /// The program's code, to see at which instruction its thread stands.
     file: Part<'static>,
+    /// The program's writable data, as it is at its start.
+    data: Part<'static>,
     code: Block,
     block: Block,
     asid: Asid,
@@ -138,6 +140,11 @@ impl Client {
         thread.tcb_write_registers(true, UserContext::COUNT_R15, &context)
     }
 
+    /// Fills a frame, which is zero, as the program's data at that address is at its start.
+    pub(crate) fn fill_data(&self, machine: &mut Machine, frame: Slot, address: u32) -> Result<(), Error> {
+        fill_data(&self.data, machine, frame, u64::from(address))
+    }
+
     /// Makes the page table of a region of the arena, which stays until the client ends.
     pub(crate) fn cover(&mut self, machine: &mut Machine, region: u16) -> Result<(), Shortage> {
         if self.tables.is_full() {
@@ -188,6 +195,7 @@ impl Client {
                 origin: launch.origin(),
                 description: launch.client,
                 file: launch.file.code().clone(),
+                data: launch.file.data().clone(),
                 code,
                 block,
                 asid,
@@ -359,10 +367,7 @@ impl Objects {
             }
             for page in 0..u32::from(holding.pages.count) {
                 let address = u64::from(holding.pages.address + page * PAGE);
-                if data.in_frame(address, LIMITS.data_frame).next().is_some() {
-                    let fill = |bytes: &mut [u8]| copy_pieces(data, address, LIMITS.data_frame, bytes);
-                    machine.window.fill_small(first.plus(page), fill)?;
-                }
+                fill_data(data, machine, first.plus(page), address)?;
             }
         }
         let theirs = launch.inputs.iter().flat_map(|input| input.frames.iter());
@@ -453,6 +458,14 @@ fn is_syscall(code: &Part<'_>, address: u64) -> bool {
         let piece = at.checked_sub(offset).and_then(|start| piece.get(start..));
         piece.is_some_and(|piece| piece.starts_with(&SYSCALL))
     })
+}
+
+/// Fills a frame, which is zero, with what a program has at that address.
+fn fill_data(data: &Part<'static>, machine: &mut Machine, frame: Slot, address: u64) -> Result<(), Error> {
+    if data.in_frame(address, LIMITS.data_frame).next().is_none() {
+        return Ok(());
+    }
+    machine.window.fill_small(frame, |bytes| copy_pieces(data, address, LIMITS.data_frame, bytes))
 }
 
 fn copy_pieces(part: &Part<'_>, address: u64, size: SizeBits, bytes: &mut [u8]) {

@@ -122,7 +122,8 @@ impl NewPages {
             let mut maker = machine.memory.link(&mut self.blocks, bytes, self.frames.plus(from), count)?;
             self.made += count;
             let made = maker.objects::<SmallPage>(count);
-            let made = made.and_then(|_| map_runs(client, vspace, plan, self.frames, self.copies, from..self.made));
+            let made =
+                made.and_then(|_| map_runs(machine, client, vspace, plan, self.frames, self.copies, from..self.made));
             if let Err(error) = made {
                 machine.complain("buffers", error);
                 self.strip(machine, true);
@@ -267,7 +268,7 @@ impl Sandbox {
         *context.flags_mut() = registers.rflags;
         let inner = context.inner_mut();
         (inner.rax, inner.rbx, inner.rcx, inner.rdx) = (registers.rax, registers.rbx, registers.rcx, registers.rdx);
-        (inner.rsi, inner.rdi) = (registers.rsi, registers.rdi);
+        (inner.rsi, inner.rdi, inner.r12, inner.r13) = (registers.rsi, registers.rdi, registers.r12, registers.r13);
         context.set_tls_base(registers.fs_base);
         let count = match registers.extent {
             Extent::All => UserContext::COUNT_ALL,
@@ -504,8 +505,9 @@ fn map_all(client: &Client, vspace: cap::VSpace, plan: &Plan<'_>, frames: Row, c
     Ok(())
 }
 
-/// Maps frames `which` of a plan on both sides; each copy has the place of its frame.
+/// Fills and maps frames `which` of a plan on both sides; each copy has the place of its frame.
 fn map_runs(
+    machine: &mut Machine,
     client: &Client,
     vspace: cap::VSpace,
     plan: &Plan<'_>,
@@ -518,6 +520,9 @@ fn map_runs(
         let end = first + u32::from(run.pages.count);
         for number in which.start.max(first)..which.end.min(end) {
             let copy = run.client.map(|_| copies.plus(number));
+            if let Some(data) = run.data {
+                client.fill_data(machine, frames.plus(number), data + (number - first) * PAGE)?;
+            }
             map_page(client, vspace, &run, number - first, frames.plus(number), copy)?;
         }
         first = end;

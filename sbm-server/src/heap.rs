@@ -1,18 +1,26 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Brings in what a sandbox touches of its heap, a chunk at a time, and of a large one some pages.
+//! Brings in what a sandbox touches of its heap and its private statics: a chunk, or some pages of a large one.
 //!
-//! A touch is a fault like any other until it was found to be none: only an address in the heap of a sandbox that can be
+//! A touch is a fault like any other until it was found to be none: only an address in such a zone of a sandbox that can be
 //! in a call, in a chunk that is not there. The message may be forged; it then brings in what the sandbox could have
 //! touched. A second fault at a chunk that is there ends the call.
 
-use sbm_abi::{Fault, FaultKind, Heap, OverQuota};
+use sbm_abi::{Fault, FaultKind, OverQuota, ZONE_CHUNKS};
 
 use crate::{
     Plan, Platform, SandboxIndex, Server, State,
     platform::{Exhausted, Progress, Shortage},
     quota::Room,
-    table::{Additions, Chunk, Client, Sandbox},
+    table::{Additions, Chunk, Client, Sandbox, Zones},
 };
+
+/// A chunk that was touched.
+struct Touched {
+    number: u8,
+    plan: Plan<'static>,
+    /// Whether what was touched is what it is reset from, which comes with it.
+    is_ground: bool,
+}
 
 /// Why a chunk could not be brought in.
 enum NoChunk {
@@ -44,9 +52,8 @@ impl From<OverQuota> for NoChunk {
 }
 
 impl<P: Platform, const N: usize> Server<P, N> {
-    /// Brings in the chunk of the heap that a fault has touched, or its next pages, and tells whether the thread can go on,
-    /// which touches again what is not there yet, or has to wait until it is told to: `None` if the fault is no touch of the
-    /// heap.
+    /// Brings in the chunk that a fault has touched, or its next pages, and tells whether the thread can go on, which touches
+    /// again what is not there yet, or has to wait until it is told to: `None` if the fault is no touch of heap or statics.
     #[cold]
     pub(crate) fn touch(
         &mut self,
@@ -59,8 +66,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
         loop {
             let sandbox = self.sandboxes.get(index.get())?.sandbox.as_ref()?;
-            let heap = sandbox.heap()?;
-            let number = heap.chunk_at(fault.address)?;
+            let Touched { number, plan, is_ground } = touched(sandbox.zones, fault.address)?;
             if !matches!(sandbox.state, State::Ready | State::Faulted) {
                 return None;
             }
@@ -71,8 +77,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
             let client = self.clients[owner.get()].as_mut()?;
             let brought = match entry.additions.chunks.iter_mut().find(|chunk| chunk.number == number) {
                 Some(chunk) if chunk.is_whole => return None,
-                Some(chunk) => extend_chunk(platform, client, sandbox, chunk, heap).map_err(NoChunk::from),
-                None => add_chunk(platform, client, &room, sandbox, &mut entry.additions, heap, number),
+                Some(chunk) => extend_chunk(platform, client, sandbox, chunk, &plan).map_err(NoChunk::from),
+                None if is_ground => return None,
+                None => add_chunk(platform, client, &room, sandbox, &mut entry.additions, number, &plan),
             };
             let kind = match brought {
                 Ok(()) => return Some(Ok(true)),
@@ -94,6 +101,21 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 }
 
+/// Returns the chunk that an address lies in.
+fn touched(zones: Zones, address: u64) -> Option<Touched> {
+    if let Some((heap, number)) = zones.heap.and_then(|heap| Some((heap, heap.chunk_at(address)?))) {
+        return Some(Touched { number, plan: Plan::of_chunk(heap.chunk(number)?), is_ground: false });
+    }
+    let (statics, ground) = zones.statics?;
+    // Grounds lie in an arena, above all programs.
+    let above = ground.checked_sub(statics.pages().address)?;
+    let below = address.checked_sub(u64::from(above)).and_then(|address| statics.chunk_at(address));
+    let number = below.or_else(|| statics.chunk_at(address))?;
+    let pages = statics.chunk(number)?;
+    let plan = Plan::of_statics(pages, pages.address + above);
+    Some(Touched { number: ZONE_CHUNKS + number, plan, is_ground: below.is_some() })
+}
+
 /// Adds a chunk, if there is room for it now.
 fn add_chunk<P: Platform>(
     platform: &mut P,
@@ -101,18 +123,16 @@ fn add_chunk<P: Platform>(
     room: &Room,
     sandbox: &mut Sandbox<P>,
     additions: &mut Additions<P>,
-    heap: Heap,
     number: u8,
+    plan: &Plan<'_>,
 ) -> Result<(), NoChunk> {
-    let pages = heap.chunk(number).ok_or(Exhausted)?;
     if additions.chunks.is_full() {
         return Err(NoChunk::Exhausted);
     }
-    let plan = Plan::of_chunk(pages);
     let (charge, _) = plan.charges_of_growth();
     room.admits(client.used(), charge.with(0))?;
-    let mut part = platform.add_pages(&client.objects, &sandbox.objects, &plan)?;
-    let is_whole = match platform.extend(&client.objects, &sandbox.objects, &mut part, &plan) {
+    let mut part = platform.add_pages(&client.objects, &sandbox.objects, plan)?;
+    let is_whole = match platform.extend(&client.objects, &sandbox.objects, &mut part, plan) {
         Ok(progress) => progress == Progress::Done,
         Err(shortage) => {
             platform.remove(part);
@@ -133,11 +153,9 @@ fn extend_chunk<P: Platform>(
     client: &Client<P>,
     sandbox: &Sandbox<P>,
     chunk: &mut Chunk<P::Part>,
-    heap: Heap,
+    plan: &Plan<'_>,
 ) -> Result<(), Shortage> {
-    let pages = heap.chunk(chunk.number).ok_or(Exhausted)?;
-    let plan = Plan::of_chunk(pages);
-    let progress = platform.extend(&client.objects, &sandbox.objects, &mut chunk.part, &plan)?;
+    let progress = platform.extend(&client.objects, &sandbox.objects, &mut chunk.part, plan)?;
     chunk.is_whole = progress == Progress::Done;
     Ok(())
 }

@@ -4,9 +4,9 @@
 use core::ops::Range;
 
 use heapless::Vec;
-use sbm_abi::{BufferAccess, Layout, Pages, limits::LARGE_PAGE};
+use sbm_abi::{BufferAccess, Layout, Pages, Zone, limits::LARGE_PAGE};
 
-use crate::{Charge, Platform};
+use crate::{Charge, Exhausted, Platform};
 
 /// Most paging structures of one sandbox below its first page directory.
 pub(crate) const MAX_TABLES: usize = 48;
@@ -38,6 +38,11 @@ impl Table {
         directories.chain(regions.map(|region| Self::Page(region as u16)))
     }
 
+    /// Lists what the pages of a zone need.
+    pub(crate) fn of_zone(zone: Zone) -> impl Iterator<Item = Self> {
+        Self::of(regions_of(zone.pages()))
+    }
+
     /// Returns the first address that the structure covers.
     #[must_use]
     pub fn address(self) -> u32 {
@@ -63,7 +68,7 @@ pub(crate) const fn regions_of(pages: Pages) -> Range<u32> {
     pages.address / LARGE_PAGE..pages.end().div_ceil(LARGE_PAGE)
 }
 
-/// New pages, zeroed, at the same address on both sides.
+/// New pages, at the same address on both sides.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Run {
     /// Where.
@@ -72,6 +77,8 @@ pub struct Run {
     pub sandbox: BufferAccess,
     /// What the client may do with them, if it has them.
     pub client: Option<BufferAccess>,
+    /// Where in the program's data lies what they hold, if it is not zeros.
+    pub data: Option<u32>,
 }
 
 /// What a sandbox is made of, or what is added to one.
@@ -91,6 +98,8 @@ enum Parts<'a> {
     Layout(Layout<'a>),
     /// A chunk of the heap.
     Chunk(Pages),
+    /// A chunk of the statics, and where its ground begins.
+    Statics(Pages, u32),
 }
 
 impl<'a> Plan<'a> {
@@ -103,25 +112,40 @@ impl<'a> Plan<'a> {
         Some(Self { code_frames, tables, parts: Parts::Layout(layout) })
     }
 
+    /// Adds the paging structures for statics, which lie elsewhere than a layout, to those of a new sandbox.
+    pub(crate) fn add_tables_of(&mut self, statics: Zone) -> Result<(), Exhausted> {
+        Table::of_zone(statics).try_for_each(|table| self.tables.push(table)).map_err(|_| Exhausted)
+    }
+
     /// Plans a chunk of the heap of a sandbox, which has the paging structures for it.
     pub(crate) const fn of_chunk(pages: Pages) -> Plan<'static> {
         Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages) }
     }
 
+    /// Plans a chunk of the statics of a sandbox, which has the paging structures for it, with its ground.
+    pub(crate) const fn of_statics(pages: Pages, ground: u32) -> Plan<'static> {
+        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Statics(pages, ground) }
+    }
+
     /// Returns the pages to make and map.
     pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         const WHOLE: BufferAccess = BufferAccess::ReadWrite;
-        let own = |pages| Run { pages, sandbox: WHOLE, client: None };
-        let (layout, chunk) = match self.parts {
-            Parts::Layout(layout) => (Some(layout), None),
-            Parts::Chunk(pages) => (None, Some(pages)),
+        let own = |pages| Run { pages, sandbox: WHOLE, client: None, data: None };
+        let shared = |(pages, access)| Run { pages, sandbox: access, client: Some(WHOLE), data: None };
+        let (layout, [first, second]) = match self.parts {
+            Parts::Layout(layout) => {
+                let arguments = layout.arguments().map(|pages| (pages, WHOLE));
+                (Some(layout), [arguments.map(shared), layout.stack().map(own)])
+            }
+            Parts::Chunk(pages) => (None, [Some(own(pages)), None]),
+            Parts::Statics(pages, ground) => {
+                let statics = Run { data: Some(pages.address), ..own(pages) };
+                let pages = Pages { address: ground, ..pages };
+                (None, [statics, Run { pages, sandbox: BufferAccess::ReadOnly, ..statics }].map(Some))
+            }
         };
-        let arguments = layout.and_then(|layout| layout.arguments());
-        let arguments = arguments.map(|pages| Run { pages, sandbox: WHOLE, client: Some(WHOLE) });
-        let stack = layout.and_then(|layout| layout.stack()).or(chunk).map(own);
-        let buffer = |(pages, access)| Run { pages, sandbox: access, client: Some(WHOLE) };
         let buffers = layout.into_iter().flat_map(|layout| layout.buffers());
-        arguments.into_iter().chain(stack).chain(buffers.map(buffer))
+        first.into_iter().chain(second).chain(buffers.map(shared))
     }
 
     /// Returns the number of new pages.
@@ -130,15 +154,16 @@ impl<'a> Plan<'a> {
         match &self.parts {
             Parts::Layout(layout) => layout.memory_pages(),
             Parts::Chunk(pages) => u32::from(pages.count),
+            Parts::Statics(pages, _) => 2 * u32::from(pages.count),
         }
     }
 
-    /// Returns the number of new pages that the client has as well: all but stack and heap.
+    /// Returns the number of new pages that the client has as well: all but stack, heap and statics.
     #[must_use]
     pub fn shared_frames(&self) -> u32 {
         match &self.parts {
             Parts::Layout(layout) => layout.memory_pages() - layout.stack().map_or(0, |stack| u32::from(stack.count)),
-            Parts::Chunk(_) => 0,
+            Parts::Chunk(_) | Parts::Statics(..) => 0,
         }
     }
 

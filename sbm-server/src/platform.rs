@@ -111,8 +111,8 @@ pub trait Platform {
     /// [`Shortage`]; nothing is left of the attempt.
     fn add_tables(&mut self, sandbox: &Self::Sandbox, tables: &[Table]) -> Result<Self::Part, Shortage>;
 
-    /// Begins to add the pages of the plan, zeroed, to both sides; the paging structures are there. None is there before
-    /// [`Platform::extend`].
+    /// Begins to add the pages of the plan, zeroed or filled as [`Run::data`](crate::Run::data) says, to both sides; the paging
+    /// structures are there. None is there before [`Platform::extend`].
     ///
     /// # Errors
     /// [`Shortage`]; nothing is left of the attempt.

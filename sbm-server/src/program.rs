@@ -115,6 +115,13 @@ impl Program {
         self.map
     }
 
+    /// Returns the pages of the writable data.
+    #[must_use]
+    #[expect(clippy::cast_possible_truncation, reason = "a program's parts have fewer than 2^16 pages")]
+    pub const fn data(&self) -> Pages {
+        Pages { address: self.map.data, count: ((self.map.data_end - self.map.data) / PAGE) as u16 }
+    }
+
     /// Returns the pages, in the order of their frames.
     #[must_use]
     pub fn holdings(&self) -> &[Holding] {

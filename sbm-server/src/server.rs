@@ -3,8 +3,8 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    Books, BufferAccess, BufferSpec, Chunks, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, OverQuota, Pages,
-    Registers, Request, Resource, Response, Spec, decode_request,
+    Books, BufferAccess, BufferSpec, Chunks, EntryPoints, Errno, Fault, FaultKind, Handle, Layout, LayoutError,
+    OverQuota, Pages, Registers, Request, Resource, Response, Spec, Zone, decode_request,
     limits::{MAX_BUFFERS, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
@@ -17,7 +17,7 @@ use crate::{
     quota::Room,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
-        Taken,
+        Taken, Zones,
     },
     time::Pace,
     work::{Addition, Asked, Job},
@@ -277,11 +277,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again. Only
-    /// where the fault is a touch of the heap, the thread gets the memory and goes on.
+    /// where the fault is a touch of heap or private statics, the thread gets the memory and goes on.
     pub fn fault(&mut self, platform: &mut P, index: SandboxIndex, fault: KernelFault) -> Handled {
         let mut fault = decode_fault(fault);
-        let has_heap = |entry: &Entry<P>| entry.sandbox.as_ref().is_some_and(|it| it.spec.heap_pages.is_some());
-        if self.sandboxes.get(index.get()).is_some_and(has_heap) {
+        let has_own = |entry: &Entry<P>| entry.sandbox.as_ref().is_some_and(|it| it.spec.own.is_some());
+        if self.sandboxes.get(index.get()).is_some_and(has_own) {
             match self.touch(platform, index, fault) {
                 Some(Ok(true)) => return Handled::GoesOn,
                 Some(Ok(false)) => {
@@ -344,6 +344,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             return Ok(Some(ready));
         }
         let layout = Layout::of_sandbox(spec)?;
+        let statics = self.statics_of(id, spec)?;
         let index = match self.vacant_index() {
             None if self.drop_spare(platform, id) => self.vacant_index(),
             index => index,
@@ -353,7 +354,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             index => index.ok_or(InitError::AllInUse { limit: N })?,
         };
         let made = loop {
-            match self.make(platform, id, index, layout, entries) {
+            match self.make(platform, id, index, layout, statics, entries) {
                 Ok(made) => break made,
                 // Whatever there was no room for: a spare that is given up may make it.
                 Err(error) if error != InitError::NotYet && self.drop_spare(platform, id) && !self.has_doomed(id) => {}
@@ -367,6 +368,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let entry = &mut self.sandboxes[index.get()];
         let Made { base, arguments, stack, charge, is_long, objects } = made;
         entry.additions.tables.extend(Table::of(layout.regions()).map(|table| (table, OWN)));
+        if let Some(statics) = statics {
+            entry.additions.tables.extend(Table::of_zone(statics).map(|table| (table, OWN)));
+        }
         entry.sandbox = Some(Sandbox {
             taken: Taken::Yes,
             owner: id,
@@ -377,6 +381,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             bits,
             arguments,
             stack,
+            zones: Zones::of(&layout, statics),
             chunks: Chunks::default(),
             charge,
             objects,
@@ -393,6 +398,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
         Ok(Some(Response::Ready { handle, base, used: false }))
     }
 
+    /// Returns where the private statics of a sandbox are, if it is to have them.
+    fn statics_of(&self, id: ClientId, spec: &Spec) -> Result<Option<Zone>, InitError> {
+        let pages = spec.own.map_or(0, |own| own.statics_pages);
+        if pages == 0 {
+            return Ok(None);
+        }
+        let data = self.program(id).map(Program::data).filter(|data| data.count == pages);
+        Ok(Some(data.and_then(Zone::new).ok_or(LayoutError::Statics { pages })?))
+    }
+
     /// Makes a sandbox if there is room for it now.
     fn make(
         &mut self,
@@ -400,13 +415,14 @@ impl<P: Platform, const N: usize> Server<P, N> {
         id: ClientId,
         index: SandboxIndex,
         layout: Layout<'_>,
+        statics: Option<Zone>,
         entries: EntryPoints,
     ) -> Result<Made<P>, InitError> {
         let room = self.room(id);
         let arena = &mut self.arenas[id.get()];
         let client = self.clients[id.get()].as_mut().ok_or(InitError::NotRegistered)?;
         let base = arena.reserve(layout.span_bits())?;
-        let made = make_at(platform, client, &room, Names { client: id, index }, layout.at(base), entries);
+        let made = make_at(platform, client, &room, Names { client: id, index }, layout.at(base), statics, entries);
         if made.is_err() {
             arena.release(base, layout.span_bits());
         }
@@ -495,7 +511,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
     }
 
-    /// `sbm_reset`. A chunk of the heap that is there in part is not what the thread could clear: a job takes it out first.
+    /// `sbm_reset`. A chunk of heap or statics that is there in part is not what the thread could clear: a job takes it out first.
     fn reset(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Progress, NoSandbox> {
         let Owned { index, sandbox, additions, .. } = self.owned(id, handle)?;
         if sandbox.chunks != Chunks::default() && !additions.has_whole_chunks() {
@@ -687,9 +703,13 @@ fn make_at<P: Platform>(
     room: &Room,
     names: Names,
     layout: Layout<'_>,
+    statics: Option<Zone>,
     entries: EntryPoints,
 ) -> Result<Made<P>, InitError> {
-    let plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
+    let mut plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
+    if let Some(statics) = statics {
+        plan.add_tables_of(statics)?;
+    }
     let charge = plan.charge_of_new::<P>();
     cover::<_, InitError>(platform, client, room, layout, charge.with(1))?;
     let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
@@ -709,7 +729,7 @@ fn cover<P: Platform, E: From<OverQuota> + From<Exhausted> + From<Shortage>>(
 ) -> Result<(), E> {
     const TABLE: Charge = Charge { pages: 1, slots: 1 };
     room.admits(client.used(), asked)?;
-    for region in layout.regions() {
+    for region in layout.shared_regions() {
         if !client.has_table(region) {
             room.admits(client.used(), Amounts { pages: asked.pages + 1, slots: asked.slots + 1, ..asked })?;
             let number = u16::try_from(region).map_err(|_| Exhausted)?;
@@ -763,7 +783,7 @@ impl<P: Platform> Owned<'_, P> {
             undo(platform, part, extended)
         });
         let (part, progress) = begun.inspect_err(|_| self.drop_unused(platform))?;
-        let growth = Growth { base: layout.base(), bits: layout.span_bits(), extent: layout.extent(), charge, part };
+        let growth = Growth { base: layout.base(), bits: layout.span_bits(), charge, part };
         // There is room: it was looked for before.
         let _ = self.additions.growths.push(growth);
         self.charge(charge);
@@ -780,6 +800,10 @@ impl<P: Platform> Owned<'_, P> {
             |other: &&Mapping<P::Part>| pages.address < other.pages.end() && other.pages.address < pages.end();
         if let Some(other) = self.additions.mappings.iter().find(overlaps) {
             return Err(MapError::Overlaps { other: other.pages });
+        }
+        let statics = self.sandbox.zones.statics.map(|(statics, _)| statics.pages());
+        if let Some(other) = statics.filter(|it| pages.address < it.end() && it.address < pages.end()) {
+            return Err(MapError::Overlaps { other });
         }
         let share = self.client.program.share(pages, access, |table| self.additions.lacks(table))?;
         let (charge, tables) = share.charges();
@@ -817,7 +841,7 @@ impl<P: Platform> Owned<'_, P> {
         let name = (0..OWN).find(is_new).ok_or(Exhausted)?;
         let part = platform.add_tables(&self.sandbox.objects, tables)?;
         // There is room for all: it was looked for above.
-        let _ = additions.bundles.push(Bundle { name, charge, part });
+        let _ = additions.bundles.push(Bundle { name, part });
         additions.tables.extend(tables.iter().map(|table| (*table, name)));
         self.charge(charge);
         Ok(())
@@ -825,10 +849,11 @@ impl<P: Platform> Owned<'_, P> {
 
     /// Takes paging structures back that nothing in the sandbox needs.
     pub(crate) fn drop_unused(&mut self, platform: &mut P) {
-        while let Some(bundle) = self.additions.unused_bundle() {
+        while let Some((part, tables)) = self.additions.unused_bundle() {
             // Paging structures have no pages to be stripped of.
-            platform.remove(bundle.part);
-            self.refund(bundle.charge);
+            platform.remove(part);
+            #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
+            self.refund(Charge::of(tables as u32, tables as u32));
         }
     }
 }

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the server knows of each client and each sandbox.
 
+use core::ops::Range;
+
 use heapless::Vec;
 use sbm_abi::{
-    Chunks, EntryPoints, Handle, Heap, Layout, MAX_CHUNKS, Pages, Registers, Spec,
+    Chunks, EntryPoints, Handle, Layout, MAX_CHUNKS, Pages, Registers, Restore, Spec, Zone,
     limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
@@ -105,10 +107,16 @@ pub(crate) const OWN: u8 = u8::MAX;
 pub(crate) struct Growth<T> {
     pub(crate) base: u32,
     pub(crate) bits: u8,
-    /// The pages that hold memory, guards between them included.
-    pub(crate) extent: Pages,
     pub(crate) charge: Charge,
     pub(crate) part: T,
+}
+
+impl<T> Growth<T> {
+    /// Returns the regions of 2 MiB that its span lies in: no other span has any of them, or only this one region is shared.
+    fn regions(&self) -> Range<u32> {
+        let last = self.base + ((1 << self.bits) - 1);
+        self.base / LARGE_PAGE..last / LARGE_PAGE + 1
+    }
 }
 
 /// Pages of the client's that were mapped into a sandbox.
@@ -118,7 +126,7 @@ pub(crate) struct Mapping<T> {
     pub(crate) part: T,
 }
 
-/// A chunk of a sandbox's heap.
+/// A chunk of a sandbox's heap or statics, with the ground of statics.
 #[derive(Debug)]
 pub(crate) struct Chunk<T> {
     pub(crate) number: u8,
@@ -132,13 +140,33 @@ pub(crate) struct Chunk<T> {
 #[derive(Debug)]
 pub(crate) struct Bundle<T> {
     pub(crate) name: u8,
-    pub(crate) charge: Charge,
     pub(crate) part: T,
 }
 
 /// Most bundles of one sandbox. Spans of an arena are powers of two, so those that share a region are each smaller than
 /// it: a bundle that is in use has a growth or a mapping of its own.
 pub(crate) const MAX_BUNDLES: usize = MAX_GROWTHS + MAX_MAPPINGS;
+
+/// What a sandbox has for itself beside its stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Zones {
+    pub(crate) heap: Option<Zone>,
+    /// Its private statics, which lie at the client's addresses, and where their ground begins.
+    pub(crate) statics: Option<(Zone, u32)>,
+}
+
+impl Zones {
+    pub(crate) fn of(layout: &Layout<'_>, statics: Option<Zone>) -> Self {
+        let ground = layout.statics_ground().map(|ground| ground.address);
+        Self { heap: layout.heap(), statics: statics.zip(ground) }
+    }
+
+    #[cold]
+    fn restore(self, chunks: Chunks) -> Restore {
+        // Of the heap nothing has a ground; those of the statics come with them.
+        Restore::new(self.heap.map(|heap| (heap, 0)), self.statics, chunks, chunks.statics_only())
+    }
+}
 
 /// One sandbox, with its kernel objects.
 pub(crate) struct Sandbox<P: Platform> {
@@ -152,7 +180,8 @@ pub(crate) struct Sandbox<P: Platform> {
     pub(crate) bits: u8,
     pub(crate) arguments: Pages,
     pub(crate) stack: Pages,
-    /// What there is of the heap.
+    pub(crate) zones: Zones,
+    /// What there is of heap and statics.
     pub(crate) chunks: Chunks,
     /// What is charged to the owner, additions included.
     pub(crate) charge: Charge,
@@ -163,16 +192,10 @@ impl<P: Platform> Sandbox<P> {
     /// Lets the thread clear what its functions left, and wait for the next call.
     #[inline]
     pub(crate) fn restart(&self, platform: &mut P) {
-        // Mostly there is none, and no need to look where it would be.
-        let heap = if self.chunks == Chunks::default() { None } else { self.heap() };
-        let heap = heap.map(|heap| (heap, self.chunks));
-        platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack, heap));
-    }
-
-    /// Returns where the heap is, if it has one.
-    pub(crate) fn heap(&self) -> Option<Heap> {
-        self.spec.heap_pages?;
-        Layout::of_sandbox(&self.spec).ok()?.at(self.base).heap()
+        // Mostly there is nothing, and no need to look where it would be.
+        let none = self.chunks == Chunks::default();
+        let restore = if none { Restore::default() } else { self.zones.restore(self.chunks) };
+        platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack, restore));
     }
 }
 
@@ -185,7 +208,7 @@ pub(crate) struct Additions<P: Platform> {
     pub(crate) bundles: Vec<Bundle<P::Part>, MAX_BUNDLES>,
     pub(crate) growths: Vec<Growth<P::Part>, MAX_GROWTHS>,
     pub(crate) mappings: Vec<Mapping<P::Part>, MAX_MAPPINGS>,
-    /// Chunks of the heap.
+    /// Chunks of heap and statics.
     pub(crate) chunks: Vec<Chunk<P::Part>, MAX_CHUNKS>,
 }
 
@@ -207,18 +230,19 @@ impl<P: Platform> Additions<P> {
         self.tables.iter().all(|(there, _)| *there != table)
     }
 
-    /// Takes a bundle out that nothing in the sandbox needs any more.
-    pub(crate) fn unused_bundle(&mut self) -> Option<Bundle<P::Part>> {
+    /// Takes a bundle out that nothing in the sandbox needs any more, with the number of its paging structures.
+    pub(crate) fn unused_bundle(&mut self) -> Option<(P::Part, usize)> {
         let is_used = |name: u8| {
-            let parts = self.growths.iter().map(|growth| growth.extent);
-            let mut parts = parts.chain(self.mappings.iter().map(|mapping| mapping.pages));
+            let growths = self.growths.iter().map(Growth::regions);
+            let mut regions = growths.chain(self.mappings.iter().map(|mapping| regions_of(mapping.pages)));
             let tables = self.tables.iter().filter(|(_, bundle)| *bundle == name);
-            parts.any(|pages| tables.clone().any(|(table, _)| table.covers(&regions_of(pages))))
+            regions.any(|regions| tables.clone().any(|(table, _)| table.covers(&regions)))
         };
         let unused = self.bundles.iter().position(|bundle| !is_used(bundle.name))?;
         let bundle = self.bundles.swap_remove(unused);
+        let before = self.tables.len();
         self.tables.retain(|(_, name)| *name != bundle.name);
-        Some(bundle)
+        Some((bundle.part, before - self.tables.len()))
     }
 
     /// Lists all parts.

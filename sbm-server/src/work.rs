@@ -64,7 +64,7 @@ pub(crate) enum Job {
     Map { handle: Handle, pages: Pages, access: BufferAccess },
     /// To take something out of a sandbox, and then to give this answer.
     Undo { handle: Handle, addition: Addition, answer: Response },
-    /// To reset a sandbox, without the chunks of its heap that are there in part.
+    /// To reset a sandbox, without the chunks that are there in part.
     Reset(SandboxIndex),
     /// To refuse, once what was made is gone.
     Refuse(Errno),

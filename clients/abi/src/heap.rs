@@ -1,38 +1,51 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! A sandbox's heap: addresses that are its own, and which of them hold memory.
+//! Zones, a sandbox's heap and statics: addresses that are its own, and which of them hold memory.
 //!
 //! ```text
-//!   chunk 0 (4 pages) | chunk 1 (4) | chunk 2 (8) | chunk 3 (16) | ..   up to the size that was asked for
+//!   chunk 0 (4 pages) | chunk 1 (4) | chunk 2 (8) | chunk 3 (16) | ..   the last one may be cut
 //! ```
 //!
-//! Nothing of a heap is there at first. A chunk comes whole and zeroed when the sandbox first touches a page of it, and
-//! stays for the sandbox's life: so a heap takes no more than twice what is used of it, from its start on, by few faults.
+//! Nothing of a zone is there at first. A chunk comes whole when the sandbox first touches a page of it, and stays for the
+//! sandbox's life: so a heap takes no more than twice what is used of it, from its start on, by few faults.
+//!
+//! What a reset makes of a chunk is its *ground*: zeros, or pages elsewhere that the sandbox can only read. Those of the
+//! statics are what the program starts with.
 
 use core::num::NonZeroU32;
 
 use crate::{
     Pages,
-    limits::{HEAP_PAGES, PAGE},
+    limits::{HEAP_PAGES, MAX_DATA_PAGES, PAGE},
 };
 
 /// Pages of the first chunk. The second one is as large, and each after it as large as all before it.
 pub const FIRST_CHUNK_PAGES: u16 = 4;
 
-/// Most chunks of one heap.
-pub const MAX_CHUNKS: usize = (*HEAP_PAGES.end() / FIRST_CHUNK_PAGES).ilog2() as usize + 1;
+/// Most chunks of one zone.
+pub const ZONE_CHUNKS: u8 = 16;
 
-/// The addresses of a heap: a power of two of pages.
+/// Most chunks of one sandbox: of the largest heap and the most statics.
+pub const MAX_CHUNKS: usize = chunks_of(*HEAP_PAGES.end()) + chunks_of(MAX_DATA_PAGES);
+
+/// Counts the chunks of a zone of so many pages, a power of two.
+const fn chunks_of(pages: u16) -> usize {
+    (pages / FIRST_CHUNK_PAGES).ilog2() as usize + 1
+}
+
+/// The addresses of a zone.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Heap {
+pub struct Zone {
     // Not zero, so that "none" takes no room.
     address: NonZeroU32,
     count: u16,
 }
 
-impl Heap {
-    /// Takes pages whose count [`is_heap_size`], not at address 0.
-    pub(crate) fn new(pages: Pages) -> Option<Self> {
-        NonZeroU32::new(pages.address).map(|address| Self { address, count: pages.count })
+impl Zone {
+    /// Takes pages, unless there are none or they lie at address 0.
+    #[must_use]
+    pub fn new(pages: Pages) -> Option<Self> {
+        let address = NonZeroU32::new(pages.address).filter(|_| pages.count > 0)?;
+        Some(Self { address, count: pages.count })
     }
 
     /// Returns all its pages.
@@ -43,7 +56,7 @@ impl Heap {
 
     /// Returns the number of the chunk that `address` lies in.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a heap has fewer than 2^16 pages")]
+    #[expect(clippy::cast_possible_truncation, reason = "a zone has fewer than 2^16 pages")]
     pub fn chunk_at(self, address: u64) -> Option<u8> {
         let pages = self.pages();
         let offset = if pages.contains(address) { address - u64::from(pages.address) } else { return None };
@@ -51,7 +64,7 @@ impl Heap {
         Some(firsts.checked_ilog2().map_or(0, |power| power as u8 + 1))
     }
 
-    /// Returns the pages of a chunk that the heap has.
+    /// Returns the pages of a chunk that the zone has.
     #[must_use]
     pub fn chunk(self, number: u8) -> Option<Pages> {
         let (first, count) = match number {
@@ -61,8 +74,8 @@ impl Heap {
                 (count, count)
             }
         };
-        (first.checked_add(count)? <= self.count && count > 0)
-            .then(|| Pages { address: self.pages().address + u32::from(first) * PAGE, count })
+        let count = count.min(self.count.checked_sub(first)?);
+        (count > 0).then(|| Pages { address: self.pages().address + u32::from(first) * PAGE, count })
     }
 }
 
@@ -72,7 +85,8 @@ pub fn is_heap_size(pages: u16) -> bool {
     HEAP_PAGES.contains(&pages) && pages.is_power_of_two()
 }
 
-/// Which chunks of a heap hold memory: a bit for each, from the lowest.
+/// Chunks of a sandbox: a bit for each of the heap, from the lowest, and from bit [`ZONE_CHUNKS`] on for each of the
+/// statics.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct Chunks(u32);
 
@@ -95,14 +109,27 @@ impl Chunks {
         self.0 & 1 << (number % u32::BITS as u8) != 0
     }
 
-    /// Returns the bits.
+    /// Returns those of the statics.
     #[must_use]
-    pub const fn bits(self) -> u32 {
-        self.0
+    pub const fn statics_only(self) -> Self {
+        Self(self.0 >> ZONE_CHUNKS << ZONE_CHUNKS)
+    }
+
+    /// Returns the bits of the heap's chunks.
+    #[must_use]
+    pub const fn of_heap(self) -> u16 {
+        (self.0 & 0xffff) as u16
+    }
+
+    /// Returns the bits of the statics' chunks.
+    #[must_use]
+    pub const fn of_statics(self) -> u16 {
+        (self.0 >> ZONE_CHUNKS) as u16
     }
 }
 
-const _: () = assert!(MAX_CHUNKS <= u32::BITS as usize);
+const _: () = assert!(2 * ZONE_CHUNKS as u32 == u32::BITS);
+const _: () = assert!(chunks_of(*HEAP_PAGES.end()) <= ZONE_CHUNKS as usize);
 
 #[cfg(test)]
 mod tests {
@@ -116,21 +143,22 @@ mod tests {
     /// Where a heap may lie: a multiple of the largest, and not of all that its number of pages is counted in.
     const BASE: u32 = ARENA_BASE + 4096 * PAGE;
 
-    fn heap(count: u16) -> Heap {
-        Heap::new(Pages { address: BASE, count }).unwrap()
+    fn heap(count: u16) -> Zone {
+        Zone::new(Pages { address: BASE, count }).unwrap()
     }
 
     #[test]
     fn chunks_follow_each_other_and_fill_the_heap() {
-        for count in [4, 8, 16, 256, *HEAP_PAGES.end()] {
+        for count in [1, 3, 4, 5, 8, 16, 100, 256, 512, *HEAP_PAGES.end()] {
             let chunks: std::vec::Vec<_> = (0..=u8::MAX).map_while(|number| heap(count).chunk(number)).collect();
-            assert_eq!(chunks[0], Pages { address: BASE, count: 4 });
+            assert_eq!(chunks[0], Pages { address: BASE, count: count.min(4) });
             assert!(chunks.windows(2).all(|pair| pair[0].end() == pair[1].address), "{count}");
             assert_eq!(chunks.last().unwrap().end(), heap(count).pages().end());
-            assert!(chunks.len() <= MAX_CHUNKS);
+            assert!(chunks.len() <= chunks_of(count.next_power_of_two().max(4)));
             assert!((0..=u8::MAX).skip(chunks.len()).all(|number| heap(count).chunk(number).is_none()));
         }
-        assert_eq!((0..=u8::MAX).filter_map(|number| heap(*HEAP_PAGES.end()).chunk(number)).count(), MAX_CHUNKS);
+        assert!(Zone::new(Pages { address: 0, count: 1 }).is_none());
+        assert!(Zone::new(Pages { address: 0x1000, count: 0 }).is_none());
     }
 
     #[test]
@@ -152,15 +180,15 @@ mod tests {
     #[test]
     fn a_set_of_chunks_has_those_that_were_put_in() {
         let chunks = Chunks::default().with(31).with(0).with(7).with(7);
-        assert_eq!((Chunks::default().bits(), chunks.bits()), (0, 1 << 31 | 1 << 7 | 1));
-        assert_eq!(chunks.without(7).without(6).bits(), 1 << 31 | 1);
+        let bits = |chunks: Chunks| (chunks.of_heap(), chunks.of_statics());
+        assert_eq!((bits(chunks), bits(chunks.without(7).without(6))), ((1 << 7 | 1, 1 << 15), (1, 1 << 15)));
         assert_eq!([0, 1, 7, 30, 31].map(|number| chunks.has(number)), [true, false, true, false, true]);
     }
 
     proptest! {
         #[test]
-        fn an_address_lies_in_its_chunk(power in 2u32..=12, offset: u32) {
-            let heap = heap(1 << power);
+        fn an_address_lies_in_its_chunk(count in 1u16..=4096, offset: u32) {
+            let heap = heap(count);
             let address = u64::from(BASE + offset % heap.pages().bytes());
             prop_assert!(heap.chunk(heap.chunk_at(address).unwrap()).unwrap().contains(address));
         }

@@ -2,19 +2,21 @@
 //! Where the parts of a sandbox lie: computed alike by the client and the server.
 //!
 //! ```text
-//!   base  guard | argument page | guard | stack (grows down) | guard | buffer 0 | guard | buffer 1 | guard | heap | guard .. end
+//!   base  guard | argument page | guard | stack (grows down) | guard | buffer 0 | guard | buffer 1 | guard | heap | guard | ground .. end
 //! ```
 //!
 //! The span is a power of two of bytes, aligned to itself, inside the arenas. Guards are one page and mapped on neither
 //! side; the argument page and the buffers are mapped at these addresses on both sides; the stack only in the sandbox, and
-//! so what there is of the [heap](Heap). Buffers that are added later get a span of their own, without the rest.
+//! so what there is of the [heap](Zone), and of what private statics are reset from, their ground. Buffers that are added later get a span of their own, without the rest.
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Heap, is_heap_size,
-    limits::{DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
+    Zone, is_heap_size,
+    limits::{
+        DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_DATA_PAGES, PAGE, STACK_PAGES,
+    },
 };
 
 /// What a sandbox may do with a buffer. Whatever it can read, x86-64 seL4 lets it execute.
@@ -50,13 +52,22 @@ pub struct Spec {
     pub stack_pages: u16,
     /// Buffers, in order.
     pub buffers: Vec<BufferSpec, MAX_BUFFERS>,
-    /// Pages of heap, if it has one: a power of two.
-    pub heap_pages: Option<u16>,
+    /// What it has for itself beside its stack, if anything.
+    pub own: Option<Own>,
+}
+
+/// What a sandbox has for itself beside its stack.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Own {
+    /// Pages of heap: a power of two, or 0.
+    pub heap_pages: u16,
+    /// Pages of private statics: as many as the client's program has of writable data, or 0.
+    pub statics_pages: u16,
 }
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { stack_pages: DEFAULT_STACK_PAGES, buffers: Vec::new(), heap_pages: None }
+        Self { stack_pages: DEFAULT_STACK_PAGES, buffers: Vec::new(), own: None }
     }
 }
 
@@ -109,6 +120,11 @@ pub enum LayoutError {
         /// Buffers that were asked for.
         buffers: usize,
     },
+    /// There are more pages of statics than a program can have.
+    Statics {
+        /// Pages that were asked for.
+        pages: u16,
+    },
     /// The pages of a heap are no power of two, or not within [`HEAP_PAGES`].
     Heap {
         /// Pages that were asked for.
@@ -127,6 +143,7 @@ impl core::fmt::Display for LayoutError {
                 write!(f, "buffer {number} of {pages} pages; a buffer has 1 to {MAX_BUFFER_PAGES}")
             }
             Self::Count { buffers } => write!(f, "{buffers} buffers; there can be 1 to {MAX_BUFFERS}"),
+            Self::Statics { pages } => write!(f, "{pages} pages of statics; a program has {MAX_DATA_PAGES} at most"),
             Self::Heap { pages } => {
                 let (fewest, most) = (HEAP_PAGES.start(), HEAP_PAGES.end());
                 write!(f, "a heap of {pages} pages; it has a power of two of them, {fewest} to {most}")
@@ -144,7 +161,9 @@ pub struct Layout<'a> {
     /// Pages of the stack; a growth has neither stack nor argument page.
     stack_pages: Option<u16>,
     buffers: &'a [BufferSpec],
-    heap_pages: Option<u16>,
+    /// First address after what the client has as well.
+    shared_end: u32,
+    own: Own,
 }
 
 impl<'a> Layout<'a> {
@@ -156,10 +175,14 @@ impl<'a> Layout<'a> {
         if !STACK_PAGES.contains(&spec.stack_pages) {
             return Err(LayoutError::Stack { pages: spec.stack_pages });
         }
-        if let Some(pages) = spec.heap_pages.filter(|pages| !is_heap_size(*pages)) {
-            return Err(LayoutError::Heap { pages });
+        let own = spec.own.unwrap_or_default();
+        if own.heap_pages != 0 && !is_heap_size(own.heap_pages) {
+            return Err(LayoutError::Heap { pages: own.heap_pages });
         }
-        Self::new(Some(spec.stack_pages), &spec.buffers, spec.heap_pages)
+        if own.statics_pages > MAX_DATA_PAGES {
+            return Err(LayoutError::Statics { pages: own.statics_pages });
+        }
+        Self::new(Some(spec.stack_pages), &spec.buffers, own)
     }
 
     /// Computes the span of `buffers` that are added to a sandbox, from address 0.
@@ -170,10 +193,10 @@ impl<'a> Layout<'a> {
         if buffers.is_empty() {
             return Err(LayoutError::Count { buffers: 0 });
         }
-        Self::new(None, buffers, None)
+        Self::new(None, buffers, Own::default())
     }
 
-    fn new(stack_pages: Option<u16>, buffers: &'a [BufferSpec], heap_pages: Option<u16>) -> Result<Self, LayoutError> {
+    fn new(stack_pages: Option<u16>, buffers: &'a [BufferSpec], own: Own) -> Result<Self, LayoutError> {
         if buffers.len() > MAX_BUFFERS {
             return Err(LayoutError::Count { buffers: buffers.len() });
         }
@@ -182,10 +205,12 @@ impl<'a> Layout<'a> {
                 return Err(LayoutError::Buffer { number, pages: spec.pages });
             }
         }
-        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers, heap_pages };
+        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers, shared_end: 0, own };
         let last = layout.buffers().last().map(|(pages, _)| pages).or(layout.stack());
-        layout.end = last.map_or(0, Pages::end);
-        if let Some(pages) = heap_pages {
+        layout.shared_end = last.map_or(0, Pages::end);
+        layout.end = layout.shared_end;
+        // The statics themselves lie at the client's addresses.
+        for pages in [own.heap_pages, own.statics_pages].into_iter().filter(|pages| *pages > 0) {
             layout.end += PAGE + u32::from(pages) * PAGE;
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
@@ -198,7 +223,7 @@ impl<'a> Layout<'a> {
     /// Places a span that was computed from 0 at `base`, a multiple of its size.
     #[must_use]
     pub const fn at(self, base: u32) -> Self {
-        Self { base: self.base + base, end: self.end + base, ..self }
+        Self { base: self.base + base, end: self.end + base, shared_end: self.shared_end + base, ..self }
     }
 
     /// Returns the first address of the span.
@@ -236,19 +261,17 @@ impl<'a> Layout<'a> {
         })
     }
 
-    /// Returns the heap, if there is one: the last part of the span.
+    /// Returns the heap, if there is one.
     #[must_use]
-    pub fn heap(&self) -> Option<Heap> {
-        self.heap_pages.and_then(|count| Heap::new(Pages { address: self.end - u32::from(count) * PAGE, count }))
+    pub fn heap(&self) -> Option<Zone> {
+        Zone::new(Pages { address: self.shared_end + PAGE, count: self.own.heap_pages })
     }
 
-    /// Returns all from the first page that holds memory to the last, guards between them included.
+    /// Returns where the ground of the statics lies, if there are private ones.
     #[must_use]
-    pub fn extent(&self) -> Pages {
-        let address = self.base + PAGE;
-        #[expect(clippy::cast_possible_truncation, reason = "a stack, eight buffers and a heap: below 2^14")]
-        let count = ((self.end - address) / PAGE) as u16;
-        Pages { address, count }
+    pub fn statics_ground(&self) -> Option<Pages> {
+        let count = self.own.statics_pages;
+        (count > 0).then(|| Pages { address: self.end - u32::from(count) * PAGE, count })
     }
 
     /// Returns the number of pages that hold memory from the first: arguments, stack and buffers.
@@ -256,6 +279,12 @@ impl<'a> Layout<'a> {
     pub fn memory_pages(&self) -> u32 {
         let buffers: u32 = self.buffers.iter().map(|spec| u32::from(spec.pages)).sum();
         buffers + self.stack_pages.map_or(0, |pages| 1 + u32::from(pages))
+    }
+
+    /// Returns the numbers of the 2 MiB regions in which the client has memory of the span: each takes one page table.
+    #[must_use]
+    pub const fn shared_regions(&self) -> core::ops::Range<u32> {
+        self.base / LARGE_PAGE..self.shared_end.div_ceil(LARGE_PAGE)
     }
 
     /// Returns the numbers of the 2 MiB regions in which the span has memory: each takes one page table.
@@ -304,12 +333,12 @@ mod tests {
 
     #[test]
     fn heaps_outside_their_limits_are_refused() {
-        for pages in [0, 2, 5, 4097, 8192, u16::MAX] {
-            let spec = Spec { heap_pages: Some(pages), ..Spec::default() };
+        for pages in [2, 5, 4097, 8192, u16::MAX] {
+            let spec = Spec { own: Some(Own { heap_pages: pages, statics_pages: 0 }), ..Spec::default() };
             assert_eq!(Layout::of_sandbox(&spec), Err(LayoutError::Heap { pages }));
         }
         for pages in [4, 4096] {
-            let spec = Spec { heap_pages: Some(pages), ..Spec::default() };
+            let spec = Spec { own: Some(Own { heap_pages: pages, statics_pages: 0 }), ..Spec::default() };
             let heap = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE).heap().unwrap().pages();
             assert_eq!(heap, Pages { address: ARENA_BASE + 6 * PAGE, count: pages });
         }
@@ -337,10 +366,10 @@ mod tests {
     #[test]
     fn parts_follow_each_other_in_order() {
         let buffers = [BufferSpec::new(3, BufferAccess::ReadOnly), BufferSpec::new(1, BufferAccess::ReadWrite)];
-        let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap(), heap_pages: None };
+        let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap(), own: None };
         let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
         let pages = |page: u32, count| Pages { address: ARENA_BASE + page * PAGE, count };
-        assert_eq!((layout.base(), layout.span_bits(), layout.extent()), (ARENA_BASE, 16, pages(1, 10)));
+        assert_eq!((layout.base(), layout.span_bits()), (ARENA_BASE, 16));
         assert_eq!((layout.arguments(), layout.stack()), (Some(pages(1, 1)), Some(pages(3, 2))));
         let expected = [(pages(6, 3), BufferAccess::ReadOnly), (pages(10, 1), BufferAccess::ReadWrite)];
         assert_eq!(layout.buffers().collect::<std::vec::Vec<_>>(), expected);
@@ -355,7 +384,7 @@ mod tests {
             assert_eq!((grown.span_bits(), grown.memory_pages()), (bits, u32::from(pages)));
             assert_eq!((grown.arguments(), grown.stack()), (None, None));
             let only = Pages { address: ARENA_BASE + PAGE, count: pages };
-            assert_eq!((grown.buffers().next().unwrap().0, grown.extent()), (only, only));
+            assert_eq!(grown.buffers().next().unwrap().0, only);
         }
     }
 
@@ -384,15 +413,20 @@ mod tests {
             buffers in specs(),
             stack_pages in 1u16..=256,
             heap in proptest::option::of(2u32..=12),
+            statics_pages in prop_oneof![Just(0), 1u16..=512],
         ) {
-            let heap_pages = heap.map(|power| 1 << power);
-            let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap(), heap_pages };
+            let own = Own { heap_pages: heap.map_or(0, |power| 1 << power), statics_pages };
+            let own = (own != Own::default()).then_some(own);
+            let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap(), own };
             let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
             prop_assert_eq!(layout.base(), ARENA_BASE);
             let end = layout.base() + (1 << layout.span_bits());
             let mut parts = std::vec![layout.arguments().unwrap(), layout.stack().unwrap()];
             parts.extend(layout.buffers().map(|(pages, _)| pages));
-            parts.extend(layout.heap().map(Heap::pages));
+            let shared = parts.last().unwrap().end();
+            prop_assert_eq!(layout.shared_regions().end, shared.div_ceil(LARGE_PAGE));
+            parts.extend(layout.heap().map(Zone::pages));
+            parts.extend(layout.statics_ground());
             prop_assert!(parts[0].address >= layout.base() + PAGE);
             for pair in parts.windows(2) {
                 prop_assert!(pair[1].address >= pair[0].end() + PAGE);
@@ -402,7 +436,9 @@ mod tests {
             // No larger than it has to be.
             prop_assert!(last.end() + PAGE > layout.base() + (1 << layout.span_bits()) / 2);
             let counts: u32 = parts.iter().map(|pages| u32::from(pages.count)).sum();
-            prop_assert_eq!(layout.memory_pages(), counts - heap_pages.map_or(0, u32::from));
+            let own = own.unwrap_or_default();
+            let later = u32::from(own.heap_pages) + u32::from(own.statics_pages);
+            prop_assert_eq!(layout.memory_pages(), counts - later);
             let touched = |region| parts.iter().any(|pages| {
                 pages.address < (region + 1) * LARGE_PAGE && pages.end() > region * LARGE_PAGE
             });

@@ -17,6 +17,8 @@ pub const PROGRAM_END: u32 = 0x0f00_0000;
 pub const MAX_CODE_BYTES: u32 = 8 * LARGE_PAGE;
 /// Most bytes of a client's writable statics.
 pub const MAX_DATA_BYTES: u32 = LARGE_PAGE;
+/// The same in pages.
+pub const MAX_DATA_PAGES: u16 = (MAX_DATA_BYTES / PAGE) as u16;
 /// Lowest address of a client's stack; the page below is a guard.
 pub const CLIENT_STACK_BASE: u32 = 0x0f10_0000;
 /// Bytes of a client's stack.

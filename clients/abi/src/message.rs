@@ -250,7 +250,7 @@ pub fn decode_request(bytes: &[u8]) -> Result<Request<'_>, DecodeError> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::{Resource, limits::MAX_MESSAGE};
+    use crate::{Own, Resource, limits::MAX_MESSAGE};
     use proptest::prelude::*;
 
     extern crate std;
@@ -283,7 +283,11 @@ mod tests {
         let buffers = Vec::from_slice(&[buffer; MAX_BUFFERS]).unwrap();
         let grow = Request::Grow { handle: Handle::new(u16::MAX, u32::MAX), buffers: buffers.clone() };
         assert!(Message::<SMALL_MESSAGE>::new(&grow).is_ok());
-        let init = Request::Init(Spec { stack_pages: u16::MAX, buffers, heap_pages: Some(u16::MAX) });
+        let init = Request::Init(Spec {
+            stack_pages: u16::MAX,
+            buffers,
+            own: Some(Own { heap_pages: u16::MAX, statics_pages: u16::MAX }),
+        });
         assert!(Message::<SMALL_MESSAGE>::new(&init).is_ok());
     }
 

@@ -8,10 +8,10 @@
 //! | --- | --- |
 //! | all entry points | the top of the stack in `rsp`, [`FLAGS`] in `rflags` |
 //! | `start`, `reset` | the argument page as FS base, zeros in all that is not named here |
-//! | `reset` | the stack to be cleared: its lowest address, its length in words; the heap's address, and its [`Chunks`] |
+//! | `reset` | the stack to be cleared: its lowest address, its length in words; what there is of heap and statics ([`Restore`]) |
 //! | `abort` | the three words of the [`Fault`]; everything else as the function left it |
 
-use crate::{Chunks, EntryPoints, Fault, Heap, Pages};
+use crate::{Chunks, EntryPoints, Fault, Pages, Zone};
 
 /// Interrupts enabled, and nothing else.
 pub const FLAGS: u64 = 0x202;
@@ -25,11 +25,17 @@ macro_rules! register {
     (stack_words) => {
         "rcx"
     };
-    (heap_address) => {
+    (heap) => {
         "rsi"
     };
     (heap_chunks) => {
         "rdx"
+    };
+    (statics) => {
+        "r12"
+    };
+    (statics_chunks) => {
+        "r13"
     };
     (fault_what) => {
         "rax"
@@ -72,10 +78,36 @@ pub struct Registers {
     pub rsi: u64,
     /// `rdi`.
     pub rdi: u64,
+    /// `r12`.
+    pub r12: u64,
+    /// `r13`.
+    pub r13: u64,
     /// FS base.
     pub fs_base: u64,
     /// Which of the thread's registers these replace.
     pub extent: Extent,
+}
+
+/// What a reset makes of heap and statics: for each the addresses of zone and ground, 32 bits each from the lowest; then 16
+/// bits of chunks that are there, 16 of those whose ground are pages, and the zone's size in pages. Zeros for a zone of
+/// which nothing is there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub struct Restore([u64; 4]);
+
+impl Restore {
+    /// Describes what there is of heap and statics, of which each may be missing, with the first addresses of their grounds.
+    #[must_use]
+    pub fn new(heap: Option<(Zone, u32)>, statics: Option<(Zone, u32)>, chunks: Chunks, grounds: Chunks) -> Self {
+        let words = |zone: Option<(Zone, u32)>, chunks: u16, grounds: u16| {
+            let (zone, ground) = zone.filter(|_| chunks != 0)?;
+            let pages = zone.pages();
+            let places = u64::from(pages.address) | u64::from(ground) << 32;
+            Some([places, u64::from(chunks) | u64::from(grounds) << 16 | u64::from(pages.count) << 32])
+        };
+        let [heap, heap_chunks] = words(heap, chunks.of_heap(), grounds.of_heap()).unwrap_or_default();
+        let [statics, statics_chunks] = words(statics, chunks.of_statics(), grounds.of_statics()).unwrap_or_default();
+        Self([heap, heap_chunks, statics, statics_chunks])
+    }
 }
 
 impl Registers {
@@ -90,6 +122,8 @@ impl Registers {
             rdx: 0,
             rsi: 0,
             rdi: 0,
+            r12: 0,
+            r13: 0,
             fs_base: 0,
             extent: Extent::All,
         }
@@ -103,14 +137,16 @@ impl Registers {
 
     /// Lets a thread clear what its functions left, and wait for the next call.
     #[must_use]
-    pub fn reset(entries: EntryPoints, arguments: Pages, stack: Pages, heap: Option<(Heap, Chunks)>) -> Self {
-        let (heap, chunks) = heap.map_or((0, 0), |(heap, chunks)| (heap.pages().address, chunks.bits()));
+    pub fn reset(entries: EntryPoints, arguments: Pages, stack: Pages, restore: Restore) -> Self {
+        let [rsi, rdx, r12, r13] = restore.0;
         Self {
             fs_base: u64::from(arguments.address),
             rdi: u64::from(stack.address),
             rcx: u64::from(stack.bytes() / 8),
-            rsi: u64::from(heap),
-            rdx: u64::from(chunks),
+            rsi,
+            rdx,
+            r12,
+            r13,
             ..Self::at(entries.reset, stack)
         }
     }
@@ -143,19 +179,28 @@ mod tests {
             "rdx" => registers.rdx,
             "rsi" => registers.rsi,
             "rdi" => registers.rdi,
+            "r12" => registers.r12,
+            "r13" => registers.r13,
             _ => u64::MAX,
         }
     }
 
     #[test]
-    fn a_reset_names_the_stack_and_what_is_there_of_the_heap() {
-        let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK, None);
-        assert_eq!([register!(heap_address), register!(heap_chunks)].map(|name| named(&registers, name)), [0; 2]);
-        let heap = Heap::new(Pages { address: 0x1000_8000, count: 64 });
-        let chunks = Chunks::default().with(0).with(3);
-        let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK, heap.map(|heap| (heap, chunks)));
-        assert_eq!(named(&registers, register!(heap_address)), 0x1000_8000);
-        assert_eq!(named(&registers, register!(heap_chunks)), 0b1001);
+    fn a_reset_names_the_stack_and_what_is_there_of_heap_and_statics() {
+        let names = [register!(heap), register!(heap_chunks), register!(statics), register!(statics_chunks)];
+        let zone = |address, count, ground| Zone::new(Pages { address, count }).map(|zone| (zone, ground));
+        let (heap, statics) = (zone(0x1000_8000, 64, 0x1004_9000), zone(0x40_0000, 5, 0x1008_a000));
+        let of = |chunks, grounds| {
+            let restore = Restore::new(heap, statics, chunks, grounds);
+            let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK, restore);
+            names.map(|name| named(&registers, name))
+        };
+        let none = Chunks::default();
+        assert_eq!(of(none, none), [0; 4]);
+        assert_eq!(of(none.with(0).with(3), none), [0x1004_9000_1000_8000, 0x40_0000_0009, 0, 0]);
+        let found = of(none.with(1).with(17), none.with(1).with(17));
+        assert_eq!(found, [0x1004_9000_1000_8000, 0x40_0002_0002, 0x1008_a000_0040_0000, 0x5_0002_0002]);
+        let registers = Registers::reset(ENTRIES, ARGUMENTS, STACK, Restore::default());
         assert_eq!(named(&registers, register!(stack_address)), 0x1000_3000);
         assert_eq!(named(&registers, register!(stack_words)), 0x2000 / 8);
         assert_eq!((registers.rip, registers.rsp, registers.rflags), (0x20_0300, 0x1000_5000, 0x202));
@@ -176,7 +221,19 @@ mod tests {
     fn a_start_brings_nothing_but_stack_and_argument_page() {
         let registers = Registers::start(ENTRIES, ARGUMENTS, STACK);
         assert_eq!((registers.rip, registers.rsp, registers.rflags), (0x20_0100, 0x1000_5000, 0x202));
-        assert_eq!([registers.rax, registers.rbx, registers.rcx, registers.rdx, registers.rsi, registers.rdi], [0; 6]);
+        assert_eq!(
+            [
+                registers.rax,
+                registers.rbx,
+                registers.rcx,
+                registers.rdx,
+                registers.rsi,
+                registers.rdi,
+                registers.r12,
+                registers.r13
+            ],
+            [0; 8]
+        );
         assert_eq!((registers.fs_base, registers.extent), (0x1000_1000, Extent::All));
     }
 }

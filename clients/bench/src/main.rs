@@ -24,6 +24,7 @@ mod keyring;
 mod life;
 mod profile;
 mod services;
+mod statics;
 mod time;
 mod typed;
 
@@ -42,8 +43,18 @@ pub(crate) const WARM_UP: usize = 8;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 9] =
-    [calls::run, typed::run, services::run, faults::run, time::run, life::run, keyring::run, heap::run, life::alive];
+const GROUPS: [Group; 10] = [
+    calls::run,
+    typed::run,
+    services::run,
+    faults::run,
+    time::run,
+    life::run,
+    keyring::run,
+    heap::run,
+    statics::run,
+    life::alive,
+];
 
 /// The argument for a short measurement.
 const QUICK: &str = "quick";

@@ -21,8 +21,10 @@ pub(super) const NAMES: [&str; 8] = ["zero", "one", "two", "three", "four", "fiv
 /// A frame, by who made it.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Frame {
-    /// Made for a sandbox.
+    /// Made for a sandbox, zeroed.
     New(u32),
+    /// Made for a sandbox, and filled with what the program's data at this address are at its start.
+    Data(u32, u32),
     /// The client's own, by its number.
     Own(u32),
 }
@@ -183,7 +185,8 @@ impl Fake {
         assert_eq!(all.iter().filter(|(run, _)| run.client.is_some()).count(), plan.shared_frames() as usize);
         for (run, page) in &all[which.start as usize..which.end as usize] {
             let address = run.pages.address + page * PAGE;
-            let frame = Frame::New(self.name());
+            let name = self.name();
+            let frame = run.data.map_or(Frame::New(name), |data| Frame::Data(name, data + page * PAGE));
             self.map_page(sandbox, address, frame, run.sandbox);
             pages.push(address);
             if let Some(access) = run.client {

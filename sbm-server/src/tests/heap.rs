@@ -2,27 +2,29 @@
 //! The heap of a sandbox: what is there of it after which touch, who pays for it, and what is no touch of it.
 
 use sbm_abi::{
-    BufferAccess, Chunks, Errno, FaultKind, Handle, Heap, LayoutError, Pages, Registers, Request, Response, Spec,
+    BufferAccess, Chunks, Errno, FaultKind, Handle, LayoutError, Own, Pages, Registers, Request, Response, Restore,
+    Spec, Zone, limits::PAGE,
 };
 
-use super::{ENTRIES, QUOTA, World, begin, client, exception, index, pages, touch};
+use super::{DATA, DATA_PAGES, ENTRIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, touch};
 use sbm_system::Amounts;
 
 use crate::{Charge, Effect, Handled, InitError, KernelFault, Quota, SLICE, State};
 
 fn with_heap(heap_pages: u16) -> Spec {
-    Spec { heap_pages: Some(heap_pages), ..Spec::default() }
+    Spec { own: Some(Own { heap_pages, statics_pages: 0 }), ..Spec::default() }
 }
 
 impl World {
     /// Makes a sandbox with a heap, and returns where that is.
-    fn init_heap(&mut self, from: u64, heap_pages: u16) -> (Handle, Heap) {
+    fn init_heap(&mut self, from: u64, heap_pages: u16) -> (Handle, Zone) {
         let Response::Ready { handle, .. } = self.ask(from, &Request::Init(with_heap(heap_pages))) else { panic!() };
         (handle, self.heap_of(handle))
     }
 
-    fn heap_of(&self, handle: Handle) -> Heap {
-        self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().heap().unwrap()
+    fn heap_of(&self, handle: Handle) -> Zone {
+        let sandbox = self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
+        sandbox.zones.heap.unwrap()
     }
 
     fn touch(&mut self, handle: Handle, address: u32) -> Handled {
@@ -151,11 +153,13 @@ fn whoever_restarts_clears_the_chunks_that_are_there() {
     let (arguments, stack) = world.parts(handle);
     let restarted = |world: &World| world.machine.restarts.last().unwrap().1;
     assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
-    assert_eq!(restarted(&world), Registers::reset(ENTRIES, arguments, stack, None));
+    assert_eq!(restarted(&world), Registers::reset(ENTRIES, arguments, stack, Restore::default()));
     for number in [3, 0] {
         assert_eq!(world.touch(handle, heap.chunk(number).unwrap().address), Handled::GoesOn);
     }
-    let cleared = Registers::reset(ENTRIES, arguments, stack, Some((heap, Chunks::default().with(0).with(3))));
+    let chunks = Chunks::default().with(0).with(3);
+    let restore = Restore::new(Some((heap, 0)), None, chunks, Chunks::default());
+    let cleared = Registers::reset(ENTRIES, arguments, stack, restore);
     assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
     assert_eq!(restarted(&world), cleared);
     world.ask(0, &Request::Reset(handle));
@@ -215,7 +219,8 @@ fn a_reset_takes_out_what_is_there_in_part() {
     assert_eq!(world.answered(0), Response::Done);
     assert_ne!(before, with_one);
     assert_eq!(world.charge(0), with_one);
-    let cleared = Registers::reset(ENTRIES, arguments, stack, Some((heap, Chunks::default().with(0))));
+    let restore = Restore::new(Some((heap, 0)), None, Chunks::default().with(0), Chunks::default());
+    let cleared = Registers::reset(ENTRIES, arguments, stack, restore);
     assert_eq!(world.machine.restarts.last().unwrap().1, cleared);
     assert_eq!(world.state(handle), Some(State::Ready));
     world.check();
@@ -238,10 +243,127 @@ fn a_sandbox_that_touches_again_and_again_waits_once() {
 #[test]
 fn heaps_outside_their_limits_are_refused_with_the_size() {
     let mut world = World::new();
-    for pages in [0, 3, 5, 8192] {
+    for pages in [3, 5, 8192] {
         let refused = world.server.init(&mut world.machine, client(0), &with_heap(pages));
         assert_eq!(refused, Err(InitError::Layout(LayoutError::Heap { pages })));
         assert_eq!(world.ask(0, &Request::Init(with_heap(pages))), Response::Refused(Errno::Invalid));
     }
+    world.check();
+}
+
+fn with_statics(statics_pages: u16) -> Spec {
+    Spec { own: Some(Own { heap_pages: 0, statics_pages }), ..Spec::default() }
+}
+
+#[test]
+fn a_touch_of_private_statics_brings_them_and_their_ground_to_the_sandbox_alone() {
+    let mut world = World::new();
+    let Response::Ready { handle, .. } = world.ask(0, &Request::Init(with_statics(DATA_PAGES))) else { panic!() };
+    let sandbox = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
+    let (statics, ground) = sandbox.zones.statics.unwrap();
+    let before = (world.sandbox(handle).mapped.len(), world.machine.owners[&0].mapped.clone(), world.charge(0));
+    assert_eq!(world.touch(handle, DATA + 3 * PAGE + 5), Handled::GoesOn);
+    let made = world.sandbox(handle);
+    for (first, wanted) in [(DATA, BufferAccess::ReadWrite), (ground, BufferAccess::ReadOnly)] {
+        for (page, data) in pages(first, DATA_PAGES).zip(pages(DATA, DATA_PAGES)) {
+            let (frame, access) = made.mapped[&page];
+            assert!(matches!(frame, Frame::Data(_, filled) if filled == data) && access == wanted, "{page:#x}");
+        }
+    }
+    assert_eq!(made.mapped.len(), before.0 + 2 * usize::from(DATA_PAGES));
+    assert_eq!(world.machine.owners[&0].mapped, before.1);
+    assert_eq!(world.charge(0), before.2.plus(Charge::of(8, 8)));
+    assert_eq!(world.touch(handle, DATA), Handled::Ended, "it is there already");
+    for outside in [DATA - 1, DATA + u32::from(DATA_PAGES) * PAGE, ground] {
+        assert_eq!(world.touch(handle, outside), Handled::Ended, "{outside:#x}");
+    }
+    // Whoever restarts copies from the ground.
+    let (arguments, stack) = world.parts(handle);
+    assert_eq!(statics.pages(), Pages { address: DATA, count: DATA_PAGES });
+    let chunks = Chunks::default().with(16);
+    let restore = Restore::new(None, Some((statics, ground)), chunks, chunks);
+    world.ask(0, &Request::Reset(handle));
+    assert_eq!(world.machine.restarts.last().unwrap().1, Registers::reset(ENTRIES, arguments, stack, restore));
+    world.check();
+}
+
+#[test]
+fn many_statics_come_in_steps_and_with_them_their_ground() {
+    const MANY: u16 = 512;
+    let mut world = World::new();
+    world.start_with(2, MANY);
+    world.machine.left = (3000, 4000);
+    world.set_quota(2, Quota { limit: Amounts { pages: 2000, slots: 3000, ..QUOTA.limit }, ..QUOTA });
+    let Response::Ready { handle, .. } = world.ask(2, &Request::Init(with_statics(MANY))) else { panic!() };
+    let sandbox = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
+    let (statics, ground) = sandbox.zones.statics.unwrap();
+    let last = statics.chunk(7).unwrap();
+    assert_eq!((last.count, last.end()), (256, DATA + u32::from(MANY) * PAGE));
+    let ground_of = |address: u32| ground + (address - DATA);
+    assert_eq!(world.touch(handle, ground_of(last.address)), Handled::Ended, "nothing of it is there");
+    world.ask(2, &Request::Reset(handle));
+    let before = world.charge(2);
+    // What is there in part a reset takes out.
+    assert_eq!(world.touch(handle, last.address), Handled::GoesOn);
+    assert_eq!(world.ask(2, &Request::Reset(handle)), Response::Done);
+    assert_eq!((world.charge(2), world.sandbox(handle).mapped.contains_key(&last.address)), (before, false));
+    world.check();
+    // The first pages by a touch of them, the last ones of the ground by those who copy from there.
+    let steps = 2 * u32::from(last.count) / SLICE;
+    for step in 0..steps {
+        let address = if step == 0 { last.end() - 1 } else { ground_of(last.end()) - 1 };
+        assert!(!world.sandbox(handle).mapped.contains_key(&(address & !0xfff)));
+        assert_eq!(world.touch(handle, address), Handled::GoesOn, "{step}");
+        assert_eq!(world.charge(2), before.plus(Charge::of(512, 512)), "it is all paid for at first");
+    }
+    for page in pages(last.address, last.count) {
+        let mapped = &world.sandbox(handle).mapped;
+        assert!(matches!(mapped[&page], (Frame::Data(_, data), BufferAccess::ReadWrite) if data == page));
+        assert!(matches!(mapped[&ground_of(page)], (Frame::Data(_, data), BufferAccess::ReadOnly) if data == page));
+    }
+    assert_eq!(world.touch(handle, ground_of(last.end()) - 1), Handled::Ended, "it is there");
+    world.check();
+}
+
+#[test]
+fn the_largest_heap_and_the_most_statics_fit_one_sandbox() {
+    const MANY: u16 = 512;
+    let mut world = World::new();
+    world.start_with(2, MANY);
+    world.machine.left = (20_000, 20_000);
+    world.set_quota(2, Quota { limit: Amounts { pages: 16_000, slots: 16_000, ..QUOTA.limit }, ..QUOTA });
+    let own = Some(Own { heap_pages: 4096, statics_pages: MANY });
+    let Response::Ready { handle, .. } = world.ask(2, &Request::Init(Spec { own, ..Spec::default() })) else {
+        panic!()
+    };
+    let heap = world.heap_of(handle);
+    let chunks = (0..).map_while(|number| heap.chunk(number)).map(|chunk| chunk.address);
+    for address in chunks.chain((2..9).map(|power| DATA + (PAGE << power))).chain([DATA]) {
+        assert_eq!(world.touch(handle, address), Handled::GoesOn, "{address:#x}");
+    }
+}
+
+#[test]
+fn without_private_statics_a_touch_of_data_ends_the_call() {
+    let mut world = World::new();
+    let (handle, _) = world.init_heap(0, 16);
+    let plain = world.init(0, 1);
+    for handle in [handle, plain] {
+        assert_eq!((world.touch(handle, DATA), world.told()), (Handled::Ended, FaultKind::Page as u64));
+        assert!(!world.sandbox(handle).mapped.contains_key(&DATA));
+    }
+}
+
+#[test]
+fn private_statics_are_as_many_as_the_program_has_and_nothing_is_mapped_over_them() {
+    let mut world = World::new();
+    for pages in [1, 3, 5, 512] {
+        let refused = world.server.init(&mut world.machine, client(0), &with_statics(pages));
+        assert_eq!(refused, Err(InitError::Layout(LayoutError::Statics { pages })));
+    }
+    let Response::Ready { handle, .. } = world.ask(0, &Request::Init(with_statics(DATA_PAGES))) else { panic!() };
+    assert_eq!(world.ask(0, &map(handle, DATA + PAGE, 1)), Response::Refused(Errno::Invalid));
+    let plain = world.init(0, 1);
+    assert_eq!(world.ask(0, &map(plain, DATA + PAGE, 1)), Response::Done);
     world.check();
 }

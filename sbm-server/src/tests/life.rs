@@ -5,7 +5,8 @@ use std::{collections::BTreeSet, vec, vec::Vec};
 
 use proptest::prelude::*;
 use sbm_abi::{
-    Access, BufferAccess, Errno, Fault, FaultKind, Handle, Message, Registers, Request, Response, Spec, decode_request,
+    Access, BufferAccess, Errno, Fault, FaultKind, Handle, Message, Own, Registers, Request, Response, Restore, Spec,
+    decode_request,
     limits::{ARENA_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 use sbm_system::{ClientSet, OnEnd, Terms};
@@ -146,7 +147,7 @@ fn a_spare_serves_the_same_shape_and_only_its_client() {
     world.ask(0, &Request::Destroy(handle));
     assert_eq!(world.state(handle), Some(State::Spare));
     let (arguments, stack) = world.parts(handle);
-    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack, None));
+    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack, Restore::default()));
     assert!(matches!(world.ask(1, &Request::Init(spec(3))), Response::Ready { used: false, .. }));
     assert!(matches!(world.ask(0, &Request::Init(spec(2))), Response::Ready { used: false, .. }));
     let Response::Ready { handle: again, base, used: true } = world.ask(0, &Request::Init(spec(3))) else {
@@ -220,7 +221,7 @@ fn a_fault_is_answered_by_the_abort_entry_and_reset_ends_it() {
     assert_eq!(world.state(other), Some(State::Ready));
     assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
     assert_eq!(world.state(handle), Some(State::Ready));
-    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack, None));
+    assert_eq!(world.sandbox(handle).registers, Registers::reset(ENTRIES, arguments, stack, Restore::default()));
 }
 
 #[test]
@@ -306,7 +307,7 @@ fn generations_wrap_and_start_again() {
 #[derive(Debug, Clone)]
 enum Step {
     Register(u64, bool),
-    Init(u64, u16, Option<u16>),
+    Init(u64, u16, Option<Own>),
     Destroy(u64, usize),
     Reset(u64, usize),
     Grow(u64, usize, Vec<u16>),
@@ -342,11 +343,14 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at = || 0usize..64;
     let page = |first: u32, count: u32| (0..count).prop_map(move |page| first + page * PAGE);
     let address = prop_oneof![page(DATA, 5), page(INPUT_BASE, 4), page(ARENA_BASE, 40), any::<u32>()];
-    let heap = proptest::option::of(prop_oneof![4 => (2u32..7).prop_map(|power| 1 << power), 1 => any::<u16>()]);
+    let heap = prop_oneof![2 => Just(0), 4 => (2u32..7).prop_map(|power| 1 << power), 1 => any::<u16>()];
+    let statics = prop_oneof![4 => Just(0), 4 => Just(4), 1 => any::<u16>()];
+    let own = (heap, statics).prop_map(|(heap_pages, statics_pages)| Own { heap_pages, statics_pages });
+    let heap = proptest::option::of(own);
     let ip = || prop_oneof![Just(ABORT), any::<u64>()];
     let step = prop_oneof![
         1 => (who(), any::<bool>()).prop_map(|(who, other)| Step::Register(who, other)),
-        8 => (who(), prop_oneof![1u16..4, 1u16..150], heap).prop_map(|(who, pages, heap)| Step::Init(who, pages, heap)),
+        8 => (who(), prop_oneof![1u16..4, 1u16..150], heap).prop_map(|(who, pages, own)| Step::Init(who, pages, own)),
         6 => (0u64..20, 0u32..66).prop_map(|(at, page)| Step::Touch(at, page)),
         4 => (who(), at()).prop_map(|(who, at)| Step::Destroy(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Reset(who, at)),
@@ -446,8 +450,8 @@ proptest! {
                     let entries = if other { super::OTHER_ENTRIES } else { ENTRIES };
                     ask(&mut world, who, &Request::Register(entries));
                 }
-                Step::Init(who, pages, heap_pages) => {
-                    let spec = Spec { heap_pages, ..spec(pages) };
+                Step::Init(who, pages, own) => {
+                    let spec = Spec { own, ..spec(pages) };
                     if let Some(Response::Ready { handle, .. }) = ask(&mut world, who, &Request::Init(spec)) {
                         handles.push(handle);
                     }
@@ -473,12 +477,14 @@ proptest! {
                     world.server.fault(&mut world.machine, index, exception(ip, 13));
                 },
                 Step::Touch(at, page) => if let Some(index) = SandboxIndex::new(at, SANDBOXES) {
-                    let heap = world.server.sandboxes[index.get()].sandbox.as_ref().and_then(|sandbox| sandbox.heap());
+                    let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref();
+                    let heap = sandbox.and_then(|sandbox| sandbox.zones.heap);
                     let first = heap.map_or(ARENA_BASE, |heap| heap.pages().address) - PAGE;
-                    let touch = touch(u64::from(first + page * PAGE));
-                    if world.server.fault(&mut world.machine, index, touch) == Handled::GoesOn {
+                    // Each third time a page of the statics, or one beside them.
+                    let address = if page % 3 == 0 { DATA - PAGE + page / 3 % 6 * PAGE } else { first + page * PAGE };
+                    if world.server.fault(&mut world.machine, index, touch(address.into())) == Handled::GoesOn {
                         let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref().unwrap();
-                        prop_assert!(world.machine.boxes[&sandbox.objects].mapped.contains_key(&(first + page * PAGE)));
+                        prop_assert!(world.machine.boxes[&sandbox.objects].mapped.contains_key(&address));
                     }
                 },
                 Step::Bytes(who, bytes) => { send(&mut world, who, &bytes); }

@@ -39,6 +39,8 @@ const NOW: u64 = 500_000_000;
 
 /// Where the clients' writable data lies: four pages.
 const DATA: u32 = 0x80_0000;
+/// Pages of the clients' writable data.
+const DATA_PAGES: u16 = 4;
 
 /// An input file of three pages follows [`INPUT_BASE`].
 const INPUT_PAGES: u16 = 3;
@@ -69,7 +71,7 @@ fn index(handle: Handle) -> SandboxIndex {
 
 fn spec(buffer_pages: u16) -> Spec {
     let buffer = BufferSpec::new(buffer_pages, BufferAccess::ReadWrite);
-    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap(), heap_pages: None }
+    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap(), own: None }
 }
 
 fn buffers(pages: &[u16]) -> heapless::Vec<BufferSpec, 8> {
@@ -96,9 +98,16 @@ impl World {
     }
 
     fn start(&mut self, index: u32) {
+        self.start_with(index, DATA_PAGES);
+    }
+
+    /// Starts a client whose program has so many pages of data.
+    fn start_with(&mut self, index: u32, data_pages: u16) {
         let inputs = [Pages { address: INPUT_BASE, count: INPUT_PAGES }];
         let (code, data) = (u64::from(CODE_BASE), u64::from(DATA));
-        let program = Program::new(&(code..code + 0x1000), &(data..data + 0x4000), &inputs).unwrap();
+        let program =
+            Program::new(&(code..code + 0x1000), &(data..data + u64::from(data_pages) * u64::from(PAGE)), &inputs)
+                .unwrap();
         let objects = self.machine.client(index);
         let index = u64::from(index);
         let name = fake::NAMES[usize::try_from(index).unwrap()];

@@ -4,7 +4,7 @@
 use std::vec::Vec;
 
 use sbm_abi::{
-    Access, Errno, Fault, FaultKind, Handle, Label, Message, Registers, Request, Response, limits::MAX_MESSAGE,
+    Access, Errno, Fault, FaultKind, Handle, Label, Message, Registers, Request, Response, Restore, limits::MAX_MESSAGE,
 };
 use sbm_system::ClientSet;
 
@@ -158,7 +158,7 @@ fn what_runs_on_is_stopped_and_what_waits_or_is_called_is_not() {
     assert_eq!(restarted, [name(&world, runs)]);
     // What it was about to clear it clears.
     let (arguments, stack) = world.parts(runs);
-    assert_eq!(world.sandbox(runs).registers, Registers::reset(ENTRIES, arguments, stack, None));
+    assert_eq!(world.sandbox(runs).registers, Registers::reset(ENTRIES, arguments, stack, Restore::default()));
     assert_eq!(world.state(runs), Some(State::Ready));
     assert!(world.machine.owners[&0].marks.is_empty() && answers(&world, 0).is_empty());
 }
@@ -169,7 +169,8 @@ fn what_is_stopped_is_reset() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     let sandbox = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
-    let (name, wanted) = (sandbox.objects, Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack, None));
+    let (name, wanted) =
+        (sandbox.objects, Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack, Restore::default()));
     for _ in 0..2 {
         world.machine.boxes.get_mut(&name).unwrap().waits = false;
         world.machine.owners.get_mut(&0).unwrap().marks = [index(handle).get()].into_iter().collect();

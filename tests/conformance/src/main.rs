@@ -13,6 +13,7 @@
 //! | `values` | arguments by value, results, options, enums |
 //! | `services` | a function asks its caller |
 //! | `typed` | values of any type that serde knows, closures, generic functions |
+//! | `statics` | private statics |
 //! | `heap` | the crate `alloc` in a sandbox, and where its heap ends |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
@@ -35,6 +36,7 @@ mod registers;
 mod safe;
 mod services;
 mod seventeen;
+mod statics;
 mod typed;
 mod values;
 mod warm;
@@ -61,6 +63,7 @@ fn main(env: &'static Env) -> u8 {
             services::TESTS,
             errors::TESTS,
             heap::TESTS,
+            statics::TESTS,
             plain::TESTS,
             safe::TESTS,
         ],

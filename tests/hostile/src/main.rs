@@ -9,6 +9,7 @@
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `values` | a sandbox sends results and requests that are none |
 //! | `services` | a sandbox asks for what it must not have |
+//! | `statics` | a sandbox spoils its private statics, and what they are reset from |
 //! | `heap` | a sandbox spoils its heap, or wants more than there is |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
@@ -34,6 +35,7 @@ mod printing;
 mod registers;
 mod reports;
 mod services;
+mod statics;
 mod strangers;
 mod transfer;
 mod unanswered;
@@ -69,6 +71,7 @@ fn main(env: &'static Env) -> u8 {
         growing::TESTS,
         memory::TESTS,
         heap::TESTS,
+        statics::TESTS,
         garbage::TESTS,
     ];
     harness::run(env, tests)

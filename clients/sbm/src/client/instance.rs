@@ -5,8 +5,8 @@ use core::num::NonZeroU32;
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Heap, Layout, Outcome, Pages, Region, Request, Response,
-    SandboxMap, Spec,
+    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, Outcome, Pages, Region, Request, Response,
+    SandboxMap, Spec, Zone,
     limits::{
         ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, HEAP_OFFSET, MAX_BUFFER_PAGES, MAX_BUFFERS,
         MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
@@ -44,7 +44,8 @@ pub struct Instance {
     /// Address of the argument page.
     arguments: u32,
     stack: Pages,
-    heap: Option<Heap>,
+    heap: Option<Zone>,
+    private_statics: bool,
     /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
     buffers: [[Option<Buffer>; 2]; MAX_PARAMETERS],
     /// Buffers of the set-up: first those that the client asked for by itself, then those that arguments have outgrown.
@@ -121,6 +122,7 @@ impl Instance {
             arguments: arguments.address,
             stack,
             heap: layout.heap(),
+            private_statics: layout.statics_ground().is_some(),
             buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],
             others: Vec::new(),
             own: 0,
@@ -172,7 +174,7 @@ impl Instance {
         self.arguments().set_word(SELF_OFFSET as usize / 8, u64::from(self.arguments));
         self.arguments().set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
         self.write_mailboxes();
-        if let Some(heap) = self.heap.map(Heap::pages) {
+        if let Some(heap) = self.heap.map(Zone::pages) {
             let word = u64::from(heap.address) | u64::from(heap.count) << 32;
             self.arguments().set_word(HEAP_OFFSET as usize / 8, word);
         }
@@ -261,6 +263,9 @@ impl Instance {
     fn map_anew(&mut self, at: usize, pages: Pages, access: BufferAccess) -> Result<usize, Error> {
         let why = if pages.count > MAX_MAPPING_PAGES {
             Some(Unfit::Mapping { bytes: pages.bytes() as usize, limit: MAX_MAPPING_BYTES })
+        } else if self.private_statics && env().map().region_of(pages.address.into()) == Region::ClientData {
+            // The sandbox has its own there.
+            Some(Unfit::Overlap)
         } else if self.mapped.iter().any(|(mapped, _)| pages.address < mapped.end() && mapped.address < pages.end()) {
             Some(Unfit::Overlap)
         } else if self.mapped.is_full() {
@@ -419,7 +424,7 @@ impl Instance {
             arguments: self.arguments().pages(),
             stack: self.stack,
             buffers: &buffers,
-            heap: self.heap.map(Heap::pages),
+            heap: self.heap.map(Zone::pages),
             client: env().map(),
         };
         map.region_of(address)

@@ -8,7 +8,7 @@ use core::{
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Fault, Region, Spec,
+    BufferAccess, BufferSpec, Fault, Own, Region, Spec,
     limits::{HEAP_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 use sbm_coding::words;
@@ -78,6 +78,7 @@ impl Sbm {
         Builder {
             stack,
             heap: 0,
+            private_statics: false,
             buffers: Vec::new(),
             planned: Vec::new(),
             serial: 0,
@@ -226,7 +227,8 @@ impl Sbm {
 
     /// Puts the sandbox back to its first state, whatever it is doing, after an error and at any other time.
     ///
-    /// It is then as good as a new one: its registers are set anew, its stack and its heap are zero, and so are the argument
+    /// It is then as good as a new one: its registers are set anew, its private statics are what the program starts with, its
+    /// stack and its heap are zero, and so are the argument
     /// page, the buffers of arguments and those of [`Builder::output`]. What remains is the client's: what it wrote to buffers of
     /// [`Builder::input`], the pages that were mapped and what is in them, and the sizes that buffers have grown to.
     ///
@@ -265,17 +267,17 @@ impl Sbm {
 }
 
 /// Returns how many pages a heap of at least `bytes` has.
-fn heap_pages(bytes: usize) -> Result<Option<u16>, Error> {
+fn heap_pages(bytes: usize) -> Result<u16, Error> {
     const LIMIT: usize = *HEAP_PAGES.end() as usize * PAGE as usize;
     if bytes == 0 {
-        return Ok(None);
+        return Ok(0);
     }
     if bytes > LIMIT {
         return Err(Error::Heap { bytes, limit: LIMIT });
     }
     #[expect(clippy::cast_possible_truncation, reason = "it was compared with the most there are")]
     let pages = bytes.div_ceil(PAGE as usize) as u16;
-    Ok(Some(pages.max(*HEAP_PAGES.start()).next_power_of_two()))
+    Ok(pages.max(*HEAP_PAGES.start()).next_power_of_two())
 }
 
 const fn foreign(name: BufferName) -> Error {
@@ -291,6 +293,9 @@ fn report(error: &Error, stack_bytes: u32) {
             crate::println!(
                 "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}"
             );
+        }
+        Error::Fault { fault: Fault { ip, .. }, region: Region::ClientData } => {
+            crate::println!("sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}");
         }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
             crate::println!("sandbox fault: {error} program={program} ip={ip:#x}");
@@ -320,6 +325,7 @@ enum Wanted {
 pub struct Builder {
     stack: usize,
     heap: usize,
+    private_statics: bool,
     buffers: Vec<BufferSpec, MAX_BUFFERS>,
     planned: Vec<Planned, MAX_BUFFERS>,
     /// What the names of its own buffers carry; 0 while there is none.
@@ -369,6 +375,18 @@ impl Builder {
     /// what was taken.
     pub const fn heap(mut self, bytes: usize) -> Self {
         self.heap = bytes;
+        self
+    }
+
+    /// Gives the sandbox statics of its own, at the same addresses: the program's writable data as it is at its start,
+    /// whatever the client has made of its own since. The function reads and writes them as it likes; nobody else sees it, and a
+    /// [`reset`](Sbm::reset) makes them what they were.
+    ///
+    /// They take memory as they are touched, twice: once to use and once to reset. Statics with
+    /// [interior pages](crate::SharedPage) cannot be mapped into such a sandbox. Without this a touch of a static that can be
+    /// written is a fault.
+    pub const fn private_statics(mut self) -> Self {
+        self.private_statics = true;
         self
     }
 
@@ -461,7 +479,11 @@ impl Builder {
             let limit = usize::from(*STACK_PAGES.end()) * PAGE as usize;
             return Err(Error::Stack { bytes: self.stack, limit });
         };
-        let spec = Spec { stack_pages, buffers: self.buffers, heap_pages: heap_pages(self.heap)? };
+        let data = env().map();
+        #[expect(clippy::cast_possible_truncation, reason = "a program has at most MAX_DATA_PAGES")]
+        let statics_pages = if self.private_statics { ((data.data_end - data.data) / PAGE) as u16 } else { 0 };
+        let own = Own { heap_pages: heap_pages(self.heap)?, statics_pages };
+        let spec = Spec { stack_pages, buffers: self.buffers, own: (own != Own::default()).then_some(own) };
         let terms = Terms {
             isolated: self.isolation == Isolation::Strong,
             result_limit: self.result_limit.min(MAX_BUFFER_BYTES),

@@ -80,8 +80,8 @@ unsafe extern "C" fn abort() -> ! {
     )
 }
 
-/// Clears all that functions left and the server cannot reach, and waits for the next call: the stack, what there is of the
-/// heap, DS and ES, and the registers of x87, vectors and whatever else of the FPU the kernel saves. The server has set the general registers.
+/// Clears all that functions left and the server cannot reach, and waits for the next call: the stack, what there is of
+/// heap and private statics, DS and ES, and the registers of x87, vectors and whatever else of the FPU the kernel saves. The server has set the general registers.
 ///
 /// FS and GS keep their selectors, which give no access: loading one would lose its base.
 #[unsafe(naked)]
@@ -91,25 +91,61 @@ unsafe extern "C" fn reset() -> ! {
         concat!("mov rcx, ", register!(stack_words)),
         "xor eax, eax",
         "rep stosq",
-        // Chunk by chunk: r10 is where it begins, r8 its words; each but the first is as large as all before it.
-        concat!("mov r9, ", register!(heap_address)),
+        // Heap and statics, one after the other (`Restore`): r9 and r11 are taken apart, r12 and r13 are next.
+        concat!("mov r9, ", register!(heap)),
         concat!("mov r11, ", register!(heap_chunks)),
-        "mov r10, r9",
-        "mov r8d, {chunk_words}",
         "jmp 4f",
+        // edx: the zone; r10: the chunk; r9: the ground, from the zone; r14: the zone's end; r15: the chunk's bytes.
+        "2:",
+        "mov r10d, r9d",
+        "mov edx, r9d",
+        "shr r9, 32",
+        "sub r9, rdx",
+        "mov r14, r11",
+        "shr r14, 32",
+        "shl r14, 12",
+        "add r14, rdx",
+        "mov r8d, r11d",
+        "shr r8d, 16",
+        "movzx r11d, r11w",
+        "mov r15d, {first_chunk}",
+        // Chunk by chunk; each but the first is as large as all before it, and the last one may be cut.
         "3:",
+        "test r11d, r11d",
+        "jz 5f",
         "mov rdi, r10",
-        "mov rcx, r8",
-        "lea r10, [r10 + 8 * r8]",
-        "lea r8, [r10]",
-        "sub r8, r9",
-        "shr r8, 3",
-        "shr r11, 1",
-        "jnc 4f",
+        "add r10, r15",
+        "mov rcx, r10",
+        "mov r15, r10",
+        "sub r15, rdx",
+        "cmp rcx, r14",
+        "cmova rcx, r14",
+        "sub rcx, rdi",
+        "shr rcx, 3",
+        "shr r8d, 1",
+        "sbb esi, esi",
+        "shr r11d, 1",
+        "jnc 3b",
+        "test esi, esi",
+        "jnz 6f",
         "rep stosq",
+        "jmp 3b",
+        "6:",
+        "lea rsi, [rdi + r9]",
+        "rep movsq",
+        "jmp 3b",
+        "5:",
+        concat!("mov r9, ", register!(statics)),
+        concat!("mov r11, ", register!(statics_chunks)),
+        concat!("xor ", register!(statics), ", ", register!(statics)),
+        concat!("xor ", register!(statics_chunks), ", ", register!(statics_chunks)),
         "4:",
         "test r11, r11",
-        "jnz 3b",
+        "jnz 2b",
+        concat!("test ", register!(statics_chunks), ", ", register!(statics_chunks)),
+        "jnz 5b",
+        "xor r14d, r14d",
+        "xor r15d, r15d",
         "mov ds, eax",
         "mov es, eax",
         ".if {xsave}",
@@ -122,7 +158,7 @@ unsafe extern "C" fn reset() -> ! {
         "jmp {start}",
         xsave = const HAS_XSAVE as u8,
         first_state = sym FIRST_STATE,
-        chunk_words = const FIRST_CHUNK_PAGES as u32 * PAGE / 8,
+        first_chunk = const FIRST_CHUNK_PAGES as u32 * PAGE,
         start = sym start,
     )
 }
