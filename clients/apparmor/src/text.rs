@@ -3,13 +3,13 @@
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::fmt::{self, Write as _};
+use core::fmt;
 
 use serde::{Deserialize, Serialize};
 
 /// A name or path as the policy has it.
 ///
-/// Prints on one line: control characters escaped, U+FFFD for what is not UTF-8.
+/// Prints on one line, as [`sbm_text::Line`] does.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Text(Vec<u8>);
 
@@ -37,31 +37,13 @@ impl Text {
 
 impl fmt::Display for Text {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                if character.is_control() {
-                    write!(f, "{}", character.escape_unicode())?;
-                } else {
-                    f.write_char(character)?;
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                f.write_char(char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
+        sbm_text::Line(&self.0).fmt(f)
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use alloc::string::ToString as _;
-
-    #[test]
-    fn what_is_no_text_is_kept_off_the_line() {
-        assert_eq!(Text::new(b"a\n\x1b\xff/\xc3\xbc").to_string(), "a\\u{a}\\u{1b}\u{fffd}/\u{fc}");
-    }
 
     #[test]
     fn a_name_ends_at_its_first_zero() {

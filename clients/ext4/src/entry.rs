@@ -5,6 +5,7 @@ use alloc::vec::Vec;
 use core::fmt;
 
 use ext4_view::{FileType, Metadata};
+use sbm_text::Line;
 use serde::{Deserialize, Serialize};
 
 /// What kind of file it is.
@@ -82,27 +83,6 @@ impl Entry {
     }
 }
 
-/// Prints bytes on one line: control characters escaped, U+FFFD for what is not UTF-8.
-struct Line<'a>(&'a [u8]);
-
-impl fmt::Display for Line<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        for chunk in self.0.utf8_chunks() {
-            for character in chunk.valid().chars() {
-                if character.is_control() {
-                    write!(f, "{}", character.escape_unicode())?;
-                } else {
-                    fmt::Write::write_char(f, character)?;
-                }
-            }
-            if !chunk.invalid().is_empty() {
-                fmt::Write::write_char(f, char::REPLACEMENT_CHARACTER)?;
-            }
-        }
-        Ok(())
-    }
-}
-
 /// As a line of `ls -ln`: kind and permissions, owner, group, bytes, seconds, name, and where a link leads.
 impl fmt::Display for Entry {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -136,16 +116,5 @@ impl fmt::Display for Node {
             (Kind::File, None) => write!(f, " ({size})"),
             (_, None) => write!(f, " ({})", kind.letter()),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use alloc::string::ToString as _;
-
-    #[test]
-    fn a_name_cannot_end_its_line() {
-        assert_eq!(Line(b"a\nb\x1b[2J\xff\xc3\xbc").to_string(), "a\\u{a}b\\u{1b}[2J\u{fffd}\u{fc}");
     }
 }
