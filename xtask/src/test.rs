@@ -14,6 +14,7 @@ mod image;
 mod outside;
 mod pgp;
 mod project;
+mod stream;
 mod suites;
 mod systems;
 
@@ -57,6 +58,9 @@ const APPARMOR: &str = "apparmor";
 
 /// The suite that compares what the client of this name reads.
 const EXT4: &str = "ext4";
+
+/// The suite of a list that is larger than its sandbox, and its client.
+const STREAM: &str = "stream";
 
 /// Needs of programs whose lists are compared with ours: in the host's tests, and in the suite beside them.
 const PEERS: [(Need, &str); 3] = [(Need::Gpg, PGP_KEYS), (Need::AppArmor, APPARMOR), (Need::Ext4, EXT4)];
@@ -124,7 +128,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
-    let needs_image = [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, BENCH]
+    let needs_image = [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, STREAM, BENCH]
         .iter()
         .any(|name| is_chosen(name, false))
         || !chosen.is_empty();
@@ -159,6 +163,9 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         if is_chosen(EXT4, false) {
             tally.add(ext4::run(workspace, &image, options)?);
         }
+        if is_chosen(STREAM, false) {
+            tally.add(stream::run(workspace, &image, options)?);
+        }
         if is_chosen(BENCH, false) {
             tally.add(bench::suite(workspace, &image, options)?);
         }
@@ -181,7 +188,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, BENCH];
+    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, STREAM, BENCH];
     let known: Vec<_> = own.into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),

@@ -45,6 +45,9 @@
 #[cfg(sbm_guest)]
 use sel4_runtime as _;
 
+// What the attributes write names this crate from outside.
+extern crate self as sbm;
+
 /// Calls a macro for the arguments of every number that a sandboxed function can have.
 macro_rules! each_tuple {
     ($tuple:ident) => {
@@ -89,9 +92,13 @@ pub use client::{
     server::{Usage, usage},
     time::{LONGEST_BUDGET, cancel, kill, now, sleep},
 };
+pub use embedded_io;
 pub use error::{Error, PanicText, Unfit};
 pub use heap::ClientHeap;
-pub use inside::function::Function;
+pub use inside::{
+    function::Function,
+    reader::{ChunkError, Chunks, Reader},
+};
 // The traits. Their derives name bytemuck's crate; the one of `sbm_macros` stands in front.
 pub use plain::*;
 pub use sbm_abi::{Access, Errno, Fault, FaultKind, OverQuota, Region, Resource};

@@ -5,7 +5,11 @@ use core::{cell::RefCell, time::Duration};
 
 use harness::{Test, Verdict, check, expect::works, raw, same, tests};
 use heapless::{String, Vec};
-use sbm::{Error, Isolation, Proxy, Sbm, copy_in, serve, value};
+use sbm::{
+    ChunkError, Chunks, Error, Isolation, Proxy, Reader, Sbm, copy_in,
+    embedded_io::{BufRead, Read, Seek, SeekFrom},
+    serve, value,
+};
 use serde::{Deserialize, Serialize};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -28,6 +32,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_function_that_spins_between_requests_is_ended,
     requests_up_to_the_limit_are_answered,
     the_same_function_asks_another_handler,
+    a_reader_reads_ahead_and_finds_its_place,
 ];
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -474,5 +479,75 @@ fn the_same_function_asks_another_handler() -> Verdict {
     for (disk, wanted) in [(&mut one, 3), (&mut two, 31)] {
         same!(sbm.call(twice, (serve::<dyn Blocks>(disk), value(&(1_u8, 2_u8))))?.assume_checked(), wanted);
     }
+    works(&mut sbm)
+}
+
+/// Counts requests for chunks.
+struct Counted<'a> {
+    bytes: &'a [u8],
+    requests: u32,
+}
+
+impl Chunks for Counted<'_> {
+    fn length(&self) -> u64 {
+        self.bytes.length()
+    }
+
+    fn read_at(&mut self, at: u64, into: &mut [u8]) -> Result<u32, ChunkError> {
+        self.requests += 1;
+        self.bytes.read_at(at, into)
+    }
+}
+
+fn sum_bytes(chunks: Proxy<dyn Chunks>) -> Result<(u64, u64), ChunkError> {
+    let (mut reader, mut sum, mut byte) = (Reader::<512>::new(chunks), 0, [0]);
+    while reader.read(&mut byte)? == 1 {
+        sum += u64::from(byte[0]);
+    }
+    Ok((sum, reader.position()))
+}
+
+fn seek_about(chunks: Proxy<dyn Chunks>) -> Result<[u8; 6], ChunkError> {
+    let mut reader = Reader::<64>::new(chunks);
+    let mut at = |to| {
+        reader.seek(to)?;
+        let byte = reader.fill_buf()?.first().copied().unwrap_or(0xee);
+        reader.consume(1);
+        Ok(byte)
+    };
+    let bytes = [
+        at(SeekFrom::Start(100))?,
+        at(SeekFrom::Current(9))?,
+        at(SeekFrom::Current(-11))?,
+        at(SeekFrom::End(-1))?,
+        at(SeekFrom::End(5))?,
+        at(SeekFrom::Start(3))?,
+    ];
+    if reader.seek(SeekFrom::Current(-100)).is_ok() {
+        return Err(ChunkError);
+    }
+    let mut large = [0; 200];
+    let count = reader.read(&mut large)?;
+    let rest = reader.read(&mut large[count..])?;
+    if large[..count + rest].iter().zip(4_u64..).any(|(byte, at)| *byte != content(0, at)) {
+        return Err(ChunkError);
+    }
+    Ok(bytes)
+}
+
+fn a_reader_reads_ahead_and_finds_its_place() -> Verdict {
+    let mut sbm = quiet()?;
+    let mut bytes = [0; 5000];
+    for (byte, offset) in bytes.iter_mut().zip(0..) {
+        *byte = content(0, offset);
+    }
+    let mut counted = Counted { bytes: &bytes, requests: 0 };
+    let sum = bytes.iter().map(|byte| u64::from(*byte)).sum();
+    same!(sbm.call(sum_bytes, (serve::<dyn Chunks>(&mut counted),))?.assume_checked(), Ok((sum, 5000)));
+    // Ten pieces, and one that says that there are no more.
+    same!(counted.requests, 11);
+    let at = |at: usize| bytes[at];
+    let wanted = [at(100), at(110), at(100), at(4999), 0xee, at(3)];
+    same!(sbm.call(seek_about, (serve::<dyn Chunks>(&mut &bytes[..]),))?.assume_checked(), Ok(wanted));
     works(&mut sbm)
 }

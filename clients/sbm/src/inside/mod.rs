@@ -6,4 +6,5 @@ pub(crate) mod entry;
 pub(crate) mod function;
 pub(crate) mod heap;
 pub(crate) mod panic;
+pub(crate) mod reader;
 pub(crate) mod text;
