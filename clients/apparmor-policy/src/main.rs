@@ -2,7 +2,7 @@
 //! Lists the profiles of AppArmor policies with a parser that runs in a sandbox.
 //!
 //! A policy is mapped into the sandbox, read-only, and read there as the kernel reads it; the profiles come back as values.
-//! What they say is the parser's word, but their ids are checked: they are those that this program had to give.
+//! What they say is the parser's word, but for their ids: the parser asks for each, and they are those that it was given.
 //!
 //! Each profile's SHA-256 is computed in the sandbox, which has the profile before it: a service of the caller's would do
 //! the same work a round trip later. It is the parser's word like the rest; who acts on it computes it anew.
@@ -19,9 +19,9 @@ extern crate alloc;
 
 use alloc::string::String;
 use alloc::vec::Vec;
-use core::{fmt, time::Duration};
+use core::{fmt, ops::Range, time::Duration};
 
-use sbm::{Env, Error, InputFile, Refused, Sbm, print, println};
+use sbm::{Env, Error, InputFile, Proxy, Refused, Sbm, print, println, serve};
 use sbm_apparmor::{Caller, NoIds, Profile, Text, listing, unpack};
 
 sbm::main!(main, heap = 3 << 19);
@@ -35,25 +35,46 @@ const BUDGET: Duration = Duration::from_secs(10);
 /// Most bytes of a policy's profiles, once they are here.
 const RESULT: usize = 1 << 19;
 
+/// Most profiles of a policy: each asks for an id.
+const PROFILES: u32 = 10_000;
+
 /// The arguments make no sense.
 const USAGE: u8 = 2;
 
 type Answer = Result<Vec<Profile>, sbm_apparmor::Error>;
 
-/// Ids, one after the other.
-struct Ids(u32);
+/// What the sandbox can ask for.
+#[sbm::service]
+trait Ids {
+    /// Returns an id that no other profile has, or none if all are given.
+    fn allocate(&mut self) -> Option<u32>;
+}
 
-impl Caller for Ids {
+/// The ids that are free, on this program's side: all from one on.
+struct Free {
+    next: u32,
+}
+
+impl Ids for Free {
+    fn allocate(&mut self) -> Option<u32> {
+        let id = self.next;
+        self.next = id.checked_add(1)?;
+        Some(id)
+    }
+}
+
+/// Ids, on the side of the sandbox.
+struct Asked(Proxy<dyn Ids>);
+
+impl Caller for Asked {
     fn allocate_id(&mut self) -> Result<u32, NoIds> {
-        let id = self.0;
-        self.0 = id.checked_add(1).ok_or(NoIds)?;
-        Ok(id)
+        self.0.allocate().ok_or(NoIds)
     }
 }
 
 /// Reads a policy: runs in the sandbox.
-fn read_policy(policy: &[u8], first_id: u32) -> Answer {
-    unpack(policy, &mut Ids(first_id))
+fn read_policy(policy: &[u8], ids: Proxy<dyn Ids>) -> Answer {
+    unpack(policy, &mut Asked(ids))
 }
 
 /// Why a policy is not listed.
@@ -62,7 +83,7 @@ enum Refusal {
     Policy(sbm_apparmor::Error),
     /// The sandbox could not be set up, or its function did not run to its end.
     Sandbox(Error),
-    /// The sandbox returned profiles with other ids than it had to give, or places outside the policy.
+    /// The sandbox returned profiles with other ids than it was given, or places outside the policy.
     Profiles,
 }
 
@@ -88,23 +109,24 @@ impl fmt::Display for Refusal {
     }
 }
 
-/// Reads a policy in a sandbox of its own; `next_id` is the first id that is free.
-fn parse(file: &InputFile, next_id: &mut u32) -> Result<Vec<Profile>, Refusal> {
-    let first = *next_id;
-    let mut sbm = Sbm::builder().heap(HEAP).budget(BUDGET).result_limit(RESULT).build()?;
-    let profiles = match sbm.call(read_policy, (file.map(), first))?.transpose() {
-        Ok(profiles) => profiles.check(|profiles| are_sound(profiles, first, file.bytes.len()))?,
+/// Reads a policy in a sandbox of its own. The ids of one that is not listed are free again.
+fn parse(file: &InputFile, free: &mut Free) -> Result<Vec<Profile>, Refusal> {
+    let mut ids = Free { next: free.next };
+    let mut sbm = Sbm::builder().heap(HEAP).budget(BUDGET).result_limit(RESULT).request_limit(PROFILES).build()?;
+    let profiles = match sbm.call(read_policy, (file.map(), serve::<dyn Ids>(&mut ids)))?.transpose() {
+        Ok(profiles) => profiles.check(|profiles| are_sound(profiles, free.next..ids.next, file.bytes.len()))?,
         Err(error) => return Err(Refusal::Policy(error.assume_checked())),
     };
-    *next_id = profiles.last().map_or(first, |last| last.id.saturating_add(1));
+    *free = ids;
     Ok(profiles)
 }
 
-/// Checks what a listing relies on: ids that follow each other, and places that do so within the policy.
-fn are_sound(profiles: &[Profile], first_id: u32, bytes: usize) -> bool {
+/// Checks what a listing relies on: the ids that were given, each once, and places that follow each other in the policy.
+fn are_sound(profiles: &[Profile], given: Range<u32>, bytes: usize) -> bool {
     let mut end = 0_u64;
     !profiles.is_empty()
-        && (first_id..).zip(profiles).all(|(id, profile)| {
+        && profiles.len() == given.len()
+        && given.zip(profiles).all(|(id, profile)| {
             let start = u64::from(profile.place.offset);
             let follows = start >= end;
             end = start + u64::from(profile.place.len);
@@ -122,10 +144,10 @@ fn main(env: &'static Env) -> u8 {
             return USAGE;
         }
     }
-    let mut next_id = 1;
+    let mut free = Free { next: 1 };
     let mut status = 0;
     for file in env.inputs() {
-        match parse(&file, &mut next_id) {
+        match parse(&file, &mut free) {
             Ok(profiles) => print_list(&file, &profiles, json),
             Err(refusal) => {
                 println!("{}: {}: {refusal}", env.name(), Text::new(file.name.as_bytes()));

@@ -224,6 +224,13 @@ const CASES: &[Case] = &[
         report: &["panicking.rs:6: the message comes whole, although the path is long"],
     },
     Case {
+        name: "a_panic_of_a_handler_ends_its_client_as_any_does",
+        arguments: &["run", "hostile", "--", "panic-handler"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["client panic: no answer to: who answers when you do not? at tests/hostile/src/reports/mod.rs:"],
+    },
+    Case {
         name: "a_call_after_a_panic_is_told_as_not_made",
         arguments: &["run", "hostile", "--", "call-again"],
         variable: None,

@@ -159,8 +159,8 @@ impl Paused {
     /// Puts the deadline off by the time that the handler took.
     #[inline]
     pub(super) fn put_off(&mut self) {
-        // Both are values of a counter that does not come round.
-        self.deadline = self.deadline.wrapping_add(ticks().wrapping_sub(self.since));
+        // A deadline as late as the counter goes stays so.
+        self.deadline = self.deadline.saturating_add(ticks().wrapping_sub(self.since));
     }
 
     /// Tells the server that the call goes on.

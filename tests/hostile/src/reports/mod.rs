@@ -6,12 +6,12 @@ mod panicking;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use sbm::{Env, Error, Sbm, Tainted};
+use sbm::{Env, Error, Proxy, Sbm, Tainted, serve};
 
 /// A static that no sandbox has.
 static TOUCHED: AtomicU64 = AtomicU64::new(7);
 
-/// Does what an argument names, if one does; all but the first end in a sandbox.
+/// Does what an argument names, if one does; all but the first and the last end in a sandbox.
 pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
     for argument in env.arguments() {
         let result = match *argument {
@@ -25,6 +25,11 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
                 let second = sbm.call(touch, ());
                 first.and(second).map(Tainted::assume_checked)
             }
+            "panic-handler" => {
+                let answer = Sbm::new()?.call(ask, (serve::<dyn Oracle>(&mut Speechless),));
+                sbm::println!("it goes on, with {answer:?}");
+                answer.map(Tainted::assume_checked)
+            }
             _ => continue,
         };
         result?;
@@ -37,6 +42,25 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
 fn overflow(depth: u64) -> u64 {
     let frame = core::hint::black_box([depth; 64]);
     if depth == 0 { 0 } else { overflow(depth - 1) + frame[1] }
+}
+
+#[sbm::service]
+trait Oracle {
+    fn answer(&mut self, question: &str) -> u64;
+}
+
+/// A handler with a bug.
+struct Speechless;
+
+impl Oracle for Speechless {
+    #[expect(clippy::panic, reason = "a bug, on purpose")]
+    fn answer(&mut self, question: &str) -> u64 {
+        panic!("no answer to: {question}")
+    }
+}
+
+fn ask(mut oracle: Proxy<dyn Oracle>) -> u64 {
+    oracle.answer("who answers when you do not?")
 }
 
 fn touch() -> u64 {
