@@ -211,10 +211,17 @@ const CASES: &[Case] = &[
         variable: None,
         error: &["the program reported failure"],
         report: &[
-            "(client data) program=hostile",
+            "(client data): see Builder::private_statics program=hostile",
             "reports/mod.rs:",
             ", touching the static hostile::reports::TOUCHED",
         ],
+    },
+    Case {
+        name: "a_static_of_a_crate_that_a_sandbox_touches_is_named",
+        arguments: &["run", "crates", "--", "stop"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["(client data): see Builder::private_statics program=crates", ", touching the static memchr::"],
     },
     Case {
         name: "a_long_path_leaves_room_for_the_message_of_a_panic",

@@ -313,6 +313,11 @@ impl Instance {
         Ok(())
     }
 
+    /// Tells whether the sandbox has statics of its own.
+    pub(crate) const fn has_private_statics(&self) -> bool {
+        self.private_statics
+    }
+
     /// Returns the size of the sandbox's stack.
     pub(crate) const fn stack_bytes(&self) -> u32 {
         self.stack.bytes()

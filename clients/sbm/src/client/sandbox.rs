@@ -212,7 +212,7 @@ impl Sbm {
     #[inline]
     fn abort(&mut self, error: Error) -> Error {
         if self.report {
-            report(&error, self.instance.stack_bytes());
+            report(&error, &self.instance);
         }
         self.error = Some(error.clone());
         error
@@ -285,16 +285,16 @@ const fn foreign(name: BufferName) -> Error {
 }
 
 /// Reports a call that was aborted, in one line that the host tool completes with function and line.
-fn report(error: &Error, stack_bytes: u32) {
+fn report(error: &Error, instance: &Instance) {
     let (name, program) = (env().name(), env().program());
     match error {
         Error::Fault { fault: Fault { ip, .. }, region: Region::StackGuard } => {
-            let size = stack_bytes / 1024;
+            let size = instance.stack_bytes() / 1024;
             crate::println!(
                 "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}"
             );
         }
-        Error::Fault { fault: Fault { ip, .. }, region: Region::ClientData } => {
+        Error::Fault { fault: Fault { ip, .. }, region: Region::ClientData } if !instance.has_private_statics() => {
             crate::println!("sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}");
         }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
