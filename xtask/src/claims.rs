@@ -15,10 +15,11 @@ const DOCUMENT: &str = "docs/security.md";
 const HEADING: &str = "## Claims and the tests that show them";
 
 /// Crates with tests on the host, and where their modules are.
-const CRATES: [(&str, &str); 5] = [
+const CRATES: [(&str, &str); 6] = [
     ("sbm_server", "sbm-server/src"),
     ("sbm_system", "sbm-server/system/src"),
     ("sbm_abi", "clients/abi/src"),
+    ("sbm_coding", "clients/coding"),
     ("sbm_objects", "root-task/objects"),
     ("sbm_loader", "root-task/loader"),
 ];

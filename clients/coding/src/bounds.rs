@@ -5,12 +5,14 @@
 //! that take no byte, which is the reader's time; and be small on the wire and large in memory. So every value of more
 //! than a number passes through a [`Bounded`] deserializer, which counts depth and memory and leaves the rest to it.
 
-use core::{cell::Cell, fmt};
+use core::{cell::Cell, fmt, mem::needs_drop};
 
 use serde::{
     Deserializer,
     de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
+
+use crate::room::{Growing, NoRoom, Room};
 
 /// How deep a value may nest: lists in lists, structs in enums, and so on.
 pub const MAX_NESTING: usize = 128;
@@ -30,6 +32,11 @@ pub enum Unreadable {
         /// Bytes that it may take.
         limit: usize,
     },
+    /// The reader's heap has no room for it.
+    NoRoom {
+        /// Bytes that there were not, in one piece.
+        bytes: usize,
+    },
 }
 
 impl fmt::Display for Unreadable {
@@ -38,6 +45,9 @@ impl fmt::Display for Unreadable {
             Self::Malformed => f.write_str("is no value of its type"),
             Self::Nested { limit } => write!(f, "nests deeper than {limit} levels"),
             Self::Large { limit } => write!(f, "takes more than {limit} bytes of memory"),
+            Self::NoRoom { bytes } => {
+                write!(f, "does not fit the heap of its reader, which lacks {bytes} bytes in one piece")
+            }
         }
     }
 }
@@ -54,16 +64,19 @@ pub struct Bounds {
     /// Bytes of the value around the next one that nothing in it has taken yet.
     within: Cell<usize>,
     depth: Cell<usize>,
+    room: Room,
     reason: Cell<Unreadable>,
 }
 
 impl Bounds {
-    pub(crate) const fn new(limit: usize) -> Self {
+    /// Begins to read a value of at most `limit` bytes, into a heap that has room where `has_room` says so.
+    pub(crate) const fn new(limit: usize, has_room: fn(usize) -> bool) -> Self {
         Self {
             limit,
             left: Cell::new(limit),
             within: Cell::new(0),
             depth: Cell::new(0),
+            room: Room::new(has_room),
             reason: Cell::new(Unreadable::Malformed),
         }
     }
@@ -79,15 +92,44 @@ impl Bounds {
         E::custom(reason)
     }
 
-    /// Goes a level deeper to read a `T`.
+    #[cold]
+    fn refuse_for_room<E: serde::de::Error>(&self, NoRoom(bytes): NoRoom) -> E {
+        self.refuse(Unreadable::NoRoom { bytes })
+    }
+
+    /// Promises room for one allocation.
+    #[inline]
+    fn promise<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
+        self.room.promise(bytes).map_err(|error| self.refuse_for_room(error))
+    }
+
+    /// Promises room for a box with a number, if a `T` can be one: a pointer, and nothing else.
+    #[inline]
+    fn promise_box<T, E: serde::de::Error>(&self) -> Result<(), E> {
+        let is_pointer = needs_drop::<T>() && size_of::<T>() == size_of::<usize>();
+        if is_pointer { self.promise(size_of::<u128>()) } else { Ok(()) }
+    }
+
+    /// Goes a level deeper to read a `T`. What of it does not fit in the value around it is in a box.
     #[inline]
     fn enter<T, E: serde::de::Error>(&self) -> Result<Level<'_>, E> {
         let level = self.count::<T, E>(0)?;
+        if level.taken > 0 {
+            self.promise(size_of::<T>())?;
+        }
+        self.promise_box::<T, E>()?;
         if level.depth >= MAX_NESTING {
             return Err(self.refuse(Unreadable::Nested { limit: MAX_NESTING }));
         }
         self.depth.set(level.depth + 1);
         Ok(level)
+    }
+
+    /// Counts the whole value.
+    pub(crate) fn begin<T, E: serde::de::Error>(&self) -> Result<(), E> {
+        drop(self.count::<T, E>(0)?);
+        self.within.set(size_of::<T>());
+        self.promise_box::<T, E>()
     }
 
     /// Counts a `T`, which takes `least` bytes at least.
@@ -138,19 +180,55 @@ impl Drop for Level<'_> {
 pub(crate) struct Bounded<'b, T> {
     inner: T,
     bounds: &'b Bounds,
+    is_list: bool,
 }
 
 impl<'b, T> Bounded<'b, T> {
     pub(crate) const fn new(inner: T, bounds: &'b Bounds) -> Self {
-        Self { inner, bounds }
+        Self { inner, bounds, is_list: false }
     }
 
     const fn with<U>(&self, inner: U) -> Bounded<'b, U> {
-        Bounded { inner, bounds: self.bounds }
+        Bounded::new(inner, self.bounds)
     }
 }
 
-/// Methods that read a number, text or nothing: none of them comes back here.
+/// Elements of a list, or fields, within bounds.
+struct Elements<'b, A> {
+    inner: A,
+    bounds: &'b Bounds,
+    growing: Option<Growing>,
+    /// Size of the key that was read last.
+    key: usize,
+}
+
+impl<'b, A> Elements<'b, A> {
+    /// Begins to read the elements of a `T`.
+    #[inline]
+    fn of<T>(inner: A, bounds: &'b Bounds, is_list: bool) -> Self {
+        let growing = if needs_drop::<T>() && is_list { Some(Growing::new(&bounds.room)) } else { None };
+        Self { inner, bounds, growing, key: 0 }
+    }
+
+    /// Promises room for one more, a `T` of `size` bytes with what belongs to it.
+    #[inline]
+    fn grow<T, E: serde::de::Error>(&mut self, size: usize) -> Result<(), E> {
+        if let Some(growing) = &mut self.growing {
+            growing.next(&self.bounds.room, size).map_err(|error| self.bounds.refuse_for_room(error))?;
+        }
+        self.bounds.promise_box::<T, E>()
+    }
+
+    /// Takes note that there are no more.
+    #[inline]
+    fn end(&self) {
+        if let Some(growing) = &self.growing {
+            growing.end(&self.bounds.room);
+        }
+    }
+}
+
+/// Methods that read a number or nothing: none of them comes back here.
 macro_rules! plain {
     ($($method:ident)*) => {
         $(
@@ -175,19 +253,38 @@ macro_rules! compound {
     };
 }
 
+/// Methods that take text or bytes, for which room is promised where they are copied.
+macro_rules! text {
+    ($($method:ident($type:ty))*) => {
+        $(
+            #[inline]
+            fn $method<E: serde::de::Error>(self, text: $type) -> Result<V::Value, E> {
+                if !needs_drop::<V::Value>() {
+                    return self.inner.$method(text);
+                }
+                let taken = self.bounds.room.take(text.len(), || self.inner.$method(text));
+                taken.unwrap_or_else(|error| Err(self.bounds.refuse_for_room(error)))
+            }
+        )*
+    };
+}
+
 impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
     type Error = D::Error;
 
     plain! {
         deserialize_bool deserialize_i8 deserialize_i16 deserialize_i32 deserialize_i64 deserialize_i128 deserialize_u8
         deserialize_u16 deserialize_u32 deserialize_u64 deserialize_u128 deserialize_f32 deserialize_f64 deserialize_char
-        deserialize_str deserialize_string deserialize_bytes deserialize_byte_buf deserialize_unit deserialize_identifier
+        deserialize_unit deserialize_identifier
     }
     compound! {
         deserialize_any()
         deserialize_ignored_any()
+        deserialize_str()
+        deserialize_string()
+        deserialize_bytes()
+        deserialize_byte_buf()
         deserialize_option()
-        deserialize_seq()
         deserialize_map()
         deserialize_unit_struct(name: &'static str)
         deserialize_newtype_struct(name: &'static str)
@@ -195,6 +292,12 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
         deserialize_tuple_struct(name: &'static str, length: usize)
         deserialize_struct(name: &'static str, fields: &'static [&'static str])
         deserialize_enum(name: &'static str, variants: &'static [&'static str])
+    }
+
+    #[inline]
+    fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
+        let visitor = Bounded { is_list: true, ..self.with(visitor) };
+        self.inner.deserialize_seq(visitor)
     }
 
     fn is_human_readable(&self) -> bool {
@@ -212,6 +315,13 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
     #[inline]
     fn visit_unit<E: serde::de::Error>(self) -> Result<V::Value, E> {
         self.inner.visit_unit()
+    }
+
+    text! {
+        visit_str(&str)
+        visit_borrowed_str(&'de str)
+        visit_bytes(&[u8])
+        visit_borrowed_bytes(&'de [u8])
     }
 
     #[inline]
@@ -237,15 +347,15 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let inner = self.with(inner);
-        self.inner.visit_seq(inner)
+        let elements = Elements::of::<V::Value>(inner, self.bounds, self.is_list);
+        self.inner.visit_seq(elements)
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let inner = self.with(inner);
-        self.inner.visit_map(inner)
+        let elements = Elements::of::<V::Value>(inner, self.bounds, true);
+        self.inner.visit_map(elements)
     }
 
     #[inline]
@@ -267,38 +377,44 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Bounded<'_, S> {
 }
 
 // No size hint is passed on: room would be made for as many elements as the bytes claim to hold.
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Bounded<'_, A> {
+impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.with(seed);
+        self.grow::<S::Value, A::Error>(size_of::<S::Value>())?;
+        let seed = Bounded::new(seed, self.bounds);
         let level = self.bounds.count_element::<S::Value, A::Error>()?;
         let element = self.inner.next_element_seed(seed)?;
         if element.is_none() {
             level.forget();
+            self.end();
         }
         Ok(element)
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Bounded<'_, A> {
+impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
     type Error = A::Error;
 
     #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        let seed = self.with(seed);
+        self.bounds.promise_box::<S::Value, A::Error>()?;
+        self.key = size_of::<S::Value>();
+        let seed = Bounded::new(seed, self.bounds);
         let level = self.bounds.count_element::<S::Value, A::Error>()?;
         let key = self.inner.next_key_seed(seed)?;
         if key.is_none() {
             level.forget();
+            self.end();
         }
         Ok(key)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        let seed = self.with(seed);
+        self.grow::<S::Value, A::Error>(self.key + size_of::<S::Value>())?;
+        let seed = Bounded::new(seed, self.bounds);
         let _level = self.bounds.count_element::<S::Value, A::Error>()?;
         self.inner.next_value_seed(seed)
     }
@@ -312,7 +428,7 @@ impl<'b, 'de, A: EnumAccess<'de>> EnumAccess<'de> for Bounded<'b, A> {
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
         let bounds = self.bounds;
         let (value, variant) = self.inner.variant_seed(seed)?;
-        Ok((value, Bounded { inner: variant, bounds }))
+        Ok((value, Bounded::new(variant, bounds)))
     }
 }
 
@@ -326,6 +442,7 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Bounded<'_, A> {
 
     #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
+        self.bounds.promise_box::<S::Value, A::Error>()?;
         let seed = self.with(seed);
         self.inner.newtype_variant_seed(seed)
     }

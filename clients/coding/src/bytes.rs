@@ -61,14 +61,21 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, room: &mut [u8]) -> Result<Encod
     Ok(if length <= limit { Encoded::Fits(length) } else { Encoded::Needs(length) })
 }
 
-/// Reads a value that a sandbox wrote: within bounds, and no byte may be left.
+/// Reads a value that a sandbox wrote: within bounds, and no byte may be left. `has_room` tells whether the reader's heap has
+/// so many bytes in one piece: it is asked before anything is made of them.
 ///
 /// # Errors
 /// [`Unreadable`].
-pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], most_bytes: usize) -> Result<T, Unreadable> {
-    let bounds = Bounds::new(most_bytes);
+pub fn decode<'de, T: Deserialize<'de>>(
+    bytes: &'de [u8],
+    most_bytes: usize,
+    has_room: fn(usize) -> bool,
+) -> Result<T, Unreadable> {
+    let bounds = Bounds::new(most_bytes, has_room);
     let mut deserializer = postcard::Deserializer::from_bytes(bytes);
-    let value = T::deserialize(Bounded::new(&mut deserializer, &bounds)).map_err(|_| bounds.reason())?;
+    let value = bounds.begin::<T, postcard::Error>();
+    let value = value.and_then(|()| T::deserialize(Bounded::new(&mut deserializer, &bounds)));
+    let value = value.map_err(|_| bounds.reason())?;
     match deserializer.finalize() {
         Ok([]) => Ok(value),
         _ => Err(Unreadable::Malformed),
@@ -107,10 +114,14 @@ mod tests {
 
     const ROOMY: usize = 1 << 20;
 
+    fn read_in<'de, T: Deserialize<'de>>(bytes: &'de [u8], most_bytes: usize) -> Result<T, Unreadable> {
+        decode(bytes, most_bytes, |_| true)
+    }
+
     fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {
         let mut room = [0; 4096];
         let Encoded::Fits(length) = encode(&value, &mut room).unwrap() else { panic!("no room for {value:?}") };
-        assert_eq!(decode::<T>(&room[..length], ROOMY).unwrap(), value);
+        assert_eq!(read_in::<T>(&room[..length], ROOMY).unwrap(), value);
         assert_eq!(encode(&value, &mut room[..length - 1]).unwrap(), Encoded::Needs(length));
     }
 
@@ -136,9 +147,9 @@ mod tests {
     #[test]
     fn a_value_nests_up_to_its_limit_and_no_further() {
         // An enum and what it holds: one level each.
-        assert!(decode::<Tree>(&nested(MAX_NESTING - 1), ROOMY).is_ok());
-        assert_eq!(decode::<Tree>(&nested(MAX_NESTING), ROOMY), Err(Unreadable::Nested { limit: MAX_NESTING }));
-        assert_eq!(decode::<Tree>(&nested(1 << 20), ROOMY), Err(Unreadable::Nested { limit: MAX_NESTING }));
+        assert!(read_in::<Tree>(&nested(MAX_NESTING - 1), ROOMY).is_ok());
+        assert_eq!(read_in::<Tree>(&nested(MAX_NESTING), ROOMY), Err(Unreadable::Nested { limit: MAX_NESTING }));
+        assert_eq!(read_in::<Tree>(&nested(1 << 20), ROOMY), Err(Unreadable::Nested { limit: MAX_NESTING }));
         // Beside each other is not within each other.
         let flat = Tree::Many(vec![Tree::Leaf; 3 * MAX_NESTING]);
         comes_back(flat);
@@ -149,13 +160,13 @@ mod tests {
 
     #[test]
     fn a_length_is_not_believed() {
-        assert_eq!(decode::<Vec<u64>>(&HUGE, ROOMY), Err(Unreadable::Malformed));
-        assert_eq!(decode::<String>(&HUGE, ROOMY), Err(Unreadable::Malformed));
-        assert_eq!(decode::<&[u8]>(&HUGE, ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<Vec<u64>>(&HUGE, ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<String>(&HUGE, ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<&[u8]>(&HUGE, ROOMY), Err(Unreadable::Malformed));
         // Elements that take no byte on the wire are counted all the same.
-        assert_eq!(decode::<Vec<Nothing>>(&HUGE, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
-        assert_eq!(decode::<Vec<[u8; 0]>>(&HUGE, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
-        let maps = decode::<alloc::collections::BTreeMap<(), ()>>(&HUGE, ROOMY);
+        assert_eq!(read_in::<Vec<Nothing>>(&HUGE, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
+        assert_eq!(read_in::<Vec<[u8; 0]>>(&HUGE, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
+        let maps = read_in::<alloc::collections::BTreeMap<(), ()>>(&HUGE, ROOMY);
         assert_eq!(maps, Err(Unreadable::Large { limit: ROOMY }));
     }
 
@@ -164,20 +175,20 @@ mod tests {
         let mut bytes = vec![0; 1 << 14];
         (bytes[0], bytes[1]) = (0xfe, 0x7f);
         // 16,382 elements of a byte each.
-        assert!(decode::<Vec<u8>>(&bytes, ROOMY).is_ok());
-        assert_eq!(decode::<Vec<Option<[u64; 32]>>>(&bytes, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
-        assert_eq!(decode::<Vec<Box<Option<[u64; 32]>>>>(&bytes, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
+        assert!(read_in::<Vec<u8>>(&bytes, ROOMY).is_ok());
+        assert_eq!(read_in::<Vec<Option<[u64; 32]>>>(&bytes, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
+        assert_eq!(read_in::<Vec<Box<Option<[u64; 32]>>>>(&bytes, ROOMY), Err(Unreadable::Large { limit: ROOMY }));
     }
 
     #[test]
     fn what_is_left_over_is_an_error() {
-        assert_eq!(decode::<u8>(&[7], ROOMY), Ok(7));
-        assert_eq!(decode::<u8>(&[7, 0], ROOMY), Err(Unreadable::Malformed));
-        assert_eq!(decode::<u8>(&[], ROOMY), Err(Unreadable::Malformed));
-        assert_eq!(decode::<bool>(&[2], ROOMY), Err(Unreadable::Malformed));
-        assert_eq!(decode::<&str>(&[1, 0xff], ROOMY), Err(Unreadable::Malformed));
-        assert_eq!(decode::<&str>(&[1, b'a'], ROOMY), Ok("a"));
-        assert_eq!(decode::<Tree>(&[9], ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<u8>(&[7], ROOMY), Ok(7));
+        assert_eq!(read_in::<u8>(&[7, 0], ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<u8>(&[], ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<bool>(&[2], ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<&str>(&[1, 0xff], ROOMY), Err(Unreadable::Malformed));
+        assert_eq!(read_in::<&str>(&[1, b'a'], ROOMY), Ok("a"));
+        assert_eq!(read_in::<Tree>(&[9], ROOMY), Err(Unreadable::Malformed));
     }
 
     struct Stubborn;
@@ -196,10 +207,10 @@ mod tests {
     proptest! {
         #[test]
         fn any_bytes_are_a_value_or_an_error(bytes in proptest::collection::vec(any::<u8>(), 0..300)) {
-            let _ = decode::<Tree>(&bytes, ROOMY);
-            let _ = decode::<Vec<Option<(String, Nothing)>>>(&bytes, ROOMY);
-            let _ = decode::<alloc::collections::BTreeMap<u8, Tree>>(&bytes, ROOMY);
-            let _ = decode::<(&str, &[u8], [Option<u16>; 3])>(&bytes, ROOMY);
+            let _ = read_in::<Tree>(&bytes, ROOMY);
+            let _ = read_in::<Vec<Option<(String, Nothing)>>>(&bytes, ROOMY);
+            let _ = read_in::<alloc::collections::BTreeMap<u8, Tree>>(&bytes, ROOMY);
+            let _ = read_in::<(&str, &[u8], [Option<u16>; 3])>(&bytes, ROOMY);
         }
     }
 }

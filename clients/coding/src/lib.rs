@@ -11,6 +11,7 @@ extern crate alloc;
 
 mod bounds;
 mod bytes;
+mod room;
 pub mod words;
 
 pub use bounds::{Bounds, MAX_NESTING, Unreadable};

@@ -9,8 +9,10 @@
 use core::{
     alloc::{GlobalAlloc, Layout},
     cell::UnsafeCell,
+    hint::black_box,
     mem::MaybeUninit,
     ptr::{NonNull, null_mut},
+    sync::atomic::{AtomicBool, Ordering},
 };
 
 use sbm_abi::{FIRST_CHUNK_PAGES, limits::PAGE};
@@ -87,6 +89,32 @@ unsafe impl<const BYTES: usize> GlobalAlloc for ClientHeap<BYTES> {
     }
 }
 
+/// Tells whether the heap of the client that runs this has so many bytes in one piece. Without a heap nothing is made that
+/// takes any.
+#[cfg(sbm_guest)]
+pub(crate) fn has_room(bytes: usize) -> bool {
+    let Ok(layout) = Layout::from_size_align(bytes.max(1), align_of::<u128>()) else { return false };
+    // SAFETY: the size is not zero, and what was allocated is given back, by the same layout.
+    unsafe {
+        // Otherwise the compiler takes it that there is always room, and asks nobody.
+        let memory = black_box(alloc::alloc::alloc(layout));
+        if memory.is_null() {
+            return !HAS_HEAP.load(Ordering::Relaxed);
+        }
+        alloc::alloc::dealloc(memory, layout);
+    }
+    true
+}
+
+/// Leaves it to the host's own allocator.
+#[cfg(not(sbm_guest))]
+pub(crate) fn has_room(_: usize) -> bool {
+    true
+}
+
+/// Whether the client has a heap that it has asked for something.
+static HAS_HEAP: AtomicBool = AtomicBool::new(false);
+
 type Allocator = Talc<Chunks>;
 
 /// What stands at the start of a heap.
@@ -126,6 +154,9 @@ impl State {
         let taken = unsafe { allocator.claim(Span::new(from as *mut u8, end as *mut u8)) };
         allocator.oom_handler.taken = taken.unwrap_or(Span::empty());
         self.is_made = 1;
+        if !in_sandbox() {
+            HAS_HEAP.store(true, Ordering::Relaxed);
+        }
     }
 }
 

@@ -41,6 +41,9 @@
 #![cfg_attr(not(sbm_guest), allow(dead_code, reason = "what only the guest calls"))]
 #![deny(unsafe_code)]
 
+#[cfg(sbm_guest)]
+extern crate alloc;
+
 // The memory functions, which the compiler calls by name.
 #[cfg(sbm_guest)]
 use sel4_runtime as _;

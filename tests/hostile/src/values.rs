@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A sandbox sends results that are none: lengths, bytes and requests for room that it makes up.
 
-use core::fmt;
+use alloc::{collections::BTreeSet, string::String};
+use core::fmt::{self, Debug};
 
 use harness::{Random, Test, Verdict, Why, check, expect::works, raw, same, tests};
 use heapless::Vec;
@@ -27,6 +28,7 @@ pub(crate) const TESTS: &[Test] = tests![
     bytes_of_any_kind_are_a_result_or_an_error,
     a_result_that_nests_without_end_is_an_error,
     a_result_that_counts_without_end_is_an_error,
+    a_result_that_fills_the_clients_heap_is_an_error,
     a_result_that_changes_while_it_is_read_is_one_value_or_an_error,
     an_outbox_that_is_moved_harms_its_own_call_only,
     room_for_more_than_the_limit_is_refused,
@@ -127,6 +129,15 @@ fn fill<T>(byte: u8, last: u8, length: u64) -> T {
     claim(length)
 }
 
+/// Claims a list of `length` elements, or pairs of elements, each of which is this byte.
+fn claim_list<T>(byte: u8, length: u64) -> T {
+    let head = [length as u8 | 0x80, (length >> 7) as u8 | 0x80, (length >> 14) as u8];
+    for (at, byte) in head.into_iter().chain(core::iter::repeat_n(byte, 2 * length as usize)).enumerate() {
+        raw::write(outbox() + at, byte);
+    }
+    claim(head.len() as u64 + length)
+}
+
 fn random_bytes<T>(seed: u64, length: u64) -> T {
     let mut random = Random::new(seed);
     for at in 0..length {
@@ -185,7 +196,7 @@ fn sandbox() -> Result<Sbm, Error> {
 }
 
 /// Expects a call to fail, whose sandbox works again after a reset.
-fn fails<T: fmt::Debug + PartialEq>(sbm: &mut Sbm, result: Result<Tainted<T>, Error>, wanted: &Error) -> Verdict {
+fn fails<T: Debug + PartialEq>(sbm: &mut Sbm, result: Result<Tainted<T>, Error>, wanted: &Error) -> Verdict {
     same!(result.map(Tainted::assume_checked).err().as_ref(), Some(wanted));
     check!(sbm.error() == Some(wanted), "it does not stick");
     sbm.reset()?;
@@ -216,7 +227,7 @@ fn a_result_in_an_outbox_that_is_not_there_is_none() -> Verdict {
     Ok(())
 }
 
-fn any_bytes<T: Value + fmt::Debug>(sbm: &mut Sbm, seed: u64) -> Verdict {
+fn any_bytes<T: Value + Debug>(sbm: &mut Sbm, seed: u64) -> Verdict {
     match sbm.call(random_bytes::<T>, (seed, seed % 300)) {
         Ok(_) | Err(Error::Unreadable(_)) => {}
         Err(other) => return Err(other.into()),
@@ -251,6 +262,30 @@ fn a_result_that_counts_without_end_is_an_error() -> Verdict {
     // The number 2^63 and something.
     let result = sbm.call(fill::<Count>, (0xff_u8, 1_u8, 10_u64));
     fails(&mut sbm, result, &Error::Unreadable(Unreadable::Large { limit: 1 << 20 }))
+}
+
+fn a_result_that_fills_the_clients_heap_is_an_error() -> Verdict {
+    fn is_refused<T: Value + Debug + PartialEq>(sbm: &mut Sbm, result: Result<Tainted<T>, Error>) -> Verdict {
+        let refused = matches!(result, Err(Error::Unreadable(Unreadable::NoRoom { .. })));
+        check!(refused, "{:?}", result.map(Tainted::assume_checked));
+        sbm.reset()?;
+        works(sbm)
+    }
+    let mut sbm = Sbm::builder().no_budget().report(false).room_result(256 * 1024).build()?;
+    let mut observer = Observer::new()?;
+    for _ in 0..10 {
+        // 100,000 bytes as one text, as a list, and as lists of one element each.
+        let text = sbm.call(claim_list::<String>, (b'a', 100_000_u64));
+        is_refused(&mut sbm, text)?;
+        let bytes = sbm.call(claim_list::<alloc::vec::Vec<u8>>, (1_u8, 100_000_u64));
+        is_refused(&mut sbm, bytes)?;
+        let lists = sbm.call(claim_list::<alloc::vec::Vec<alloc::vec::Vec<bool>>>, (1_u8, 20_000_u64));
+        is_refused(&mut sbm, lists)?;
+        let map = sbm.call(claim_list::<BTreeSet<u8>>, (1_u8, 3_u64));
+        same!(map?.assume_checked(), BTreeSet::from([1]));
+        sbm.reset()?;
+    }
+    observer.nothing_lost()
 }
 
 fn a_result_that_changes_while_it_is_read_is_one_value_or_an_error() -> Verdict {

@@ -17,7 +17,7 @@ use super::{
     request::{Answer, Request},
     time::Budget,
 };
-use crate::{argument::Arguments, error::Error, inside::entry::resume_address, value::Value};
+use crate::{argument::Arguments, error::Error, heap, inside::entry::resume_address, value::Value};
 
 impl Instance {
     /// Begins to take requests of a call.
@@ -105,7 +105,7 @@ impl Instance {
         }
         let [length, CODED] = result else { return Err(Error::Garbled) };
         let limit = self.result_limit;
-        sbm_coding::decode(self.take_in(length)?, limit).map_err(Error::Unreadable)
+        sbm_coding::decode(self.take_in(length)?, limit, heap::has_room).map_err(Error::Unreadable)
     }
 
     /// Copies the first bytes of the outbox to where the sandbox cannot change them.

@@ -13,7 +13,7 @@ use sbm_coding::{Encoded, words};
 use serde::Deserialize;
 
 use super::{buffer::Buffer, instance::Instance};
-use crate::{error::Error, value::Value};
+use crate::{error::Error, heap, value::Value};
 
 /// A request of a running function.
 #[derive(Debug)]
@@ -103,7 +103,7 @@ impl<'r> Request<'r> {
         }
         let (room, rest) = instance.receive(length, room, behind)?;
         let arguments = if head.is_coded() {
-            sbm_coding::decode(rest, limit).map_err(Error::Unreadable)?
+            sbm_coding::decode(rest, limit, heap::has_room).map_err(Error::Unreadable)?
         } else {
             words::decode(words).ok_or(Error::Request)?
         };

@@ -425,8 +425,8 @@ impl Builder {
     }
 
     /// Sets how long a result may be, in `postcard`'s form, and how much memory it may take once it is decoded; and
-    /// how many bytes a request may send, or ask for. A mebibyte unless told otherwise, and 4 at most. A longer one ends its call with [`Error::Long`] or
-    /// [`Error::Unreadable`].
+    /// how many bytes a request may send, or ask for. A mebibyte unless told otherwise, and 4 at most. A longer one ends its
+    /// call with [`Error::Long`] or [`Error::Unreadable`], and so does one for which the client's heap has no room.
     pub const fn result_limit(mut self, bytes: usize) -> Self {
         self.result_limit = bytes;
         self

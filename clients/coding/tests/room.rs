@@ -1,0 +1,244 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Decodes values into heaps of all sizes: what does not fit is an error. An allocation that finds no room would end this
+//! program.
+#![allow(clippy::unwrap_used, clippy::panic, unsafe_code, reason = "a test, with an allocator of its own")]
+
+use std::{
+    alloc::{GlobalAlloc, Layout, System},
+    cell::Cell,
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    fmt::Debug,
+    ptr::NonNull,
+    sync::{Mutex, MutexGuard, PoisonError},
+};
+
+use proptest::prelude::*;
+use sbm_coding::{Encoded, Unreadable, decode, encode};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use talc::{ErrOnOom, Span, Talc};
+
+/// The system's allocator, but for a thread that decodes: that has a small heap, by the allocator of clients.
+struct Small;
+
+/// Most bytes of the small heap.
+const HEAP: usize = 1 << 20;
+
+#[repr(align(4096))]
+struct Memory(#[expect(dead_code, reason = "by its address")] [u8; HEAP]);
+
+static mut MEMORY: Memory = Memory([0; HEAP]);
+static mut ALLOCATOR: Talc<ErrOnOom> = Talc::new(ErrOnOom);
+
+thread_local! {
+    static DECODES: Cell<bool> = const { Cell::new(false) };
+}
+
+/// For the thread that uses the small heap.
+static ONE: Mutex<()> = Mutex::new(());
+
+fn is_small(memory: *mut u8) -> bool {
+    let start = (&raw mut MEMORY).addr();
+    (start..start + HEAP).contains(&memory.addr())
+}
+
+// SAFETY: both are allocators, and what one gave goes back to it. The small one is used under `ONE` only.
+unsafe impl GlobalAlloc for Small {
+    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        if DECODES.get() {
+            let allocator = &raw mut ALLOCATOR;
+            // SAFETY: by this function's contract; under `ONE`.
+            return unsafe { (*allocator).malloc(layout) }.map_or(std::ptr::null_mut(), NonNull::as_ptr);
+        }
+        // SAFETY: by this function's contract.
+        unsafe { System.alloc(layout) }
+    }
+
+    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
+        if is_small(memory) {
+            let allocator = &raw mut ALLOCATOR;
+            // SAFETY: by this function's contract; under `ONE`.
+            return unsafe { (*allocator).free(NonNull::new(memory).unwrap(), layout) };
+        }
+        // SAFETY: by this function's contract.
+        unsafe { System.dealloc(memory, layout) }
+    }
+}
+
+#[global_allocator]
+static ALLOCATOR_OF_ALL: Small = Small;
+
+fn has_room(bytes: usize) -> bool {
+    let layout = Layout::from_size_align(bytes.max(1), 16).unwrap();
+    // SAFETY: the size is not zero, and it goes back by the same layout.
+    unsafe {
+        let memory = std::hint::black_box(std::alloc::alloc(layout));
+        if memory.is_null() {
+            return false;
+        }
+        std::alloc::dealloc(memory, layout);
+    }
+    true
+}
+
+/// A heap of so many bytes, in which every second one of some allocations was given back.
+fn begin(bytes: usize, holes: &[usize]) -> (MutexGuard<'static, ()>, Vec<Box<[u8]>>) {
+    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
+    let allocator = &raw mut ALLOCATOR;
+    // SAFETY: nothing of an earlier heap is used any more; the memory is this allocator's alone.
+    unsafe {
+        *allocator = Talc::new(ErrOnOom);
+        (*allocator).claim(Span::from_base_size((&raw mut MEMORY).cast(), bytes)).unwrap();
+    }
+    let mut kept = Vec::with_capacity(holes.len());
+    let mut gone = Vec::with_capacity(holes.len());
+    DECODES.set(true);
+    for (number, hole) in holes.iter().enumerate() {
+        if has_room(*hole) {
+            let list = if number % 2 == 0 { &mut kept } else { &mut gone };
+            list.push(vec![0; *hole].into_boxed_slice());
+        }
+    }
+    DECODES.set(false);
+    drop(gone);
+    (guard, kept)
+}
+
+/// Decodes a value into ever larger heaps, until it fits.
+fn fits_or_is_refused<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, holes: &[usize]) {
+    let mut room = vec![0; 1 << 16];
+    let Encoded::Fits(length) = encode(value, &mut room).unwrap() else { return };
+    let mut bytes = 2048;
+    loop {
+        let (guard, kept) = begin(bytes, holes);
+        DECODES.set(true);
+        let result = decode::<T>(&room[..length], 1 << 22, has_room);
+        DECODES.set(false);
+        match &result {
+            Ok(decoded) => return assert_eq!(decoded, value),
+            Err(Unreadable::NoRoom { .. }) => {
+                let taken: usize = holes.iter().sum();
+                assert!(bytes < 100 * length + 4 * taken + 8192, "{bytes} are enough for a value of {length}");
+            }
+            Err(other) => panic!("{other:?}"),
+        }
+        drop((result, kept));
+        drop(guard);
+        bytes = (bytes + bytes / 16) & !63;
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Tree {
+    Leaf,
+    Node(Box<Tree>),
+    Named { name: String, weight: Box<u16>, large: Option<Box<[u64; 9]>> },
+    Many(Vec<Tree>),
+}
+
+fn tree() -> impl Strategy<Value = Tree> {
+    let leaf = prop_oneof![
+        Just(Tree::Leaf),
+        ("[a-z]{0,40}", any::<u16>(), any::<Option<[u64; 9]>>()).prop_map(|(name, weight, large)| Tree::Named {
+            name,
+            weight: Box::new(weight),
+            large: large.map(Box::new)
+        }),
+    ];
+    leaf.prop_recursive(8, 256, 10, |inner| {
+        prop_oneof![
+            inner.clone().prop_map(|tree| Tree::Node(Box::new(tree))),
+            proptest::collection::vec(inner, 0..10).prop_map(Tree::Many),
+        ]
+    })
+}
+
+fn holes() -> impl Strategy<Value = Vec<usize>> {
+    proptest::collection::vec(1_usize..400, 0..30)
+}
+
+fn quiet() -> ProptestConfig {
+    ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+macro_rules! values {
+    ($($test:ident: $type:ty;)*) => {
+        proptest! {
+            #![proptest_config(quiet())]
+            $(
+                #[test]
+                fn $test(value: $type, holes in holes()) {
+                    fits_or_is_refused(&value, &holes);
+                }
+            )*
+        }
+    };
+}
+
+values! {
+    lists_of_bytes: Vec<u8>;
+    lists_of_words: (Vec<u64>, Vec<u16>, Vec<u32>);
+    lists_of_lists: Vec<Vec<Vec<u8>>>;
+    lists_of_arrays: Vec<[u64; 7]>;
+    texts: (String, Vec<String>, Option<String>, Box<str>);
+    boxes: Vec<Box<(Box<u8>, Option<Box<u64>>, Box<[u8; 30]>)>>;
+    boxes_of_numbers: Vec<(Box<u8>, Box<u8>, Box<u8>)>;
+    maps: BTreeMap<u16, Vec<Option<Box<u64>>>>;
+    small_maps: Vec<BTreeMap<u8, u8>>;
+    maps_of_bytes: BTreeMap<(u8, u8), ()>;
+    maps_of_boxes: BTreeMap<Box<u16>, Box<u32>>;
+    hashes: HashMap<u32, Box<[u8; 20]>>;
+    sets: (BTreeSet<u64>, HashSet<u16>, BTreeSet<u8>, HashSet<u8>);
+    sets_of_texts: BTreeSet<String>;
+    queues: VecDeque<Option<(u8, Vec<u16>)>>;
+}
+
+proptest! {
+    #![proptest_config(quiet())]
+    #[test]
+    fn trees(value in tree(), holes in holes()) {
+        fits_or_is_refused(&value, &holes);
+    }
+
+    #[test]
+    fn long_lists(length in 0_usize..30_000, holes in holes()) {
+        fits_or_is_refused(&vec![7_u8; length], &holes);
+        fits_or_is_refused(&vec![[7_u16; 3]; length / 10], &holes);
+        fits_or_is_refused(&(0..length).map(|it| it as u16).collect::<BTreeSet<_>>(), &holes);
+        fits_or_is_refused(&(0..length).map(|it| (it as u16, 1)).collect::<HashMap<u16, u8>>(), &holes);
+    }
+}
+
+#[test]
+fn a_heap_that_is_full_takes_nothing() {
+    fn decode_in<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, free: usize) {
+        let mut room = [0; 64];
+        let Encoded::Fits(length) = encode(value, &mut room).unwrap() else { panic!("too long for the test") };
+        let (guard, kept) = begin(4096, &[]);
+        DECODES.set(true);
+        let mut taken: [Option<Box<[u8; 24]>>; 256] = [const { None }; 256];
+        for place in &mut taken {
+            *place = has_room(24).then(|| Box::new([0; 24]));
+        }
+        taken.iter_mut().take(free).for_each(|place| *place = None);
+        let result = decode::<T>(&room[..length], 1 << 20, has_room);
+        DECODES.set(false);
+        assert!(matches!(&result, Ok(decoded) if decoded == value) || matches!(result, Err(Unreadable::NoRoom { .. })));
+        drop((result, taken, kept));
+        drop(guard);
+    }
+    for free in 0..20 {
+        decode_in(&(Box::new(1_u8), Box::new(2_u8), Box::new(3_u8), Box::new([4_u64; 2])), free);
+        decode_in(&(Some(Box::new(1_u8)), Some(Box::new(2_u8)), Box::new(Box::new(3_u64))), free);
+        decode_in(&Box::new(1_u128), free);
+        decode_in(&[String::from("a"), String::from("b"), String::from("thirty characters, or so of text")], free);
+        decode_in(&(vec![1_u8], vec![1_u64], vec![[1_u16; 3]]), free);
+        decode_in(&(BTreeSet::from([1_u8]), BTreeMap::from([(1_u8, Box::new(1_u8))])), free);
+    }
+}
+
+#[test]
+fn a_long_text_is_asked_for_as_a_whole() {
+    let text = "x".repeat(30_000);
+    fits_or_is_refused(&text, &[]);
+    fits_or_is_refused(&(Some(text.clone()), vec![text[..20_000].to_owned()]), &[100; 9]);
+}
