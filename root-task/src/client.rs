@@ -15,6 +15,7 @@ use sbm_abi::{
 use sbm_loader::Part;
 use sbm_objects::SizeBits;
 use sbm_server::{Answer, ClientId, Holding, Program, Progress, SLICE, Shortage};
+use sbm_system::Priorities;
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, MessageInfo, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
@@ -44,6 +45,7 @@ pub(crate) struct Client {
     id: ClientId,
     origin: &'static Origin,
     description: &'static sbm_system::Client<'static>,
+    priorities: Priorities,
     /// The program's code, to see at which instruction its thread stands.
     file: Part<'static>,
     /// The program's writable data, as it is at its start.
@@ -86,9 +88,14 @@ impl Client {
         self.description.program
     }
 
-    /// Returns the priority of its thread and its sandboxes'.
+    /// Returns the usual priority of its threads.
     pub(crate) const fn priority(&self) -> u8 {
-        self.description.priority
+        self.priorities.usual
+    }
+
+    /// Sets the priority of its own thread.
+    pub(crate) fn set_priority(&self, priority: u8) -> Result<(), Error> {
+        self.objects.thread.tcb_set_priority(sel4::init_thread::slot::TCB.cap(), priority)
     }
 
     pub(crate) const fn vspace(&self) -> cap::VSpace {
@@ -194,6 +201,7 @@ impl Client {
                 id: launch.id,
                 origin: launch.origin(),
                 description: launch.client,
+                priorities: launch.priorities,
                 file: launch.file.code().clone(),
                 data: launch.file.data().clone(),
                 code,
@@ -403,7 +411,7 @@ impl Objects {
         let buffer = buffer.map(|holding| self.frames.slot(holding.frame).cap());
         self.thread.tcb_configure(
             CPtr::from_bits(FAULT_SLOT),
-            launch.client.priority,
+            launch.priorities.usual,
             sel4::init_thread::slot::TCB.cap(),
             self.cnode,
             CNodeCapData::skip_high_bits(usize::from(CNODE_BITS)),

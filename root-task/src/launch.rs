@@ -9,7 +9,7 @@ use sbm_abi::{
 use sbm_loader::{Archive, ElfError, Limits, LoadPlan};
 use sbm_objects::SizeBits;
 use sbm_server::{ClientId, Program, ProgramError, Shortage};
-use sbm_system::System;
+use sbm_system::{Priorities, System};
 use sel4::Error;
 
 use crate::input::InputFile;
@@ -57,6 +57,7 @@ pub(crate) struct Launch {
     pub(crate) client: &'static sbm_system::Client<'static>,
     pub(crate) file: LoadPlan<'static>,
     pub(crate) program: Program,
+    pub(crate) priorities: Priorities,
     pub(crate) inputs: Vec<InputFile, MAX_INPUTS>,
     origin: &'static Origin,
 }
@@ -70,7 +71,8 @@ impl Launch {
         let inputs: Vec<InputFile, MAX_INPUTS> = files.map(|(_, file)| *file).collect();
         let pages: Vec<Pages, MAX_INPUTS> = inputs.iter().map(|file| file.pages).collect();
         let program = Program::new(&file.code().range(), &file.data().range(), &pages)?;
-        Ok(Self { id, client, file, program, inputs, origin })
+        let priorities = origin.system.priorities(id.get());
+        Ok(Self { id, client, file, program, priorities, inputs, origin })
     }
 
     pub(crate) const fn origin(&self) -> &'static Origin {

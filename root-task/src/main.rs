@@ -119,14 +119,17 @@ fn start_clients(service: &mut Service, origin: &'static Origin) -> Result<(), S
         service.server.add_client(&mut service.machine, id, launched);
     }
     service.machine.memory.seal();
-    service.server.divide(service.machine.free()).map_err(StartError::Division)
+    service.server.divide(service.machine.free()).map_err(StartError::Division)?;
+    let clock = service.machine.clock();
+    service.server.look(&mut service.machine, clock);
+    Ok(())
 }
 
 fn launch(machine: &mut Machine, origin: &'static Origin, id: ClientId) -> Result<Launched<Machine>, LoadError> {
     let launch = Launch::new(origin, id)?;
     let objects = Client::start(machine, &launch)?;
-    let Launch { client, program, .. } = launch;
-    Ok(Launched { name: client.name, program, terms: client.terms, objects })
+    let Launch { client, program, priorities, .. } = launch;
+    Ok(Launched { name: client.name, program, terms: client.terms, priorities, objects })
 }
 
 /// Why the clients were not started; then none of them runs.

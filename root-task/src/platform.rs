@@ -125,6 +125,18 @@ impl Platform for Machine {
         self.alarm.set(next_look);
     }
 
+    fn set_priority(&mut self, client: &Client, priority: u8) {
+        if let Err(error) = client.set_priority(priority) {
+            self.complain("a priority", error);
+        }
+    }
+
+    fn set_sandbox_priority(&mut self, sandbox: &Sandbox, priority: u8) {
+        if let Err(error) = sandbox.set_priority(priority) {
+            self.complain("a priority", error);
+        }
+    }
+
     fn dismantle<'a>(&mut self, sandbox: &mut Sandbox, parts: impl Iterator<Item = &'a mut Part>) -> Progress {
         sandbox.dismantle(self, parts)
     }

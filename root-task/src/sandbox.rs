@@ -284,6 +284,11 @@ impl Sandbox {
         self.thread.tcb_resume()
     }
 
+    /// Sets the thread's priority.
+    pub(crate) fn set_priority(&self, priority: u8) -> Result<(), Error> {
+        self.thread.tcb_set_priority(sel4::init_thread::slot::TCB.cap(), priority)
+    }
+
     /// Returns the thread's instruction pointer.
     pub(crate) fn position(&self) -> Option<u64> {
         self.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.pc())

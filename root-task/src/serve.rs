@@ -12,7 +12,6 @@ use sel4::{MessageInfo, Word, ipc_buffer};
 
 use crate::{
     badge::{Badge, Signals},
-    client::Client,
     machine::Machine,
     worker::{Order, Report},
 };
@@ -68,7 +67,7 @@ impl Service {
                 None => {}
             }
             if self.server.has_work() || self.server.waits() {
-                let priority = self.busy_priority();
+                let priority = self.server.busy_priority();
                 self.machine.worker.wake(priority.unwrap_or_default());
             }
         }
@@ -94,15 +93,9 @@ impl Service {
         } else {
             memory.opening().map_or(Order::Rest, Order::Open)
         };
-        let priority = self.busy_priority();
+        let priority = self.server.busy_priority();
         self.machine.worker.told(order, priority);
         order
-    }
-
-    /// Returns the highest priority of those that something is to be done for.
-    #[cold]
-    fn busy_priority(&self) -> Option<u8> {
-        self.server.busy_clients().map(Client::priority).max()
     }
 
     fn request(&mut self, client: ClientId, info: MessageInfo, mrs: Mrs) -> Effect {

@@ -10,6 +10,7 @@
 //! happens ahead of need, at the lowest priority. And it revokes what a client consists of, with its large CNode.
 
 use sbm_abi::{FLAGS, limits::PAGE};
+use sbm_system::IDLE_PRIORITY;
 use sel4::{
     CNodeCapData, CPtr, Error, IpcBuffer, MessageInfo, ObjectBlueprint, UserContext, Word, cap,
     cap_type::{SmallPage, Untyped},
@@ -26,7 +27,7 @@ use crate::{
 const STACK_PAGES: u32 = 2;
 
 /// Priority of what is done ahead of need.
-const AHEAD: u8 = 1;
+const AHEAD: u8 = IDLE_PRIORITY;
 
 /// What the worker is told to do, in the first word of an answer.
 const REST: Word = 0;

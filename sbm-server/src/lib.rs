@@ -31,6 +31,7 @@ mod platform;
 mod program;
 mod quota;
 mod server;
+mod shares;
 mod table;
 mod time;
 mod work;

@@ -79,7 +79,7 @@ pub trait Platform {
     type Part;
 
     /// Makes a sandbox as the plan says: memory zeroed, mapped at these addresses with these rights and no others; the
-    /// client's code, to read; a thread of the client's priority that starts with `registers`; in its CSpace its own
+    /// client's code, to read; a thread of the client's usual priority that starts with `registers`; in its CSpace its own
     /// endpoint, to receive, and its fault endpoint, to send; in the client's CSpace the capability to call it.
     ///
     /// Where [`Plan::is_long`], it has none of its pages yet, which [`Platform::fill`] makes, and its thread does not start.
@@ -203,6 +203,12 @@ pub trait Platform {
     /// Sees to it that the server looks when the time-stamp counter has reached `next_look`, or not at all.
     fn look_at(&mut self, next_look: Option<u64>);
 
+    /// Sets the priority of the client's thread, one of its [`Priorities`](sbm_system::Priorities).
+    fn set_priority(&mut self, client: &Self::Client, priority: u8);
+
+    /// Sets the priority of the sandbox's thread, one of its client's.
+    fn set_sandbox_priority(&mut self, sandbox: &Self::Sandbox, priority: u8);
+
     /// Takes a sandbox apart, with its parts, by a step: the first one ends its thread and its address space.
     fn dismantle<'a>(
         &mut self,
@@ -229,8 +235,8 @@ pub trait Platform {
     /// it has begun on the console ends too.
     fn end(&mut self, client: Self::Client);
 
-    /// Ends the client as [`Platform::end`] does, and starts its program anew, as if for the first time, in memory that
-    /// nobody else can have taken meanwhile. It is the time `number`, from 1.
+    /// Ends the client as [`Platform::end`] does, and starts its program anew, as if for the first time and with its usual
+    /// priority, in memory that nobody else can have taken meanwhile. It is the time `number`, from 1.
     ///
     /// # Errors
     /// [`Exhausted`]; the client has ended.

@@ -8,13 +8,14 @@ use sbm_abi::{
     limits::{MAX_BUFFERS, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE},
 };
 
-use sbm_system::{Amounts, OnEnd, Terms, Wrong, divide};
+use sbm_system::{Amounts, OnEnd, Priorities, Terms, Wrong, divide};
 
 use crate::{
     Arena, CancelError, Charge, Clock, ConsoleError, Exhausted, Free, GrowError, InitError, KernelFault, MapError,
     Names, NoSandbox, Plan, Platform, Program, Progress, Quota, Shortage, ShrinkError, Table, decode_fault,
     error::Refusal,
     quota::Room,
+    shares::Cpu,
     table::{
         Additions, Bundle, Client, ClientId, Entry, Growth, MAX_SPARES, Mapping, OWN, Sandbox, SandboxIndex, State,
         Taken, Zones,
@@ -42,6 +43,8 @@ pub struct Launched<P: Platform> {
     pub program: Program,
     /// What it may do.
     pub terms: Terms,
+    /// The kernel's priorities of its threads.
+    pub priorities: Priorities,
     /// Its kernel objects.
     pub objects: P::Client,
 }
@@ -70,8 +73,10 @@ pub struct Server<P: Platform, const N: usize> {
     pub(crate) there: Amounts,
     /// Whether a client has ended badly and was not started again; where one has ended the run, whether that one did.
     failed: bool,
-    /// When the server looks next, if it does.
+    /// When the server looks at the clients next, if it does.
     pub(crate) next_look: Option<u64>,
+    /// When the first quantum is over of those that are first among others.
+    pub(crate) quantum_over: Option<u64>,
     vacant: Vec<SandboxIndex, N>,
     /// Entries below this one have been used; the others need not be listed as vacant.
     pub(crate) used: usize,
@@ -95,6 +100,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             there: Amounts { sandboxes: 0, pages: 0, slots: 0 },
             failed: false,
             next_look: None,
+            quantum_over: None,
             vacant: Vec::new(),
             used: 0,
             busy: 0,
@@ -106,12 +112,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// Adds a client with its kernel objects; one that was there is ended, in one go. It may have nothing before
     /// [`Server::divide`].
     pub fn add_client(&mut self, platform: &mut P, id: ClientId, launched: Launched<P>) {
-        let Launched { name, program, terms, objects } = launched;
+        let Launched { name, program, terms, priorities, objects } = launched;
         self.end_now(platform, id);
         self.names[id.get()] = Some(name);
         self.arenas[id.get()].open();
         platform.publish(&objects, self.next_look);
-        self.clients[id.get()] = Some(Client::new(objects, program, terms));
+        self.clients[id.get()] = Some(Client::new(objects, program, terms, Cpu::new(priorities)));
     }
 
     /// Divides what is free among the clients as their terms say, so that what is promised to one of them is not another
@@ -200,14 +206,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// Does with a client of which nothing but itself is left what its terms say of its end.
     pub(crate) fn finish(&mut self, platform: &mut P, id: ClientId) {
         let Some(client) = self.clients[id.get()].take() else { return };
-        let Client { objects, program, terms, quota, restarts, console_paid, ended_well, .. } = client;
+        let Client { objects, program, terms, cpu, quota, restarts, console_paid, ended_well, .. } = client;
         match terms.on_end {
             OnEnd::Restart(most) if restarts < most => {
                 if let Ok(objects) = platform.again(objects, restarts + 1) {
                     platform.publish(&objects, self.next_look);
-                    let mut client = Client::new(objects, program, terms);
+                    let cpu = cpu.again();
+                    platform.set_priority(&objects, cpu.priority());
+                    let mut client = Client::new(objects, program, terms, cpu);
                     (client.restarts, client.quota) = (restarts + 1, quota);
-                    // An end is no way to write more.
+                    // An end is no way to write more, or to have more of the CPU.
                     client.console_paid = console_paid;
                     self.clients[id.get()] = Some(client);
                     self.resume(platform);
@@ -340,7 +348,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub(crate) fn init(&mut self, platform: &mut P, id: ClientId, spec: &Spec) -> Result<Option<Response>, InitError> {
         let client = self.clients[id.get()].as_ref().ok_or(InitError::NotRegistered)?;
         let entries = client.entries.ok_or(InitError::NotRegistered)?;
-        if let Some(ready) = self.take_spare(id, spec, entries) {
+        if let Some((index, ready)) = self.take_spare(id, spec, entries) {
+            self.put_forward(platform, id, index);
             return Ok(Some(ready));
         }
         let layout = Layout::of_sandbox(spec)?;
@@ -393,9 +402,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
         if is_long {
             self.begin(id, Job::Fill(index));
-            return Ok(None);
         }
-        Ok(Some(Response::Ready { handle, base, used: false }))
+        self.put_forward(platform, id, index);
+        Ok((!is_long).then_some(Response::Ready { handle, base, used: false }))
     }
 
     /// Returns where the private statics of a sandbox are, if it is to have them.
@@ -546,7 +555,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Hands out a spare of exactly this shape, if the client has one.
-    fn take_spare(&mut self, id: ClientId, spec: &Spec, entries: EntryPoints) -> Option<Response> {
+    fn take_spare(&mut self, id: ClientId, spec: &Spec, entries: EntryPoints) -> Option<(SandboxIndex, Response)> {
         let client = self.clients[id.get()].as_mut()?;
         for at in 0..client.spares.len() {
             let index = client.spares[at];
@@ -558,7 +567,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
             {
                 client.spares.remove(at);
                 sandbox.state = State::Ready;
-                return Some(Response::Ready { handle: index.handle(generation), base: sandbox.base, used: true });
+                let handle = index.handle(generation);
+                return Some((index, Response::Ready { handle, base: sandbox.base, used: true }));
             }
         }
         None
@@ -589,6 +599,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             client.sandboxes -= 1;
             client.charge = client.charge.minus(sandbox.charge);
             client.mappings -= mappings;
+            client.cpu.forget(index);
         }
         self.put_vacant(index);
     }
@@ -617,6 +628,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                         client.sleeps_until = Some(until);
                         waits = true;
                         self.look_by(platform, clock, until);
+                        self.pass_on(platform, clock, id);
                     }
                 }
             }

@@ -15,6 +15,7 @@ use crate::{
     Charge, Platform, Program, Quota, Table,
     arena::REGIONS,
     plan::{MAX_TABLES, regions_of},
+    shares::Cpu,
     work::Job,
 };
 
@@ -299,6 +300,8 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) entries: Option<EntryPoints>,
     /// What it may do.
     pub(crate) terms: Terms,
+    /// How it stands among the clients of its priority.
+    pub(crate) cpu: Cpu,
     /// How often it was started again.
     pub(crate) restarts: u32,
     /// What it may have.
@@ -329,18 +332,21 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) sleeps_until: Option<u64>,
     /// The mark from which on the next look goes through its marks.
     pub(crate) next_mark: usize,
+    /// From when on a look goes through its marks.
+    pub(crate) marks_from: u64,
     /// Regions of the arena for which the client has a page table: a bit each.
     covered: [u64; REGIONS.div_ceil(64)],
 }
 
 impl<P: Platform> Client<P> {
-    pub(crate) fn new(objects: P::Client, program: Program, terms: Terms) -> Self {
+    pub(crate) fn new(objects: P::Client, program: Program, terms: Terms, cpu: Cpu) -> Self {
         Self {
             taken: Taken::Yes,
             objects,
             program,
             entries: None,
             terms,
+            cpu,
             restarts: 0,
             quota: Quota::NONE,
             sandboxes: 0,
@@ -357,6 +363,7 @@ impl<P: Platform> Client<P> {
             ended_well: false,
             sleeps_until: None,
             next_mark: 0,
+            marks_from: 0,
             covered: [0; REGIONS.div_ceil(64)],
         }
     }

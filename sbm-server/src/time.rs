@@ -21,9 +21,12 @@ use crate::{Answer, CancelError, ClientId, Effect, NoSandbox, Platform, Server, 
 /// Most marks of one client that one look goes through; the next one goes on.
 const MOST_MARKS: usize = 32;
 
-/// How often the server looks for a call that is overdue before it has begun, and for marks that a look has left: a call
-/// is ended a millisecond late at most.
+/// How often the server looks for a call that is overdue before it has begun: a call is ended a millisecond late at most.
 const SOON_PER_SECOND: u64 = 1250;
+
+/// How often it goes through marks of one client, which costs others time: a mark stands for what the kernel has to be asked
+/// about.
+const MARKS_PER_SECOND: u64 = 250;
 
 /// A value of the time-stamp counter, and how far it goes in a second.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,6 +46,11 @@ impl Clock {
     /// Returns when to look for a call that is overdue before it has begun.
     const fn soon(self) -> u64 {
         self.now.saturating_add(self.per_second / SOON_PER_SECOND)
+    }
+
+    /// Returns when to go through marks again.
+    const fn marks_again(self) -> u64 {
+        self.now.saturating_add(self.per_second / MARKS_PER_SECOND)
     }
 
     /// Says how long a client waits that writes `bytes` of text at `rate` bytes a second, and has paid for its text until
@@ -106,15 +114,22 @@ impl<P: Platform, const N: usize> Server<P, N> {
         })
     }
 
-    /// Ends what is overdue, wakes who has slept enough, stops what runs on, and says when to look again.
+    /// Ends what is overdue, wakes who has slept enough, stops what runs on, says who is first of the clients of each
+    /// priority, and when to look again.
     pub fn look(&mut self, platform: &mut P, clock: Clock) {
-        let mut next = None;
-        for id in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
-            for due in [self.wake(platform, id, clock), self.watch(platform, id, clock)].into_iter().flatten() {
-                next = Some(next.unwrap_or(u64::MAX).min(due));
+        let is_due = |at: Option<u64>| at.is_some_and(|at| at <= clock.now);
+        // Where a quantum is over there may be nothing else to do.
+        if is_due(self.next_look) || !is_due(self.quantum_over) {
+            let mut next = None;
+            for id in (0..MAX_CLIENTS as u64).filter_map(ClientId::new) {
+                for due in [self.wake(platform, id, clock), self.watch(platform, id, clock)].into_iter().flatten() {
+                    next = Some(next.unwrap_or(u64::MAX).min(due));
+                }
             }
+            self.publish_next_look(platform, next.map(|next| clock.within_bounds(next)));
         }
-        self.set_next_look(platform, next.map(|next| clock.within_bounds(next)));
+        self.quantum_over = self.share_out(platform, clock);
+        self.set_alarm(platform);
     }
 
     /// Sees to it that the next look comes no later than `due`. To look at once would let a client that asks often have
@@ -122,16 +137,21 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub(crate) fn look_by(&mut self, platform: &mut P, clock: Clock, due: u64) {
         let due = clock.within_bounds(due);
         if self.next_look.is_none_or(|next| due < next) {
-            self.set_next_look(platform, Some(due));
+            self.publish_next_look(platform, Some(due));
+            self.set_alarm(platform);
         }
     }
 
-    fn set_next_look(&mut self, platform: &mut P, next: Option<u64>) {
+    /// Sees to it that the next look comes no later than the next look at clients, and than the end of a quantum.
+    pub(crate) fn set_alarm(&self, platform: &mut P) {
+        platform.look_at(self.next_look.into_iter().chain(self.quantum_over).min());
+    }
+
+    fn publish_next_look(&mut self, platform: &mut P, next: Option<u64>) {
         self.next_look = next;
         for client in self.clients.iter().flatten().filter(|client| client.ends.is_none()) {
             platform.publish(&client.objects, next);
         }
-        platform.look_at(next);
     }
 
     /// Has the server look in time for the deadline that the client has written.
@@ -174,9 +194,14 @@ impl<P: Platform, const N: usize> Server<P, N> {
             next = Some(if ended { clock.interval_over() } else { clock.soon() });
         }
         let armed = deadline != 0;
-        let marks = match self.stop_what_runs_on(platform, id, armed) {
-            Marks::More => Some(clock.soon()),
-            Marks::Done => armed.then(|| clock.interval_over()),
+        let from = self.clients[id.get()].as_ref().map_or(0, |client| client.marks_from);
+        let marks = if clock.now < from {
+            Some(from)
+        } else {
+            match self.stop_what_runs_on(platform, id, clock, armed) {
+                Marks::More => Some(clock.marks_again()),
+                Marks::Done => armed.then(|| clock.interval_over()),
+            }
         };
         next.into_iter().chain(marks).min()
     }
@@ -202,7 +227,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// thread may be about to do anyway, and wait.
     ///
     /// While a call has a deadline (`armed`) marks stay, since it may be about to begin; afterwards each is taken away.
-    fn stop_what_runs_on(&mut self, platform: &mut P, id: ClientId, armed: bool) -> Marks {
+    fn stop_what_runs_on(&mut self, platform: &mut P, id: ClientId, clock: Clock, armed: bool) -> Marks {
         let Some(client) = &mut self.clients[id.get()] else { return Marks::Done };
         // Asked for at the first mark: most looks find none.
         let mut called = None;
@@ -223,6 +248,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 None => return Marks::Done,
             };
             from = mark + 1;
+            client.marks_from = clock.marks_again();
             let called = *called.get_or_insert_with(|| platform.calls(&client.objects));
             if armed {
                 platform.set_mark(&client.objects, mark);
@@ -253,6 +279,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
         client.sleeps_until = Some(until);
         self.look_by(platform, clock, until);
+        self.pass_on(platform, clock, id);
         Ok(Effect::Wait)
     }
 

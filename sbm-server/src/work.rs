@@ -108,11 +108,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
         self.waiting != 0
     }
 
-    /// Lists the clients for which there is something to do, or that wait.
-    pub fn busy_clients(&self) -> impl Iterator<Item = &P::Client> {
-        let is_busy = |(place, _): &(usize, _)| (self.busy | self.waiting) & 1 << place != 0;
-        let clients = self.clients.iter().enumerate().filter(is_busy);
-        clients.filter_map(|(_, client)| Some(&client.as_ref()?.objects))
+    /// Returns the highest priority of the clients for which there is something to do, or that wait.
+    #[must_use]
+    pub fn busy_priority(&self) -> Option<u8> {
+        self.priorities(self.busy | self.waiting).map(|(_, priority)| priority).max()
+    }
+
+    /// Lists the clients of a set, each with the priority of its thread.
+    fn priorities(&self, set: u32) -> impl Iterator<Item = (u32, u8)> {
+        let clients = (0..).zip(&self.clients).filter(move |(place, _)| set & 1 << place != 0);
+        clients.filter_map(|(place, client)| Some((place, client.as_ref()?.cpu.priority())))
     }
 
     /// Goes on with what waited: memory is ready that was not, or is not going to be, or what was done elsewhere is done.
@@ -142,11 +147,14 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
     }
 
-    /// Does a step for the client whose turn it is.
+    /// Does a step for the client whose turn it is, of those with the highest priority: it is done at that priority.
     pub fn work(&mut self, platform: &mut P) {
         const CLIENTS: u32 = MAX_CLIENTS as u32;
-        let after = self.busy & !((2 << self.turn) - 1);
-        let turn = if after == 0 { self.busy } else { after }.trailing_zeros();
+        let highest = self.priorities(self.busy).map(|(_, priority)| priority).max();
+        let busy = self.priorities(self.busy).filter(|(_, priority)| Some(*priority) == highest);
+        let busy = busy.fold(0_u32, |set, (place, _)| set | 1 << place);
+        let after = busy & !((2 << self.turn) - 1);
+        let turn = if after == 0 { busy } else { after }.trailing_zeros();
         let Some(id) = ClientId::new(u64::from(turn)).filter(|_| turn < CLIENTS) else { return };
         self.turn = turn;
         self.step(platform, id);
@@ -462,6 +470,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             sandbox.state = State::Doomed;
             // The first step ends its thread: it runs no longer than until the answer.
             let _ = platform.dismantle(&mut sandbox.objects, entry.additions.parts());
+            client.cpu.forget(index);
             self.note(owner);
         }
     }

@@ -34,8 +34,11 @@ pub(crate) struct Line {
 impl fmt::Display for Line {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.client {
-            Some(client) => write!(f, "{client}{MARK}{}", self.text),
-            None => f.write_str(&self.text),
+            Some(client) => {
+                write!(f, "{client}{MARK}")?;
+                self.text.fmt(f)
+            }
+            None => self.text.fmt(f),
         }
     }
 }

@@ -3,7 +3,8 @@
 //!
 //! A package takes part in the guest by what its manifest says under `[package.metadata.sbm]`: `client = true` puts
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
-//! of a run that names none; `system = "FILE"` names the description of the system that it runs in, beside its manifest;
+//! of a run that names none; `system = "FILE"` names the description of the system that it runs in, beside its manifest, a
+//! list several, in each of which it runs;
 //! `exact = true` makes QEMU's instruction counter its clock. A suite with `root = true` is no client:
 //! it boots in the root task's place; one with `contained = true` is left out on a debug kernel.
 
@@ -61,8 +62,8 @@ pub(crate) struct Client {
     pub(crate) root: bool,
     /// Whether its sandboxes would stop a debug kernel.
     pub(crate) contained: bool,
-    /// The description of the system that the suite is a part of, if there is more of it.
-    pub(crate) system: Option<PathBuf>,
+    /// Descriptions of the systems that the suite is a part of, if there is more of them.
+    pub(crate) systems: Vec<PathBuf>,
     /// Whether the suite's clock is QEMU's instruction counter.
     pub(crate) exact: bool,
 }
@@ -371,13 +372,16 @@ fn client(package: &Package) -> Option<Client> {
         slow: flag(package, "slow"),
         root: flag(package, "root"),
         contained: flag(package, "contained"),
-        system: text(package, "system").map(|file| package.manifest_path.with_file_name(file).into_std_path_buf()),
+        systems: texts(package, "system").map(|file| package.manifest_path.with_file_name(file).into()).collect(),
         exact: flag(package, "exact"),
     })
 }
 
-fn text<'a>(package: &'a Package, name: &str) -> Option<&'a str> {
-    package.metadata.get("sbm").and_then(|sbm| sbm.get(name)).and_then(serde_json::Value::as_str)
+/// Lists what stands there: one text, or several.
+fn texts<'a>(package: &'a Package, name: &str) -> impl Iterator<Item = &'a str> {
+    let value = package.metadata.get("sbm").and_then(|sbm| sbm.get(name));
+    let several = value.and_then(serde_json::Value::as_array).into_iter().flatten();
+    value.into_iter().chain(several).filter_map(serde_json::Value::as_str)
 }
 
 fn flag(package: &Package, name: &str) -> bool {

@@ -43,6 +43,8 @@ pub(super) struct Held {
     pub(super) registers: Registers,
     /// Whether its thread waits.
     pub(super) waits: bool,
+    /// Priority of its thread, where it was set.
+    pub(super) priority: u8,
     /// How many of the plan's pages there are.
     made: u32,
     /// The pages themselves.
@@ -90,6 +92,8 @@ pub(super) struct Owner {
     pub(super) deadline: u64,
     pub(super) marks: BTreeSet<usize>,
     pub(super) next_look: Option<u64>,
+    /// Priority of its thread, where it was set.
+    pub(super) priority: u8,
 }
 
 /// The machine.
@@ -311,6 +315,7 @@ impl Platform for Fake {
             mapped: Mapped::new(),
             registers: *registers,
             waits: true,
+            priority: 0,
             made: 0,
             own: Vec::new(),
             is_long: plan.is_long(),
@@ -481,6 +486,18 @@ impl Platform for Fake {
 
     fn look_at(&mut self, next_look: Option<u64>) {
         self.look_at = next_look;
+    }
+
+    fn set_priority(&mut self, client: &u32, priority: u8) {
+        let owner = self.owners.get_mut(client).unwrap();
+        assert!(!owner.is_stopped, "the priority of a client that has ended");
+        owner.priority = priority;
+    }
+
+    fn set_sandbox_priority(&mut self, sandbox: &u32, priority: u8) {
+        let held = self.boxes.get_mut(sandbox).expect("the priority of a sandbox that is gone");
+        assert!(!held.is_ended, "the priority of a thread that is gone");
+        held.priority = priority;
     }
 
     fn dismantle<'a>(&mut self, sandbox: &mut u32, mut parts: impl Iterator<Item = &'a mut u32>) -> Progress {

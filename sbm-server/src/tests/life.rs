@@ -133,7 +133,7 @@ fn a_client_that_is_added_where_one_is_ends_that_one() {
     let handle = world.init(0, 4);
     let program = world.server.clients[0].as_ref().unwrap().program.clone();
     let objects = world.machine.client(5);
-    let launched = Launched { name: "zero", program, terms: Terms::DEFAULT, objects };
+    let launched = Launched { name: "zero", program, terms: Terms::DEFAULT, priorities: super::PRIORITIES, objects };
     world.server.add_client(&mut world.machine, client(0), launched);
     assert_eq!(world.state(handle), None);
     assert_eq!(world.server.client(client(0)), Some(&5));

@@ -456,7 +456,7 @@ fn a_client_has_no_quota_before_memory_is_divided() {
     let mut world = World::new();
     let program = world.server.clients[0].as_ref().unwrap().program.clone();
     let objects = world.machine.client(2);
-    let launched = Launched { name: "two", program, terms: Terms::DEFAULT, objects };
+    let launched = Launched { name: "two", program, terms: Terms::DEFAULT, priorities: super::PRIORITIES, objects };
     world.server.add_client(&mut world.machine, client(2), launched);
     world.ask(2, &Request::Register(super::ENTRIES));
     let (resource, requested, used, limit) = (Resource::Sandboxes, 1, 0, 0);

@@ -7,6 +7,7 @@ mod heap;
 mod life;
 mod limits;
 mod rights;
+mod shares;
 mod time;
 mod work;
 
@@ -19,8 +20,9 @@ use sbm_abi::{
     limits::{CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 
-use sbm_system::{Amounts, Terms};
+use sbm_system::{Amounts, Priorities, Terms};
 
+use crate::shares::Cpu;
 use crate::{
     Charge, ClientId, Clock, Effect, Handled, KernelFault, Launched, Program, Quota, SLICE, SandboxIndex, Server, State,
 };
@@ -47,6 +49,9 @@ const INPUT_PAGES: u16 = 3;
 
 /// Pages that a turn makes or takes back at most: a step's, and as much as is taken apart at once.
 const MOST_EFFORT: u32 = 10 * SLICE;
+
+/// Priorities of all clients, unless they are given others.
+const PRIORITIES: Priorities = Priorities { usual: 2, first: 3 };
 
 const LIMIT: Amounts = Amounts { sandboxes: 8, pages: 400, slots: 1000 };
 const NOTHING: Amounts = Amounts { sandboxes: 0, pages: 0, slots: 0 };
@@ -97,6 +102,13 @@ impl World {
         world
     }
 
+    /// The same, of which each has its priority to itself.
+    fn apart() -> Self {
+        let mut world = Self::new();
+        world.server.clients[1].as_mut().unwrap().cpu = Cpu::new(Priorities { usual: 4, first: 5 });
+        world
+    }
+
     fn start(&mut self, index: u32) {
         self.start_with(index, DATA_PAGES);
     }
@@ -111,7 +123,7 @@ impl World {
         let objects = self.machine.client(index);
         let index = u64::from(index);
         let name = fake::NAMES[usize::try_from(index).unwrap()];
-        let launched = Launched { name, program, terms: Terms::DEFAULT, objects };
+        let launched = Launched { name, program, terms: Terms::DEFAULT, priorities: PRIORITIES, objects };
         self.server.add_client(&mut self.machine, client(index), launched);
         self.set_quota(index, QUOTA);
         assert_eq!(self.ask(index, &Request::Register(ENTRIES)), Response::Done);
@@ -296,6 +308,18 @@ impl World {
             };
             assert_eq!(usize::from(client.sandboxes), living.iter().filter(of).count());
             let owner = &self.machine.owners[&client.objects];
+            let priority = client.cpu.priority();
+            let is_usual = |found: u8| found == 0 || found == PRIORITIES.usual;
+            let is_right = |found: u8| found == priority || (is_usual(found) && is_usual(priority));
+            assert!(is_right(owner.priority) || client.ends.is_some(), "not the priority that it has");
+            for (index, entry) in self.server.sandboxes.iter().enumerate() {
+                let is_its = |it: &&crate::table::Sandbox<Fake>| it.owner.get() == at && it.state != State::Doomed;
+                let Some(sandbox) = entry.sandbox.as_ref().filter(is_its) else { continue };
+                let found = self.machine.boxes[&sandbox.objects].priority;
+                let index = SandboxIndex::new(index as u64, SANDBOXES).unwrap();
+                let is_forward = client.cpu.forward().contains(&index);
+                assert!(if is_forward { is_right(found) } else { is_usual(found) }, "a sandbox has another priority");
+            }
             let charge = (client.charge.pages, client.charge.slots);
             assert!(charge.0 >= owner.taken.0 && charge.1 >= owner.taken.1, "something is not charged");
             if !idle(client) {
@@ -325,7 +349,7 @@ impl World {
             let spares = living.iter().filter(of).filter(|it| it.state == State::Spare).count();
             assert_eq!(spares, client.spares.len(), "a spare is not listed");
             assert_eq!(client.sleeps_until.is_some(), owner.sleeps, "who sleeps is not known");
-            assert_eq!(owner.next_look, self.machine.look_at, "a client is told of another look than the next");
+            assert_eq!(owner.next_look, self.server.next_look, "a client is told of another look than the next");
         }
     }
 }

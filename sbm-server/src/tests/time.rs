@@ -15,6 +15,7 @@ use crate::{Answer, Effect, State};
 const INTERVAL: u64 = PER_SECOND / 20;
 const LEAST: u64 = PER_SECOND / 4000;
 const SOON: u64 = PER_SECOND / 1250;
+const MARKS_AGAIN: u64 = PER_SECOND / 250;
 
 /// Lets client 0 call a sandbox, with a deadline.
 fn call(world: &mut World, handle: Handle, deadline: u64) {
@@ -45,7 +46,7 @@ fn send(world: &mut World, from: u64, now: u64, request: &Request<'_>) -> Effect
 
 #[test]
 fn a_call_is_ended_at_its_deadline_and_not_before() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     world.machine.position = Some(0x20_7777);
     call(&mut world, handle, NOW + 1000);
@@ -63,7 +64,7 @@ fn a_call_is_ended_at_its_deadline_and_not_before() {
 #[test]
 fn a_deadline_that_is_over_ends_only_the_call_that_its_client_waits_in() {
     for calls in [None, Some(1), Some(5), Some(super::SANDBOXES), Some(usize::MAX)] {
-        let mut world = World::new();
+        let mut world = World::apart();
         // Index 0 is client 0's, 1 the other's; the others stand empty.
         let (own, other) = (world.init(0, 1), world.init(1, 1));
         assert_eq!((own.index(), other.index()), (0, 1));
@@ -78,7 +79,7 @@ fn a_deadline_that_is_over_ends_only_the_call_that_its_client_waits_in() {
 
 #[test]
 fn a_spare_is_not_called() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     world.ask(0, &Request::Destroy(handle));
     let restarts = world.machine.restarts.len();
@@ -99,7 +100,7 @@ fn the_next_look_is_at_the_first_deadline_within_bounds() {
         ([u64::MAX, 0], Some(NOW + INTERVAL)),
         ([1, 0], Some(NOW + LEAST)),
     ] {
-        let mut world = World::new();
+        let mut world = World::apart();
         for (owner, deadline) in world.machine.owners.values_mut().zip(deadlines) {
             owner.deadline = deadline;
         }
@@ -118,7 +119,7 @@ fn the_next_look_is_at_the_first_deadline_within_bounds() {
 
 #[test]
 fn to_ask_for_a_look_is_no_look_and_puts_none_off() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     call(&mut world, handle, NOW - 1);
     send(&mut world, 0, NOW, &Request::Arm);
@@ -132,7 +133,7 @@ fn to_ask_for_a_look_is_no_look_and_puts_none_off() {
 
 #[test]
 fn a_client_that_begins_knows_of_the_next_look() {
-    let mut world = World::new();
+    let mut world = World::apart();
     world.machine.owners.get_mut(&0).unwrap().deadline = NOW + 10;
     send(&mut world, 0, NOW, &Request::Arm);
     world.start(2);
@@ -141,7 +142,7 @@ fn a_client_that_begins_knows_of_the_next_look() {
 
 #[test]
 fn what_runs_on_is_stopped_and_what_waits_or_is_called_is_not() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let [waits, runs, called] = [0; 3].map(|_| world.init(0, 1));
     let other = world.init(1, 1);
     let name = |world: &World, handle| world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().objects;
@@ -166,16 +167,16 @@ fn what_runs_on_is_stopped_and_what_waits_or_is_called_is_not() {
 /// What runs on may be in the middle of a reset, as a spare is after its life.
 #[test]
 fn what_is_stopped_is_reset() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     let sandbox = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
     let (name, wanted) =
         (sandbox.objects, Registers::reset(sandbox.entries, sandbox.arguments, sandbox.stack, Restore::default()));
-    for _ in 0..2 {
+    for now in [NOW, NOW + MARKS_AGAIN] {
         world.machine.boxes.get_mut(&name).unwrap().waits = false;
         world.machine.owners.get_mut(&0).unwrap().marks = [index(handle).get()].into_iter().collect();
         world.machine.restarts.clear();
-        world.look(NOW);
+        world.look(now);
         assert_eq!(world.machine.restarts, [(name, wanted)]);
         world.ask(0, &Request::Destroy(handle));
     }
@@ -183,7 +184,7 @@ fn what_is_stopped_is_reset() {
 
 #[test]
 fn marks_stay_while_a_call_has_a_deadline_since_it_may_be_about_to_begin() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     call(&mut world, handle, NOW + 100_000);
     world.machine.owners.get_mut(&0).unwrap().calls = None;
@@ -199,7 +200,7 @@ fn marks_stay_while_a_call_has_a_deadline_since_it_may_be_about_to_begin() {
 #[test]
 fn a_look_goes_through_some_marks_and_the_next_one_goes_on() {
     for armed in [false, true] {
-        let mut world = World::new();
+        let mut world = World::apart();
         let handle = world.init(0, 1);
         let name = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().objects;
         world.machine.boxes.get_mut(&name).unwrap().waits = false;
@@ -224,7 +225,7 @@ fn a_look_goes_through_some_marks_and_the_next_one_goes_on() {
 
 #[test]
 fn a_look_goes_around_its_marks_once() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     let name = world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().objects;
     let marks = |world: &mut World, count| {
@@ -237,16 +238,20 @@ fn a_look_goes_around_its_marks_once() {
     assert_eq!(world.machine.look_at, Some(NOW + INTERVAL));
     // The look after one that did not get around goes on there, and then from the first mark on.
     marks(&mut world, 40);
-    world.look(NOW);
-    assert_eq!(world.machine.look_at, Some(NOW + SOON));
+    let now = NOW + MARKS_AGAIN;
+    world.look(now);
+    assert_eq!(world.machine.look_at, Some(now + MARKS_AGAIN));
     world.machine.boxes.get_mut(&name).unwrap().waits = false;
-    world.look(NOW);
+    // One that comes before its time does not, and says when that is.
+    world.look(now + MARKS_AGAIN - 1);
+    assert_eq!((world.machine.restarts.len(), world.machine.look_at), (0, Some(now + MARKS_AGAIN + 249)));
+    world.look(now + MARKS_AGAIN);
     assert_eq!(world.machine.restarts.len(), 1);
 }
 
 #[test]
 fn a_client_sleeps_until_its_time_has_come() {
-    let mut world = World::new();
+    let mut world = World::apart();
     assert_eq!(send(&mut world, 0, NOW, &Request::Sleep { until: NOW + 3000 }), Effect::Wait);
     assert_eq!(world.machine.look_at, Some(NOW + 3000));
     world.look(NOW + 2999);
@@ -262,7 +267,7 @@ fn a_client_sleeps_until_its_time_has_come() {
 
 #[test]
 fn a_client_that_sleeps_until_what_is_over_does_not_sleep() {
-    let mut world = World::new();
+    let mut world = World::apart();
     assert_eq!(send(&mut world, 0, NOW, &Request::Sleep { until: NOW }), Effect::Answer(Response::Done));
     assert_eq!((world.machine.look_at, answers(&world, 0).len()), (None, 0));
     assert_eq!(
@@ -273,7 +278,7 @@ fn a_client_that_sleeps_until_what_is_over_does_not_sleep() {
 
 #[test]
 fn a_deadline_beyond_the_longest_budget_is_over_at_once() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     world.terms(0).budget.longest_ms = Some(100);
     call(&mut world, handle, NOW + PER_SECOND / 10);
@@ -291,7 +296,7 @@ fn a_deadline_beyond_the_longest_budget_is_over_at_once() {
 
 #[test]
 fn text_above_its_quota_has_its_client_wait_as_long_as_it_takes() {
-    let mut world = World::new();
+    let mut world = World::apart();
     world.terms(0).quota.console = Some(100);
     let text = |length: usize| Request::Console(&[b'x'; 100][..length]);
     let done = Effect::Answer(Response::Done);
@@ -320,7 +325,7 @@ fn text_above_its_quota_has_its_client_wait_as_long_as_it_takes() {
 
 #[test]
 fn a_client_that_may_ends_the_running_call_of_the_client_that_it_names() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     world.machine.position = Some(0x20_8888);
     call(&mut world, handle, 0);
@@ -339,7 +344,7 @@ fn a_client_that_may_ends_the_running_call_of_the_client_that_it_names() {
 
 #[test]
 fn a_client_that_may_not_ends_no_call_and_learns_no_name() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     call(&mut world, handle, 0);
     (world.terms(0).cancels, world.terms(1).cancels) = (ClientSet(!0), ClientSet(0b10));
@@ -352,7 +357,7 @@ fn a_client_that_may_not_ends_no_call_and_learns_no_name() {
 
 #[test]
 fn what_runs_is_told_with_the_sandbox_that_is_called() {
-    let mut world = World::new();
+    let mut world = World::apart();
     let handle = world.init(0, 1);
     call(&mut world, handle, 0);
     world.machine.owners.get_mut(&1).unwrap().calls = Some(7);

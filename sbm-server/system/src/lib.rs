@@ -33,6 +33,9 @@ pub const MAX_BYTES: usize = 8192;
 /// A priority for clients about which nothing else is said.
 pub const DEFAULT_PRIORITY: u8 = 100;
 
+/// The kernel's priority of what is done while no client runs.
+pub const IDLE_PRIORITY: u8 = 1;
+
 /// The clients of an image.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct System<'a> {
@@ -107,6 +110,15 @@ pub struct Reserve {
     pub slots: Option<u32>,
 }
 
+/// The kernel's priorities of a client's threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Priorities {
+    /// While another client of its priority is first, and of threads that nobody put forward.
+    pub usual: u8,
+    /// While it is first among the clients of its priority.
+    pub first: u8,
+}
+
 /// Time budgets of a client's calls, in milliseconds.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Budget {
@@ -159,6 +171,17 @@ impl<'a> System<'a> {
             Ok((system, [])) => Ok(system),
             _ => Err(Malformed),
         }
+    }
+
+    /// Returns the kernel's priorities for the client at a place: two for each priority that any client has, in their
+    /// order, above [`IDLE_PRIORITY`].
+    #[must_use]
+    pub fn priorities(&self, place: usize) -> Priorities {
+        let own = self.clients.get(place).map_or(0, |client| client.priority);
+        let is_used = |priority: &u8| self.clients.iter().any(|client| client.priority == *priority);
+        let below = (0..own).filter(is_used).take(MAX_CLIENTS);
+        let usual = below.fold(IDLE_PRIORITY + 1, |usual, _| usual + 2);
+        Priorities { usual, first: usual + 1 }
     }
 
     /// Codes the description and returns its bytes.
@@ -261,6 +284,24 @@ mod tests {
         assert_eq!(System::decode(&bytes[..length - 1]), Err(Malformed));
         assert_eq!(System::decode(&bytes[..=length]), Err(Malformed));
         assert_eq!(System::standard().encode(&mut bytes[..length - 1]), Err(TooLong));
+    }
+
+    #[test]
+    fn each_priority_has_two_of_the_kernels_in_the_same_order() {
+        let mut system = System::standard();
+        for priority in [*PRIORITIES.start(), *PRIORITIES.end(), DEFAULT_PRIORITY, 99, 101, 2, 3] {
+            system.clients.push(Client { priority, ..Client::new("x") }).unwrap();
+        }
+        let priorities = |place| system.priorities(place);
+        assert_eq!(priorities(1), Priorities { usual: 2, first: 3 });
+        assert_eq!(priorities(0), priorities(3));
+        for one in 0..8 {
+            assert!(priorities(one).usual > IDLE_PRIORITY && priorities(one).first == priorities(one).usual + 1);
+            for other in (0..8).filter(|other| system.clients[*other].priority > system.clients[one].priority) {
+                assert!(priorities(other).usual > priorities(one).first);
+            }
+        }
+        assert_eq!(priorities(2), Priorities { usual: 14, first: 15 });
     }
 
     #[test]

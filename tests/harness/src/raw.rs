@@ -80,6 +80,12 @@ pub extern "C" fn spin() {
 /// Bytes of [`spin`].
 pub const SPIN_BYTES: u64 = 2;
 
+/// Faults at its second instruction.
+#[unsafe(naked)]
+pub extern "C" fn fault_behind() {
+    naked_asm!("nop", "ud2")
+}
+
 /// Spins for ever: as a function to be called in a sandbox.
 pub fn spin_on() {
     spin();

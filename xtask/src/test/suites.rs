@@ -1,5 +1,5 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! The suites that run in the guest: one boot each.
+//! The suites that run in the guest: one boot each, or one in each of the systems that they are a part of.
 
 use std::time::Duration;
 
@@ -14,19 +14,35 @@ use crate::run;
 use crate::system::{self, Description};
 use crate::workspace::{Client, Workspace};
 
-/// Boots the guest for one suite and counts its tests.
+/// Most characters that are shown of a line of another client than the suite's.
+const SHOWN: usize = 200;
+
+/// Boots the guest for one suite, in each of its systems, and counts its tests.
 pub(super) fn run(
     workspace: &Workspace,
     image: &Image,
     options: &TestOptions,
     suite: &Client,
 ) -> Result<Tally, Failure> {
+    if suite.systems.is_empty() {
+        return run_in(workspace, image, options, suite, &Description::of_programs([suite.program.as_str()]));
+    }
+    let mut tally = Tally::default();
+    for path in &suite.systems {
+        let system = system::read(path, &workspace.program_names(), system::machine(options.machine.memory))?;
+        tally.add(run_in(workspace, image, options, suite, &system)?);
+    }
+    Ok(tally)
+}
+
+fn run_in(
+    workspace: &Workspace,
+    image: &Image,
+    options: &TestOptions,
+    suite: &Client,
+    system: &Description,
+) -> Result<Tally, Failure> {
     let (is_root, exact) = (suite.root, suite.exact);
-    let memory = system::machine(options.machine.memory);
-    let system = match &suite.system {
-        Some(path) => system::read(path, &workspace.program_names(), memory)?,
-        None => Description::of_programs([suite.program.as_str()]),
-    };
     let suite = suite.program.as_str();
     let mut machine = Machine::new(&options.machine);
     let are_several = system.are_several();
@@ -35,7 +51,7 @@ pub(super) fn run(
     if exact {
         machine.extra = bench::instruction_clock();
     }
-    let console = Console::new(&image.guest, workspace.home(), &system);
+    let console = Console::new(&image.guest, workspace.home(), system);
     // A suite in the root task's place is nobody's client.
     let writer = (!is_root).then_some(suite);
     let mut tally = Tally::default();
@@ -49,7 +65,7 @@ pub(super) fn run(
             None => {}
         }
         // A verdict looks the same in every suite.
-        if are_several && !line.is_of(suite) { say!("{line}") } else { say!("{}", line.text) }
+        if are_several && !line.is_of(suite) { say!("{line:.SHOWN$}") } else { say!("{}", line.text) }
     });
     if let Some(report) = unfinished(ending, tally, options.timeout)? {
         say!("test {suite} ... {report}");

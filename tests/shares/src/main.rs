@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! What a client keeps of the CPU that parses keyrings, beside one that takes all that it can, in each way that there is.
+//!
+//! The suite runs twice: beside rivals of its own priority, and of a lower one. QEMU's instruction counter is the clock: an
+//! instruction takes a nanosecond. The program `rival` sleeps until it is ended for the first time, and stays away after the
+//! second.
+#![no_std]
+#![no_main]
+#![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
+
+use core::time::Duration;
+
+use harness::{Test, Verdict, check, tests};
+use sbm::{Env, Sbm, Tainted, copy_in, copy_out, kill, println, shared_out};
+use sbm_pgp::{Options, ParseError, parse_keyring, scratch_bound};
+
+sbm::main!(main);
+
+const TESTS: &[Test] = tests![
+    half_is_kept_beside_a_flood_of_requests,
+    half_is_kept_beside_a_flood_of_sandboxes_made_and_destroyed,
+    half_is_kept_beside_a_flood_of_text,
+    half_is_kept_beside_a_flood_of_faults,
+    half_is_kept_beside_faults_without_end_at_an_abort_entry,
+    half_is_kept_beside_all_sandboxes_started,
+    half_is_kept_beside_a_flood_of_looks,
+    most_is_kept_above_a_flood_of_requests,
+    most_is_kept_above_a_flood_of_sandboxes_made_and_destroyed,
+    most_is_kept_above_a_flood_of_text,
+    most_is_kept_above_a_flood_of_faults,
+    most_is_kept_above_faults_without_end_at_an_abort_entry,
+    most_is_kept_above_all_sandboxes_started,
+    most_is_kept_above_a_flood_of_looks,
+];
+
+/// What is kept beside a rival of the same priority, in thousandths of what this client does alone.
+const HALF: u64 = 450;
+/// The same, above a rival of a lower priority.
+const MOST: u64 = 900;
+
+/// How long rivals sleep at first.
+const BEGINNING: Duration = Duration::from_millis(200);
+/// How long a rival gets ready.
+const READY: Duration = Duration::from_millis(50);
+/// The same, for one that has thousands of sandboxes made.
+const READY_WITH_ALL: Duration = Duration::from_millis(400);
+/// How long the work is counted, and how much longer at most: until a quantum of the rival is over, so that both have had as
+/// many.
+const WINDOW: Duration = Duration::from_millis(200);
+const OVER: Duration = Duration::from_millis(20);
+
+const KEYRING: &[u8] = include_bytes!("../../../clients/pgp/testdata/demo.pgp");
+/// Bytes of records.
+const RECORDS: usize = 4096;
+
+/// Parses a keyring: runs in the sandbox.
+fn parse(keyring: &[u8], scratch: &mut [u8], records: &mut [u8]) -> Result<u32, u64> {
+    parse_keyring(keyring, scratch, records, Options::default()).map_err(ParseError::to_raw)
+}
+
+fn main(env: &'static Env) -> u8 {
+    harness::run(env, &[TESTS])
+}
+
+/// The client's work: keyrings parsed, one after the other.
+struct Work {
+    sbm: Sbm,
+    scratch: sbm::OutputBuffer,
+    records: [u8; RECORDS],
+    /// The time of one, alone: the shortest of many.
+    alone: Duration,
+}
+
+impl Work {
+    fn new() -> Verdict<Self> {
+        let mut builder = Sbm::builder().report(false).stack(8192).room_in(1, KEYRING.len()).room_out(3, RECORDS);
+        let scratch = builder.output(scratch_bound(KEYRING.len()));
+        let mut work = Self { sbm: builder.build()?, scratch, records: [0; RECORDS], alone: Duration::MAX };
+        for _ in 0..20 {
+            let start = sbm::now();
+            work.once()?;
+            work.alone = work.alone.min(sbm::now() - start);
+        }
+        Ok(work)
+    }
+
+    fn once(&mut self) -> Verdict {
+        let arguments = (copy_in(KEYRING), shared_out(self.scratch), copy_out(&mut self.records[..]));
+        let parsed: Tainted<Result<u32, u64>> = self.sbm.call(parse, arguments)?;
+        check!(matches!(parsed.transpose(), Ok(used) if used.assume_checked() > 0), "the keyring is refused");
+        Ok(())
+    }
+
+    /// Works for a while, and returns how much of what it does alone that is, in thousandths.
+    fn kept(&mut self) -> Verdict<u64> {
+        let (start, mut times) = (sbm::now(), 0);
+        let (mut gone, mut took) = (Duration::ZERO, Duration::ZERO);
+        while gone < WINDOW || (took < 2 * self.alone && gone < WINDOW + OVER) {
+            self.once()?;
+            times += 1;
+            took = sbm::now() - start - gone;
+            gone += took;
+        }
+        let worked = self.alone * times;
+        Ok((worked.as_nanos() * 1000 / gone.as_nanos()).try_into().unwrap_or(0))
+    }
+}
+
+/// Works beside the rival of that name, and checks how much of its work is left to this client.
+fn beside(rival: &str, least: u64) -> Verdict {
+    // Rivals that are ended before would sleep on.
+    sbm::sleep(BEGINNING.saturating_sub(sbm::now()))?;
+    let mut work = Work::new()?;
+    kill(rival)?;
+    sbm::sleep(if ["started", "looks"].contains(&rival) { READY_WITH_ALL } else { READY })?;
+    let kept = work.kept();
+    let ended = kill(rival);
+    let kept = kept?;
+    println!(
+        "shares: {}.{} % are kept beside {rival}, a keyring takes {} instructions",
+        kept / 10,
+        kept % 10,
+        work.alone.as_nanos()
+    );
+    // One that has ended by itself was none.
+    check!(ended.is_ok(), "the rival was not there to the end: {ended:?}");
+    check!(kept >= least, "{}.{} % are kept, less than {}.{} %", kept / 10, kept % 10, least / 10, least % 10);
+    Ok(())
+}
+
+fn half_is_kept_beside_a_flood_of_requests() -> Verdict {
+    beside("requests", HALF)
+}
+
+fn half_is_kept_beside_a_flood_of_sandboxes_made_and_destroyed() -> Verdict {
+    beside("lives", HALF)
+}
+
+fn half_is_kept_beside_a_flood_of_text() -> Verdict {
+    beside("text", HALF)
+}
+
+fn half_is_kept_beside_a_flood_of_faults() -> Verdict {
+    beside("faults", HALF)
+}
+
+fn half_is_kept_beside_faults_without_end_at_an_abort_entry() -> Verdict {
+    beside("aborts", HALF)
+}
+
+fn half_is_kept_beside_all_sandboxes_started() -> Verdict {
+    beside("started", HALF)
+}
+
+fn half_is_kept_beside_a_flood_of_looks() -> Verdict {
+    beside("looks", HALF)
+}
+
+fn most_is_kept_above_a_flood_of_requests() -> Verdict {
+    beside("requests", MOST)
+}
+
+fn most_is_kept_above_a_flood_of_sandboxes_made_and_destroyed() -> Verdict {
+    beside("lives", MOST)
+}
+
+fn most_is_kept_above_a_flood_of_text() -> Verdict {
+    beside("text", MOST)
+}
+
+fn most_is_kept_above_a_flood_of_faults() -> Verdict {
+    beside("faults", MOST)
+}
+
+fn most_is_kept_above_faults_without_end_at_an_abort_entry() -> Verdict {
+    beside("aborts", MOST)
+}
+
+fn most_is_kept_above_all_sandboxes_started() -> Verdict {
+    beside("started", MOST)
+}
+
+fn most_is_kept_above_a_flood_of_looks() -> Verdict {
+    beside("looks", MOST)
+}
