@@ -13,6 +13,7 @@
 mod baseline;
 mod goals;
 mod plot;
+mod project;
 mod report;
 mod table;
 
@@ -25,6 +26,7 @@ use std::time::Duration;
 use sel4_kernel::Selection;
 
 pub(crate) use self::baseline::suite;
+pub(crate) use self::project::verb as project_verb;
 use self::report::Report;
 use crate::cli::{BenchOptions, KernelConfig, MachineOptions};
 use crate::console::Console;
@@ -66,6 +68,15 @@ pub(crate) enum BenchError {
     /// No row is called so.
     #[error("no row's name contains one of: {names}; name none to see all")]
     NoRows { names: String },
+    /// No program of a project says what is to be measured.
+    #[error(
+        "{programs} measures nothing; have its main begin with: if let Some(bench) = env.bench() {{ return \
+         bench.measure(\"parse\", |sbm| sbm.call(parse, (copy_in(SAMPLE),))); }}; see the guide, 7"
+    )]
+    Nothing { programs: String },
+    /// The option is about what this tree measures.
+    #[error("{option} is for SBM's own tree, where `./x bench` measures the system itself; leave it out here")]
+    NotHere { option: &'static str },
     /// The keyring cannot be read.
     #[error("--keyring {} cannot be read ({cause}); name a file that can", path.display())]
     Keyring { path: PathBuf, cause: io::Error },
@@ -91,7 +102,16 @@ pub(crate) enum BenchError {
 
 impl Reason for BenchError {
     fn is_request(&self) -> bool {
-        matches!(self, Self::NoRows { .. } | Self::Keyring { .. } | Self::OtherKernel)
+        match self {
+            Self::NoRows { .. }
+            | Self::Nothing { .. }
+            | Self::NotHere { .. }
+            | Self::Keyring { .. }
+            | Self::OtherKernel => true,
+            Self::Malformed { .. } | Self::Write { .. } | Self::Read { .. } | Self::Plot { .. } | Self::Peers(_) => {
+                false
+            }
+        }
     }
 }
 
@@ -105,13 +125,13 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &BenchOptions) -
     Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     let image = Image::build(workspace, host, &options.kernel)?;
     let wanted = Wanted { quick: options.write_baseline, rows: &options.rows };
-    let rows = measure(workspace, &image, &wanted, &keyring, options.timeout)?;
+    let rows = measure(workspace, &image, &system(&wanted, &keyring), options.timeout)?;
     let peers = if options.peers { Some(measure_peers(workspace, &keyring, options)?) } else { None };
     if rows.is_empty() && peers.as_ref().is_none_or(|peers| peers.rows.is_empty()) {
         return Err(BenchError::NoRows { names: options.rows.join(", ") }.into());
     }
 
-    let report = Report { kernel: &image.prefix, rows: &rows, peers: peers.as_ref(), keyring: &keyring };
+    let report = Report { kernel: &image.prefix, rows: &rows, peers: peers.as_ref(), keyring: Some(&keyring) };
     table::print(&report);
     if let Some(path) = &options.json {
         write(path, &report.json()?)?;
@@ -147,18 +167,11 @@ impl Wanted<'_> {
 }
 
 /// Boots the image and collects the rows of the client.
-fn measure(
-    workspace: &Workspace,
-    image: &Image,
-    wanted: &Wanted<'_>,
-    keyring: &Path,
-    seconds: u64,
-) -> Result<Vec<Row>, Failure> {
+fn measure(workspace: &Workspace, image: &Image, system: &Description, seconds: u64) -> Result<Vec<Row>, Failure> {
     let step = Step::start(format!("measuring seL4 {}", kernel_name(&image.prefix)));
-    let system = system(wanted, keyring);
     let mut machine = machine();
     machine.items = system.items()?;
-    let console = Console::new(&image.guest, workspace.home(), &system);
+    let console = Console::new(&image.guest, workspace.home(), system);
     let mut rows: Vec<Row> = Vec::new();
     let mut malformed = None;
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));

@@ -75,8 +75,7 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     if workspace.is_project() {
         return match &cli.verb {
             Verb::Test(options) => test::project_verb(&workspace, &host, options),
-            // What isolation costs is measured with the checkout's own client.
-            Verb::Bench(options) => bench::verb(&workspace.without_project(), &host, options),
+            Verb::Bench(options) => bench::project_verb(&workspace, &host, options),
             Verb::Check(_) | Verb::Ci(_) => Err(WorkspaceError::NotHere.into()),
             _ => dispatch_verb(cli, &workspace, &host),
         };

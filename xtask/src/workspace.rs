@@ -92,11 +92,6 @@ impl Workspace {
         Ok(Self { metadata: metadata(Scope::Members)?, project: Some(project), target })
     }
 
-    /// Forgets the project but for its target folder: to work on the checkout's own programs.
-    pub(crate) fn without_project(self) -> Self {
-        Self { project: None, ..self }
-    }
-
     /// Tells whether a project outside of the checkout is worked on.
     pub(crate) fn is_project(&self) -> bool {
         self.project.is_some()

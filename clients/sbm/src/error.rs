@@ -7,7 +7,10 @@ use heapless::String;
 use sbm_abi::{Errno, Fault, FaultKind, OverQuota, Region};
 use sbm_coding::Unreadable;
 
-use crate::tainted::Refused;
+use crate::{client::time::LONGEST_BUDGET, tainted::Refused};
+
+/// What says how long calls can be at most, where that is less than an hour.
+const LONGEST_MS: &str = "`longest-ms` in the description of the system";
 
 /// Most bytes kept of the text of a panic.
 const PANIC_TEXT: usize = 104;
@@ -226,10 +229,11 @@ impl fmt::Display for Error {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
             }
             Self::Budget { asked: Duration::MAX, limit } => {
-                write!(f, "calls without a time budget; in this system each has one, of at most {limit:?}")
+                write!(f, "calls without a time budget; each has one, of at most {limit:?} ({LONGEST_MS})")
             }
             Self::Budget { asked, limit } => {
-                write!(f, "a time budget of {asked:?}; it is above zero and at most {limit:?}")
+                write!(f, "a time budget of {asked:?}; it is above zero and at most {limit:?}")?;
+                if *limit < LONGEST_BUDGET { write!(f, " ({LONGEST_MS})") } else { Ok(()) }
             }
             Self::Refused(refused) => write!(f, "{refused}"),
         }
@@ -288,4 +292,28 @@ pub(crate) fn characters(bytes: &[u8]) -> impl Iterator<Item = char> + '_ {
 /// Returns what is shown of a character that a sandbox wrote.
 pub(crate) fn shown(character: char) -> char {
     if character.is_control() { '?' } else { character }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_budget_that_is_refused_is_told_with_who_says_so() {
+        let limit = Duration::from_secs(2);
+        let told = |error: Error| std::format!("{error}");
+        assert_eq!(
+            told(Error::Budget { asked: Duration::from_secs(10), limit }),
+            "a time budget of 10s; it is above zero and at most 2s (`longest-ms` in the description of the system)"
+        );
+        assert_eq!(
+            told(Error::Budget { asked: Duration::MAX, limit }),
+            "calls without a time budget; each has one, of at most 2s (`longest-ms` in the description of the system)"
+        );
+        let asked = Duration::ZERO;
+        assert_eq!(
+            told(Error::Budget { asked, limit: LONGEST_BUDGET }),
+            "a time budget of 0ns; it is above zero and at most 3600s"
+        );
+    }
 }

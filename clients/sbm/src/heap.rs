@@ -15,7 +15,10 @@ use core::{
     sync::atomic::{AtomicBool, Ordering},
 };
 
-use sbm_abi::{FIRST_CHUNK_PAGES, limits::PAGE};
+use sbm_abi::{
+    FIRST_CHUNK_PAGES,
+    limits::{MAX_DATA_BYTES, PAGE},
+};
 use talc::{OomHandler, Span, Talc};
 
 use crate::inside::{heap, panic::in_sandbox};
@@ -30,14 +33,24 @@ const OVERHEAD: usize = 64;
 #[repr(C, align(64))]
 pub struct ClientHeap<const BYTES: usize>(UnsafeCell<[u8; BYTES]>);
 
+/// Tells whether a client's own heap can be as large.
+const fn fits(bytes: usize) -> bool {
+    bytes < MAX_DATA_BYTES as usize
+}
+
 // SAFETY: a client has one thread, and its sandboxes do not have its statics.
 unsafe impl<const BYTES: usize> Sync for ClientHeap<BYTES> {}
 
 impl<const BYTES: usize> ClientHeap<BYTES> {
+    /// Refuses, when the program is compiled, a heap that does not fit into a client's statics.
+    #[doc(hidden)]
+    pub const FITS: () = assert!(fits(BYTES), "a client's own heap is part of its statics, which have 2 MiB in all");
+
     /// Makes a heap from which nothing was taken yet.
     #[must_use]
     #[expect(clippy::new_without_default, reason = "only for a static")]
     pub const fn new() -> Self {
+        let () = Self::FITS;
         Self(UnsafeCell::new([0; BYTES]))
     }
 
@@ -183,5 +196,16 @@ impl OomHandler for Chunks {
         talc.oom_handler.taken = larger;
         // Where it is no more than before, to go on would go round for ever.
         if larger.size() > taken.size() { Ok(()) } else { Err(()) }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_heap_leaves_room_in_a_clients_statics() {
+        assert!(fits(0) && fits(3 << 19));
+        assert!(!fits(2 << 20) && !fits(usize::MAX));
     }
 }

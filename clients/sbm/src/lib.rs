@@ -88,6 +88,7 @@ pub use argument::{
 };
 pub use bytemuck;
 pub use client::{
+    bench::Bench,
     console::print,
     env::{Env, InputFile},
     request::{Answer, Request},

@@ -21,21 +21,24 @@ pub(super) struct Report<'a> {
     pub(super) rows: &'a [Row],
     /// Linux's.
     pub(super) peers: Option<&'a Peers>,
-    /// The keyring for both.
-    pub(super) keyring: &'a Path,
+    /// The keyring for both, if one is among what was measured.
+    pub(super) keyring: Option<&'a Path>,
 }
 
 impl Report<'_> {
     /// Returns an array: an object for each row, and one for what was measured, where.
     pub(super) fn json(&self) -> Result<String, BenchError> {
-        let bytes = fs::metadata(self.keyring).map_or(0, |data| data.len());
+        let keyring = self.keyring.map(|path| {
+            let bytes = fs::metadata(path).map_or(0, |data| data.len());
+            json!({ "name": file_name(path), "bytes": bytes })
+        });
         let about = json!({
             "kernel": {
                 "version": kernel_name(self.kernel),
                 "configuration": configuration(self.kernel)?,
             },
             "machine": { "emulator": "qemu", "accel": "tcg", "cpu": "max", "icount": ICOUNT, "memory_mib": 512 },
-            "keyring": { "name": file_name(self.keyring), "bytes": bytes },
+            "keyring": keyring,
             "linux": self.peers.map(|peers| &peers.linux),
         });
         let rows = self.rows.iter().chain(self.peers.iter().flat_map(|peers| &peers.rows));

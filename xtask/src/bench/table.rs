@@ -11,7 +11,9 @@ pub(super) fn print(report: &Report<'_>) {
     let all = report.rows.iter().chain(report.peers.iter().flat_map(|peers| &peers.rows));
     let width = all.map(|row| row.name().len()).max().unwrap_or(0);
     say!("seL4 {}; figures are {INSTRUCTIONS} unless they say otherwise", kernel_name(report.kernel));
-    say!("keyring: {}", ui::printable(&file_name(report.keyring)));
+    if let Some(keyring) = report.keyring {
+        say!("keyring: {}", ui::printable(&file_name(keyring)));
+    }
     say!("{:width$} {:>11} {:>11} {:>11} {:>5}  goal", "", "median", "min", "p99", "runs");
     for row in report.rows {
         let goal = goals::judge(report.rows, row.name()).map(|judged| judged.to_string()).unwrap_or_default();

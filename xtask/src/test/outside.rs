@@ -53,6 +53,23 @@ const STEPS: &[Step] = &[
         run: |project| project.cargo(&["sbm", "test"], true),
         printed: &["test tests::numbers_are_added ... ok", "::runs_in_the_guest ... ok", "3 passed, 0 failed"],
     },
+    Step {
+        name: "its_own_function_is_measured_step_by_step",
+        run: |project| project.cargo(&["sbm", "bench"], true),
+        printed: &[
+            "add/set_up ",
+            "add/first_call ",
+            "add/call ",
+            "add/reset ",
+            "add/destroy ",
+            "add/call_without_sandbox ",
+        ],
+    },
+    Step {
+        name: "a_bench_of_a_program_that_says_nothing_of_it_is_told_what_to_add",
+        run: |project| project.bench_nothing(),
+        printed: &["error: my-parser--2 measures nothing; have its main begin with: if let Some(bench) = env.bench()"],
+    },
 ];
 
 /// The project, and the kernel that it is to run on.
@@ -68,6 +85,16 @@ impl Project<'_> {
         let mut command = Command::new(super::TOOL);
         command.arg("new").arg(&self.path).current_dir(self.root).env_remove("SBM_CALLED_IN");
         finish(command)
+    }
+
+    /// Has a program measured that is as one without a word on it, and returns the error.
+    fn bench_nothing(&self) -> Told {
+        let main = self.path.join("src/main.rs");
+        fs::write(&main, fs::read_to_string(&main)?.replace("env.bench()", "None::<sbm::Bench>"))?;
+        match self.cargo(&["sbm", "bench"], true) {
+            Ok(printed) => Err(printed.into()),
+            Err(error) => Ok(error.to_string()),
+        }
     }
 
     /// Calls cargo in the project's folder, as a user does: without what this tool's own cargo has set.

@@ -38,6 +38,7 @@ pub fn __exit(status: u8) -> ! {
 #[macro_export]
 macro_rules! main {
     ($main:path, heap = $bytes:expr) => {
+        const _: () = $crate::ClientHeap::<{ $bytes }>::FITS;
         $crate::main!($main);
     };
     ($main:path) => {
