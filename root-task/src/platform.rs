@@ -91,6 +91,10 @@ impl Platform for Machine {
         sandbox.position()
     }
 
+    fn stack_pointer(&self, sandbox: &Sandbox) -> Option<u64> {
+        sandbox.stack_pointer()
+    }
+
     fn waits(&self, sandbox: &Sandbox, entries: EntryPoints) -> bool {
         sandbox.waits(entries.wait)
     }

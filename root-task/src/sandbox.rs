@@ -294,6 +294,11 @@ impl Sandbox {
         self.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.pc())
     }
 
+    /// Returns the thread's stack pointer.
+    pub(crate) fn stack_pointer(&self) -> Option<u64> {
+        self.thread.tcb_read_registers(false, UserContext::COUNT_FLAGS).ok().map(|context| context.sp())
+    }
+
     /// Tells whether the thread stands at the system call at `wait`, with registers that make it receive: it is not running,
     /// or will not in a moment.
     pub(crate) fn waits(&self, wait: u32) -> bool {

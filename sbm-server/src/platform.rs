@@ -177,6 +177,9 @@ pub trait Platform {
     /// Returns the instruction pointer of the sandbox's thread as the kernel holds it, not as a message tells it.
     fn position(&self, sandbox: &Self::Sandbox) -> Option<u64>;
 
+    /// Returns the stack pointer of the sandbox's thread as the kernel holds it.
+    fn stack_pointer(&self, sandbox: &Self::Sandbox) -> Option<u64>;
+
     /// Tells whether the sandbox's thread waits: it stands at the system call of `entries.wait`, which receives.
     fn waits(&self, sandbox: &Self::Sandbox, entries: EntryPoints) -> bool;
 

@@ -318,7 +318,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             State::Unfinished | State::Doomed => return Handled::Ended,
             State::Ready | State::Faulted | State::Stopped => sandbox.state = State::Faulted,
         }
-        platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
+        sandbox.abort(platform, fault);
         Handled::Ended
     }
 

@@ -5,7 +5,7 @@ use core::ops::Range;
 
 use heapless::Vec;
 use sbm_abi::{
-    Chunks, EntryPoints, Handle, Layout, MAX_CHUNKS, Pages, Registers, Restore, Spec, Zone,
+    Chunks, EntryPoints, Fault, Handle, Layout, MAX_CHUNKS, Pages, Registers, Restore, Spec, Zone,
     limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
@@ -197,6 +197,31 @@ impl<P: Platform> Sandbox<P> {
         let none = self.chunks == Chunks::default();
         let restore = if none { Restore::default() } else { self.zones.restore(self.chunks) };
         platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack, restore));
+    }
+
+    /// Lets the thread answer the call that `fault` ended, and wait for the next one.
+    #[inline]
+    pub(crate) fn abort(&self, platform: &mut P, fault: Fault) {
+        if self.spec.traced {
+            let registers = self.telling(platform, fault);
+            platform.restart(&self.objects, &registers);
+        } else {
+            platform.restart(&self.objects, &Registers::abort(self.entries, self.stack, fault));
+        }
+    }
+
+    /// Returns the registers that answer a call which `fault` ended, and tell where the stack pointer was if the client wants
+    /// to know: to one that prints it, it is worth the time.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn telling(&self, platform: &P, fault: Fault) -> Registers {
+        let mut registers = Registers::abort(self.entries, self.stack, fault);
+        if self.spec.traced {
+            // What lies above 4 GiB is not in its stack.
+            let pointer = platform.stack_pointer(&self.objects).and_then(|pointer| u32::try_from(pointer).ok());
+            registers.tell(pointer.unwrap_or(0));
+        }
+        registers
     }
 }
 

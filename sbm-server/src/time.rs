@@ -9,7 +9,7 @@
 //! that waits in an overdue call gets its answer through its own thread, whatever became of the right to give it.
 
 use sbm_abi::{
-    Access, Errno, Fault, FaultKind, Label, Registers, Response,
+    Access, Errno, Fault, FaultKind, Label, Response,
     limits::MAX_CLIENTS,
     watch::{LOOKS_PER_SECOND, MARKS, MOST_LOOKS_PER_SECOND},
 };
@@ -215,10 +215,10 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let ip = platform.position(&sandbox.objects).unwrap_or(0);
         let fault = Fault { kind, access: Access::None, vector: 0, address: 0, ip };
         // First the client: with that, whatever its sandbox still answers reaches nobody.
-        let [first, second, third] = fault.words();
-        let words = [first, second, third, 0];
+        let registers = sandbox.telling(platform, fault);
+        let words = [registers.rax, registers.rbx, registers.rcx, 0];
         platform.answer(&client.objects, Answer { label: Label::Aborted as u64, length: 3, words });
-        platform.restart(&sandbox.objects, &Registers::abort(sandbox.entries, sandbox.stack, fault));
+        platform.restart(&sandbox.objects, &registers);
         sandbox.state = State::Faulted;
         Ok(())
     }

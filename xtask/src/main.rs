@@ -35,6 +35,7 @@ mod symbols;
 mod system;
 mod tally;
 mod test;
+mod unwind;
 mod workspace;
 
 use std::process::ExitCode;

@@ -2,7 +2,8 @@
 //! Turns addresses in the guest's reports into function and line.
 //!
 //! A line of the guest with ` ip=0x<hexadecimal>` and `program=<name>` gets ` at <function> (<file>:<line>)` appended,
-//! from the debug information of that program: of the user's own code, and after it what that has inlined of libraries.
+//! from the debug information of that program: of the user's own code, and after it what of libraries that was in, inlined
+//! there or called: who called them says the stack, of which the line has a part.
 //! Where the line says that a client's data was touched, the static is named as well. Everything else passes unchanged.
 
 use std::collections::HashMap;
@@ -11,6 +12,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
 use crate::guest::Guest;
+use crate::unwind::Stack;
 use crate::workspace::ROOT_TASK;
 
 /// The programs of a guest.
@@ -30,23 +32,39 @@ impl Symbols {
     /// Appends function and line to a line that reports an address: of any program in a line of the root task, and only
     /// of its own program, `own`, in a line of a client.
     pub(crate) fn annotate(&self, line: &mut String, own: Option<&str>) {
-        if let Some((program, address)) = report(line)
+        let mut told = line.clone();
+        let stack = Stack::take(&mut told);
+        if let Some((program, address)) = report(&told)
             && own.is_none_or(|own| own == program)
             && let Some(file) = self.files.get(program)
         {
-            let place = self.place(&frames(file, address));
+            let mut found = frames(file, &[address]);
+            if let Some(stack) = stack
+                && !found.iter().any(|frame| self.is_own(frame))
+            {
+                let callers = frames(file, &stack.callers(file, address));
+                // Without an end in the user's own code they say nothing.
+                if callers.iter().any(|frame| self.is_own(frame)) {
+                    found.extend(callers);
+                }
+            }
+            let place = self.place(&found);
+            *line = told.clone();
             let touched = touched(line).and_then(|touched| object(&objects(file), touched).map(str::to_owned));
             line.extend(place);
             line.extend(touched.map(|name| format!(", touching the static {name}")));
         }
     }
 
-    /// Describes the innermost frame of the user's own, with what of libraries is inlined there, outermost first.
+    /// Tells whether a frame is the user's own, and not a library's.
+    fn is_own(&self, frame: &Frame) -> bool {
+        let place = Path::new(&frame.place).strip_prefix(&self.root);
+        place.is_ok_and(|place| !LIBRARIES.iter().any(|library| place.starts_with(library)))
+    }
+
+    /// Describes the innermost frame of the user's own, with what of libraries it was in, outermost first.
     fn place(&self, frames: &[Frame]) -> Option<String> {
-        let is_own = |frame: &Frame| {
-            let place = Path::new(&frame.place).strip_prefix(&self.root);
-            place.is_ok_and(|place| !LIBRARIES.iter().any(|library| place.starts_with(library)))
-        };
+        let is_own = |frame: &Frame| self.is_own(frame);
         let in_tree = |frame: &Frame| Path::new(&frame.place).starts_with(&self.root);
         let position = frames.iter().position(is_own).or_else(|| frames.iter().position(in_tree)).unwrap_or(0);
         let frame = frames.get(position)?;
@@ -72,10 +90,14 @@ struct Frame {
     place: String,
 }
 
-/// Asks addr2line of the binutils, which are needed for objcopy anyway, for the frames at an address, innermost first.
-fn frames(file: &Path, address: u64) -> Vec<Frame> {
+/// Asks addr2line of the binutils, which are needed for objcopy anyway, for the frames at addresses, innermost first.
+fn frames(file: &Path, addresses: &[u64]) -> Vec<Frame> {
+    if addresses.is_empty() {
+        return Vec::new();
+    }
     let mut command = Command::new("addr2line");
-    command.args(["--functions", "--inlines", "--demangle", "--exe"]).arg(file).arg(format!("{address:#x}"));
+    command.args(["--functions", "--inlines", "--demangle", "--exe"]).arg(file);
+    command.args(addresses.iter().map(|address| format!("{address:#x}")));
     let output = command.stdin(Stdio::null()).stderr(Stdio::null()).output();
     output.map(|output| parse_frames(&String::from_utf8_lossy(&output.stdout))).unwrap_or_default()
 }

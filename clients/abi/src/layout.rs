@@ -54,6 +54,8 @@ pub struct Spec {
     pub buffers: Vec<BufferSpec, MAX_BUFFERS>,
     /// What it has for itself beside its stack, if anything.
     pub own: Option<Own>,
+    /// Whether the client wants to know where the stack pointer was when a call is ended: it is told with the fault.
+    pub traced: bool,
 }
 
 /// What a sandbox has for itself beside its stack.
@@ -67,7 +69,7 @@ pub struct Own {
 
 impl Default for Spec {
     fn default() -> Self {
-        Self { stack_pages: DEFAULT_STACK_PAGES, buffers: Vec::new(), own: None }
+        Self { stack_pages: DEFAULT_STACK_PAGES, buffers: Vec::new(), own: None, traced: false }
     }
 }
 
@@ -366,7 +368,7 @@ mod tests {
     #[test]
     fn parts_follow_each_other_in_order() {
         let buffers = [BufferSpec::new(3, BufferAccess::ReadOnly), BufferSpec::new(1, BufferAccess::ReadWrite)];
-        let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap(), own: None };
+        let spec = Spec { stack_pages: 2, buffers: Vec::from_slice(&buffers).unwrap(), ..Spec::default() };
         let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
         let pages = |page: u32, count| Pages { address: ARENA_BASE + page * PAGE, count };
         assert_eq!((layout.base(), layout.span_bits()), (ARENA_BASE, 16));
@@ -417,7 +419,7 @@ mod tests {
         ) {
             let own = Own { heap_pages: heap.map_or(0, |power| 1 << power), statics_pages };
             let own = (own != Own::default()).then_some(own);
-            let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap(), own };
+            let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap(), own, traced: false };
             let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
             prop_assert_eq!(layout.base(), ARENA_BASE);
             let end = layout.base() + (1 << layout.span_bits());

@@ -287,6 +287,7 @@ mod tests {
             stack_pages: u16::MAX,
             buffers,
             own: Some(Own { heap_pages: u16::MAX, statics_pages: u16::MAX }),
+            traced: true,
         });
         assert!(Message::<SMALL_MESSAGE>::new(&init).is_ok());
     }

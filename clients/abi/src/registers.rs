@@ -9,7 +9,7 @@
 //! | all entry points | the top of the stack in `rsp`, [`FLAGS`] in `rflags` |
 //! | `start`, `reset` | the argument page as FS base, zeros in all that is not named here |
 //! | `reset` | the stack to be cleared: its lowest address, its length in words; what there is of heap and statics ([`Restore`]) |
-//! | `abort` | the three words of the [`Fault`]; everything else as the function left it |
+//! | `abort` | the three words of the [`Fault`], the old stack pointer in the first where it is wanted; else all as it was |
 
 use crate::{Chunks, EntryPoints, Fault, Pages, Zone};
 
@@ -157,6 +157,11 @@ impl Registers {
         let [rax, rbx, rcx] = fault.words();
         Self { rax, rbx, rcx, extent: Extent::Fault, ..Self::at(entries.abort, stack) }
     }
+
+    /// Has an abort tell where the stack pointer was as well: in the upper half of the fault's first word.
+    pub fn tell(&mut self, stack_pointer: u32) {
+        self.rax |= u64::from(stack_pointer) << 32;
+    }
 }
 
 #[cfg(test)]
@@ -215,6 +220,10 @@ mod tests {
         assert_eq!(words.map(|name| named(&registers, name)), fault.words());
         assert_eq!((registers.rip, registers.rsp, registers.rflags), (0x20_0200, 0x1000_5000, 0x202));
         assert_eq!(registers.extent, Extent::Fault);
+        let mut telling = registers;
+        telling.tell(0x1000_4ff8);
+        assert_eq!((telling.rax >> 32, telling.rax & 0xffff_ffff), (0x1000_4ff8, registers.rax));
+        assert_eq!(Registers { rax: registers.rax, ..telling }, registers);
     }
 
     #[test]

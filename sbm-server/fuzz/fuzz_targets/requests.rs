@@ -66,6 +66,9 @@ impl Platform for Counting {
     fn position(&self, (): &()) -> Option<u64> {
         Some(u64::from(self.calls))
     }
+    fn stack_pointer(&self, (): &()) -> Option<u64> {
+        Some(u64::from(self.calls) << 20)
+    }
     fn waits(&self, (): &(), _: EntryPoints) -> bool {
         self.calls % 2 == 0
     }

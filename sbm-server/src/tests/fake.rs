@@ -117,6 +117,7 @@ pub(super) struct Fake {
     pub(super) owners: BTreeMap<u32, Owner>,
     pub(super) restarts: Vec<(u32, Registers)>,
     pub(super) position: Option<u64>,
+    pub(super) stack_pointer: Option<u64>,
     pub(super) texts: Vec<(u32, Vec<u8>)>,
     pub(super) look_at: Option<u64>,
     /// How often a client was started again.
@@ -442,6 +443,10 @@ impl Platform for Fake {
 
     fn position(&self, _: &u32) -> Option<u64> {
         self.position
+    }
+
+    fn stack_pointer(&self, _: &u32) -> Option<u64> {
+        self.stack_pointer
     }
 
     fn waits(&self, sandbox: &u32, _: EntryPoints) -> bool {

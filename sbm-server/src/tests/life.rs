@@ -209,6 +209,27 @@ fn what_was_grown_and_shrunk_again_is_kept() {
 }
 
 #[test]
+fn where_the_stack_pointer_was_is_told_to_who_wants_to_know() {
+    let fault = Fault { kind: FaultKind::Page, access: Access::Write, vector: 0, address: 8, ip: 0x20_1000 };
+    for (traced, pointer, told) in [
+        (true, Some(0x1000_4ff8), 0x1000_4ff8),
+        (true, Some(u64::MAX), 0),
+        (true, None, 0),
+        (false, Some(0x1000_4ff8), 0),
+    ] {
+        let mut world = World::new();
+        world.machine.stack_pointer = pointer;
+        let init = world.ask(0, &Request::Init(Spec { traced, ..Spec::default() }));
+        let Response::Ready { handle, .. } = init else { panic!("{init:?}") };
+        world.fault(handle, KernelFault::Vm { ip: 0x20_1000, address: 8, prefetch: false, fsr: 6 });
+        let (_, stack) = world.parts(handle);
+        let mut registers = Registers::abort(ENTRIES, stack, fault);
+        registers.tell(told);
+        assert_eq!(world.sandbox(handle).registers, registers);
+    }
+}
+
+#[test]
 fn a_fault_is_answered_by_the_abort_entry_and_reset_ends_it() {
     let mut world = World::new();
     let handle = world.init(0, 1);

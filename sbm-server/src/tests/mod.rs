@@ -76,7 +76,7 @@ fn index(handle: Handle) -> SandboxIndex {
 
 fn spec(buffer_pages: u16) -> Spec {
     let buffer = BufferSpec::new(buffer_pages, BufferAccess::ReadWrite);
-    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap(), own: None }
+    Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap(), ..Spec::default() }
 }
 
 fn buffers(pages: &[u16]) -> heapless::Vec<BufferSpec, 8> {

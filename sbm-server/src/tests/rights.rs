@@ -26,7 +26,7 @@ fn refused(errno: Errno) -> Response {
 fn a_new_sandbox_has_its_own_pages_and_its_client_all_but_the_stack() {
     let mut world = World::new();
     let buffers = [BufferSpec::new(3, READ), BufferSpec::new(2, WRITE)];
-    let spec = Spec { stack_pages: 4, buffers: heapless::Vec::from_slice(&buffers).unwrap(), own: None };
+    let spec = Spec { stack_pages: 4, buffers: heapless::Vec::from_slice(&buffers).unwrap(), ..Spec::default() };
     let Response::Ready { handle, base, used: false } = world.ask(0, &Request::Init(spec.clone())) else { panic!() };
     let layout = Layout::of_sandbox(&spec).unwrap().at(base);
     let (arguments, stack) = (layout.arguments().unwrap(), layout.stack().unwrap());

@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A sandbox answers too early, too often, or out of turn, and goes on running while its client does.
 
+use core::time::Duration;
+
 use harness::{Test, Verdict, check, expect::works, raw, same, tests};
 use sbm::{Error, Sbm, Tainted, copy_out, shared_out};
-use sbm_abi::limits::SANDBOX_ENDPOINT_SLOT;
+use sbm_abi::{Access, Fault, FaultKind, Label, limits::SANDBOX_ENDPOINT_SLOT};
 use sel4::{
     MessageInfo,
     syscall::{RECV, REPLY, REPLY_RECV},
@@ -20,6 +22,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_sandbox_that_runs_on_is_stopped_by_a_reset,
     a_sandbox_that_runs_on_can_be_destroyed,
     many_sandboxes_that_run_on_leave_the_others_their_turns,
+    a_forged_fault_that_is_reported_keeps_its_client_for_a_moment,
 ];
 
 // Functions that run in sandboxes.
@@ -74,6 +77,19 @@ fn answer_then_write_on(output: &mut [u8]) -> u64 {
 
 fn answer_then_spin() -> u64 {
     answer(1);
+    loop {
+        core::hint::spin_loop();
+    }
+}
+
+/// Answers with a fault that it makes up, with its own stack pointer, and is never there again.
+fn forge_then_spin() -> u64 {
+    let marker = 0_u64;
+    let stack = core::hint::black_box(&raw const marker) as u64 & !7;
+    let fault = Fault { kind: FaultKind::Page, access: Access::Read, vector: 0, address: 0xdead_b000, ip: 1 };
+    let [what, address, ip] = fault.words();
+    let info = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
+    raw::system_call(REPLY, 0, info, [what | stack << 32, address, ip, 0]);
     loop {
         core::hint::spin_loop();
     }
@@ -204,4 +220,19 @@ fn many_sandboxes_that_run_on_leave_the_others_their_turns() -> Verdict {
         works(&mut sandbox()?)?;
     }
     Ok(())
+}
+
+/// A report asks the sandbox for its stack: one that is not there to answer has a twentieth of a second.
+fn a_forged_fault_that_is_reported_keeps_its_client_for_a_moment() -> Verdict {
+    let mut observer = Observer::new()?;
+    for _ in 0..3 {
+        let mut sbm = Sbm::builder().no_budget().build()?;
+        let start = sbm::now();
+        check!(matches!(sbm.call(forge_then_spin, ()), Err(Error::Fault { .. })));
+        let took = sbm::now() - start;
+        check!(took < Duration::from_secs(2), "it took {took:?}");
+        sbm.reset()?;
+        works(&mut sbm)?;
+    }
+    observer.nothing_lost()
 }

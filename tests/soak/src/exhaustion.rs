@@ -92,7 +92,7 @@ fn growths_until_memory_runs_out_come_back() -> Verdict {
 
 fn the_largest_sandbox_within_the_limits_is_made() -> Verdict {
     let buffers = [BufferSpec::new(MAX_BUFFER_PAGES, BufferAccess::ReadWrite); MAX_BUFFERS];
-    let spec = Spec { stack_pages: *STACK_PAGES.end(), buffers: buffers.into_iter().collect(), own: None };
+    let spec = Spec { stack_pages: *STACK_PAGES.end(), buffers: buffers.into_iter().collect(), ..Spec::default() };
     let handle = init(&spec)?.map_err(|errno| Why::new(format_args!("refused with {errno}")))?;
     same!(request(&Request::Destroy(handle))?, Response::Done);
     Ok(())

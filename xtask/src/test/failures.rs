@@ -252,6 +252,38 @@ const CASES: &[Case] = &[
         report: &["(stack guard): its stack of 8 KiB is full, see Builder::stack", " at hostile::reports::overflow ("],
     },
     Case {
+        name: "a_fault_in_a_function_of_the_library_names_who_called_it",
+        arguments: &["run", "hostile", "--", "copy-wild"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox fault: page fault, read at 0xdeadb",
+            " at hostile::reports::wild::copy (tests/hostile/src/reports/wild.rs:",
+            "), in mem",
+        ],
+    },
+    Case {
+        name: "a_fault_in_the_standard_library_names_who_called_it",
+        arguments: &["run", "hostile", "--", "read-wild"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[" at hostile::reports::wild::read (tests/hostile/src/reports/wild.rs:", "), in core::str::"],
+    },
+    Case {
+        name: "a_call_of_no_function_is_told_with_who_called_it",
+        arguments: &["run", "hostile", "--", "call-wild"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["execute at 0xdeadb000", " at hostile::reports::wild::call (tests/hostile/src/reports/wild.rs:"],
+    },
+    Case {
+        name: "a_stack_that_leads_round_is_followed_to_an_end",
+        arguments: &["run", "hostile", "--timeout", "20", "--", "copy-with-a-forged-stack"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["page fault, read at 0xdeadb", " at memcpy (platform/"],
+    },
+    Case {
         name: "a_panic_in_the_root_task_is_told_with_file_and_line",
         arguments: &["run", "hello", "--item", "opt/sbm/test=panic"],
         variable: None,

@@ -4,7 +4,7 @@
 use sbm_abi::{Asked, Handle, Label, Outcome, limits::CLIENT_SANDBOX_SLOTS};
 
 use crate::{
-    inside::entry::{Thunk, resume_address},
+    inside::entry::{Thunk, copy_stack_address, resume_address},
     kernel::{Endpoint, MessageInfo},
 };
 
@@ -45,6 +45,11 @@ impl Reply {
         self.label != Label::Returned as u64 && self.label != Label::Asked as u64
     }
 
+    /// Returns where the stack pointer was when the call was ended, if the server has told; else 0.
+    pub(super) const fn stack_pointer(self) -> u32 {
+        if self.label == Label::Aborted as u64 { (self.words[0] >> 32) as u32 } else { 0 }
+    }
+
     pub(super) fn outcome(self) -> Outcome {
         Outcome::decode(self.label, self.words)
     }
@@ -56,6 +61,16 @@ pub(super) fn call(handle: Handle, thunk: Thunk, block: usize) -> Reply {
     const CALL: MessageInfo = MessageInfo::new(0, 0, 0, 2);
     let endpoint = Endpoint::from_bits(endpoint_slot(handle));
     let (info, [first, second, third, _]) = endpoint.call_with_mrs(CALL, [thunk as usize as u64, block as u64, 0, 0]);
+    Reply { label: info.label(), words: [first, second, third] }
+}
+
+/// Has the sandbox's thread copy words of its stack to where a panic has its text. It answers with its frame pointer.
+#[cold]
+pub(super) fn copy_stack(handle: Handle, block: usize, from: u32, words: u32) -> Reply {
+    const COPY: MessageInfo = MessageInfo::new(0, 0, 0, 4);
+    let endpoint = Endpoint::from_bits(endpoint_slot(handle));
+    let message = [copy_stack_address(), block as u64, u64::from(from), u64::from(words)];
+    let (info, [first, second, third, _]) = endpoint.call_with_mrs(COPY, message);
     Reply { label: info.label(), words: [first, second, third] }
 }
 

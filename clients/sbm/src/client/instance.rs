@@ -43,7 +43,9 @@ pub struct Instance {
     pub(super) handle: Handle,
     /// Address of the argument page.
     arguments: u32,
-    stack: Pages,
+    pub(super) stack: Pages,
+    /// Where the function's stack pointer was when a call was ended, until that is told; else 0.
+    pub(super) stack_pointer: u32,
     heap: Option<Zone>,
     private_statics: bool,
     /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
@@ -121,6 +123,7 @@ impl Instance {
             handle,
             arguments: arguments.address,
             stack,
+            stack_pointer: 0,
             heap: layout.heap(),
             private_statics: layout.statics_ground().is_some(),
             buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],

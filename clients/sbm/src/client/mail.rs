@@ -38,6 +38,7 @@ impl Instance {
             // None where the handler was too slow: the function waits for its answer.
             reply = self.resume(words).ok_or(Error::TimedOut { ip: resume_address() })?;
         }
+        self.stack_pointer = reply.stack_pointer();
         reply.returned().ok_or_else(|| self.error_of(reply.outcome()))
     }
 

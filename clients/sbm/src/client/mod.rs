@@ -16,3 +16,4 @@ pub(crate) mod server;
 pub(crate) mod start;
 mod text;
 pub(crate) mod time;
+mod trace;

@@ -19,6 +19,7 @@ use super::{
     env::env,
     instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned, Terms},
     time::Budget,
+    trace::Trace,
 };
 use crate::{
     argument::{
@@ -206,13 +207,17 @@ impl Sbm {
 
     #[cold]
     fn abort_by(&mut self, reply: Reply) -> Error {
+        if self.report {
+            self.instance.stack_pointer = reply.stack_pointer();
+        }
         self.abort(self.instance.error_of(reply.outcome()))
     }
 
     #[inline]
     fn abort(&mut self, error: Error) -> Error {
         if self.report {
-            report(&error, &self.instance);
+            let trace = self.instance.trace(self.budget);
+            report(&error, &self.instance, &trace);
         }
         self.error = Some(error.clone());
         error
@@ -285,20 +290,20 @@ const fn foreign(name: BufferName) -> Error {
 }
 
 /// Reports a call that was aborted, in one line that the host tool completes with function and line.
-fn report(error: &Error, instance: &Instance) {
+fn report(error: &Error, instance: &Instance, trace: &Trace) {
     let (name, program) = (env().name(), env().program());
     match error {
         Error::Fault { fault: Fault { ip, .. }, region: Region::StackGuard } => {
             let size = instance.stack_bytes() / 1024;
             crate::println!(
-                "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}"
+                "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}{trace}"
             );
         }
         Error::Fault { fault: Fault { ip, .. }, region: Region::ClientData } if !instance.has_private_statics() => {
-            crate::println!("sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}");
+            crate::println!("sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}{trace}");
         }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
-            crate::println!("sandbox fault: {error} program={program} ip={ip:#x}");
+            crate::println!("sandbox fault: {error} program={program} ip={ip:#x}{trace}");
         }
         _ => crate::println!("sandbox of {name}: {error}"),
     }
@@ -483,7 +488,12 @@ impl Builder {
         #[expect(clippy::cast_possible_truncation, reason = "a program has at most MAX_DATA_PAGES")]
         let statics_pages = if self.private_statics { ((data.data_end - data.data) / PAGE) as u16 } else { 0 };
         let own = Own { heap_pages: heap_pages(self.heap)?, statics_pages };
-        let spec = Spec { stack_pages, buffers: self.buffers, own: (own != Own::default()).then_some(own) };
+        let spec = Spec {
+            stack_pages,
+            buffers: self.buffers,
+            own: (own != Own::default()).then_some(own),
+            traced: self.report,
+        };
         let terms = Terms {
             isolated: self.isolation == Isolation::Strong,
             result_limit: self.result_limit.min(MAX_BUFFER_BYTES),

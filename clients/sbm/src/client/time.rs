@@ -22,6 +22,9 @@ const FIRST_MARK: *mut u8 = (CLIENT_IPC_BUFFER + MARKS_OFFSET) as usize as *mut 
 /// Most time that a call can be given, where the system's description does not say less: an hour.
 pub const LONGEST_BUDGET: Duration = Duration::from_millis(MAX_BUDGET_MS);
 
+/// Most time for what a report tells beside the error: copying a few words.
+const BRIEF: Duration = Duration::from_millis(50);
+
 /// Reads the time-stamp counter.
 #[inline]
 pub(super) fn ticks() -> u64 {
@@ -96,6 +99,12 @@ impl Budget {
             return Err(Error::Budget { asked: duration, limit });
         }
         Ok(Self(ticks_of(duration).max(1)))
+    }
+
+    /// Returns the same, but no more than is worth waiting for what is only told.
+    pub(super) fn brief(self) -> Self {
+        let brief = ticks_of(BRIEF).max(1);
+        Self(if self.is_none() { brief } else { self.0.min(brief) })
     }
 
     #[inline]

@@ -17,7 +17,7 @@ use core::{arch::naked_asm, num::NonZeroU32};
 
 use sbm_abi::{
     EntryPoints, FIRST_CHUNK_PAGES, Label,
-    limits::{PAGE, SANDBOX_ENDPOINT_SLOT, STACK_TOP_OFFSET},
+    limits::{PAGE, PANIC_TEXT_OFFSET, SANDBOX_ENDPOINT_SLOT, STACK_TOP_OFFSET},
     register,
 };
 
@@ -233,6 +233,28 @@ unsafe extern "C" fn resume() -> ! {
 #[inline]
 pub(crate) fn resume_address() -> u64 {
     resume as unsafe extern "C" fn() -> ! as usize as u64
+}
+
+/// Copies words of the stack to where a panic has its text, and returns the frame pointer, which nothing has touched since
+/// the function was ended. It comes as a thunk does: the argument page is in rdi, and behind it, in message registers, the
+/// first address and the number of words. It uses no stack, on which they are.
+#[unsafe(naked)]
+unsafe extern "C" fn copy_stack() -> ! {
+    naked_asm!(
+        "add rdi, {text}",
+        "mov rsi, r9",
+        "mov rcx, r15",
+        "rep movsq",
+        "mov rax, rbp",
+        "xor edx, edx",
+        "ret",
+        text = const PANIC_TEXT_OFFSET,
+    )
+}
+
+/// Returns what a client calls, in place of a thunk, to see a stack.
+pub(crate) fn copy_stack_address() -> u64 {
+    copy_stack as unsafe extern "C" fn() -> ! as usize as u64
 }
 
 /// Answers the call with a panic whose text, `length` bytes, stands in the argument page, and goes back to waiting with

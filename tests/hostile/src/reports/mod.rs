@@ -3,10 +3,14 @@
 
 #[path = "where_the_path_is_long/so_that_it_would_take_most_of_the_text/panicking.rs"]
 mod panicking;
+mod wild;
 
 use core::sync::atomic::{AtomicU64, Ordering};
 
 use sbm::{Env, Error, Proxy, Sbm, Tainted, serve};
+
+/// An address at which nothing is.
+const WILD: usize = 0xdead_b000;
 
 /// A static that no sandbox has.
 static TOUCHED: AtomicU64 = AtomicU64::new(7);
@@ -30,6 +34,10 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
                 sbm::println!("it goes on, with {answer:?}");
                 answer.map(Tainted::assume_checked)
             }
+            "copy-wild" => Sbm::new()?.call(wild::copy, (WILD,)).map(Tainted::assume_checked),
+            "read-wild" => Sbm::new()?.call(wild::read, (WILD,)).map(Tainted::assume_checked),
+            "call-wild" => Sbm::new()?.call(wild::call, (WILD,)).map(Tainted::assume_checked),
+            "copy-with-a-forged-stack" => Sbm::new()?.call(wild::copy_with_a_forged_stack, (WILD,)).map(|_| 0),
             _ => continue,
         };
         result?;
