@@ -72,7 +72,9 @@ fn dispatch(cli: &Cli) -> Result<(), Failure> {
     if let Verb::Setup = cli.verb {
         return host.require(host::ALL).map_err(Failure::from);
     }
-    let workspace = if cli.is_project { Workspace::of_project()? } else { Workspace::discover()? };
+    // Where a project is written there is none yet.
+    let is_project = cli.is_project && !matches!(cli.verb, Verb::New(_));
+    let workspace = if is_project { Workspace::of_project()? } else { Workspace::discover()? };
     if workspace.is_project() {
         return match &cli.verb {
             Verb::Test(options) => test::project_verb(&workspace, &host, options),

@@ -58,7 +58,7 @@ pub(crate) fn verb(workspace: &Workspace, options: &NewOptions) -> Result<(), Fa
 }
 
 fn install(git: &str) -> String {
-    format!("cargo install --locked --git {git} xtask")
+    format!("cargo install --locked --profile dev --git {git} xtask")
 }
 
 fn write(tree: &Path, options: &NewOptions) -> Result<(), NewError> {
@@ -156,7 +156,9 @@ mod tests {
         write(Path::new("/a"), &options(path.clone(), Some("https://example.org/sbm"))).unwrap();
         let manifest = fs::read_to_string(path.join("Cargo.toml")).unwrap();
         assert!(manifest.contains(r#"sbm = { git = "https://example.org/sbm" }"#), "{manifest}");
-        assert!(fs::read_to_string(path.join("README.md")).unwrap().contains("cargo install --locked --git"));
+        assert!(
+            fs::read_to_string(path.join("README.md")).unwrap().contains("cargo install --locked --profile dev --git")
+        );
         assert!(!path.join(".cargo").exists());
     }
 

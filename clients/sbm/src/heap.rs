@@ -9,7 +9,6 @@
 use core::{
     alloc::{GlobalAlloc, Layout},
     cell::UnsafeCell,
-    hint::black_box,
     mem::MaybeUninit,
     ptr::{NonNull, null_mut},
     sync::atomic::{AtomicBool, Ordering},
@@ -110,7 +109,7 @@ pub(crate) fn has_room(bytes: usize) -> bool {
     // SAFETY: the size is not zero, and what was allocated is given back, by the same layout.
     unsafe {
         // Otherwise the compiler takes it that there is always room, and asks nobody.
-        let memory = black_box(alloc::alloc::alloc(layout));
+        let memory = core::hint::black_box(alloc::alloc::alloc(layout));
         if memory.is_null() {
             return !HAS_HEAP.load(Ordering::Relaxed);
         }
