@@ -16,7 +16,7 @@ use sbm_server::place_input;
 use sbm_system::{System, Wrong};
 use sel4::{Error, cap, cap_type::SmallPage};
 
-use crate::{failing::Failing, launch::archived, machine::Machine, object::Row};
+use crate::{failing::Failing, launch::archived, machine::Machine, object::Row, turns::Turns};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
@@ -46,6 +46,8 @@ pub(crate) struct HostInput {
     pub(crate) files: Vec<InputFile, MAX_INPUTS>,
     /// How the root task is to fail, if the host wants to see that.
     pub(crate) failing: Option<Failing>,
+    /// How long turns take, if the host asks for it.
+    pub(crate) turns: Option<Turns>,
 }
 
 /// Why the host's input could not be read.
@@ -114,12 +116,13 @@ impl HostInput {
         ports: cap::IOPort,
         buffer: &'static mut [u8; TEXT_BYTES],
     ) -> Result<Self, InputError> {
-        let mut input = Self { system: System::standard(), files: Vec::new(), failing: None };
+        let mut input = Self { system: System::standard(), files: Vec::new(), failing: None, turns: None };
         let mut texts = Texts(buffer);
         let (mut host, mut description) = (device(machine, ports)?, None);
         if let Some(device) = &mut host {
-            let failing = text(device, &mut texts, "opt/sbm/test")?;
-            input.failing = failing.and_then(|name| core::str::from_utf8(name).ok()).and_then(Failing::named);
+            let asked = text(device, &mut texts, "opt/sbm/test")?.and_then(|name| core::str::from_utf8(name).ok());
+            input.failing = asked.and_then(Failing::named);
+            input.turns = asked.filter(|name| *name == "turns").map(|_| Turns::default());
             description = text(device, &mut texts, DESCRIPTION)?;
         }
         if description.is_none() {

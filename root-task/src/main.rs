@@ -24,6 +24,7 @@ mod platform;
 mod sandbox;
 mod serve;
 mod statics;
+mod turns;
 mod watch;
 mod window;
 mod worker;
@@ -78,10 +79,10 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let mut machine = Machine::new(memory, console, port_slot(3).cap(), measurement)?;
     own_fault::watch(&mut machine)?;
     println!("root-task: seL4, {} MiB of memory", machine.memory.total_bytes() >> 20);
-    let failing = match HostInput::read(&mut machine, port_slot(2).cap(), texts) {
-        Ok(HostInput { system, files, failing }) => {
+    let (failing, turns) = match HostInput::read(&mut machine, port_slot(2).cap(), texts) {
+        Ok(HostInput { system, files, failing, turns }) => {
             *origin = Origin { system, files, boot_ticks, ticks_per_second: machine.clock().per_second };
-            failing
+            (failing, turns)
         }
         Err(error) => refuse(&error),
     };
@@ -89,7 +90,7 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
         failing.fail();
     }
     let whole = machine.free();
-    let mut service = Service { server, machine };
+    let mut service = Service { server, machine, turns };
     if let Err(error) = start_clients(&mut service, origin) {
         refuse(&error);
     }

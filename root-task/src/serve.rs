@@ -13,6 +13,7 @@ use sel4::{MessageInfo, Word, ipc_buffer};
 use crate::{
     badge::{Badge, Signals},
     machine::Machine,
+    turns::Turns,
     worker::{Order, Report},
 };
 
@@ -31,6 +32,8 @@ pub(crate) type SandboxServer = Server<Machine, MAX_SANDBOXES>;
 pub(crate) struct Service {
     pub(crate) server: &'static mut SandboxServer,
     pub(crate) machine: Machine,
+    /// How long its turns take, if somebody wants to know.
+    pub(crate) turns: Option<Turns>,
 }
 
 impl Service {
@@ -38,15 +41,26 @@ impl Service {
     pub(crate) fn run(&mut self) -> bool {
         let mut reply: Option<(MessageInfo, Mrs)> = None;
         while self.server.has_clients() {
+            if let Some(turns) = &mut self.turns {
+                turns.end();
+            }
             let endpoint = self.machine.endpoint;
             let (info, badge, mrs) = match reply.take() {
                 Some((info, mrs)) => endpoint.reply_recv_with_mrs(info, mrs),
                 None => endpoint.recv_with_mrs(),
             };
+            if let Some(turns) = &mut self.turns {
+                turns.begin();
+            }
             match Badge::from_word(badge) {
                 Some(Badge::Client(client)) => match self.request(client, info, mrs) {
                     Effect::Answer(response) => reply = Some(message(response)),
-                    Effect::Wait | Effect::Ended => {}
+                    Effect::Wait => {}
+                    Effect::Ended => {
+                        if let Some(turns) = &mut self.turns {
+                            turns.tell(self.machine.console);
+                        }
+                    }
                 },
                 Some(Badge::Sandbox(index)) => {
                     match self.server.fault(&mut self.machine, index, kernel_fault(info, mrs)) {

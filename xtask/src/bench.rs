@@ -16,6 +16,7 @@ mod plot;
 mod project;
 mod report;
 mod table;
+mod turns;
 
 use std::ffi::OsString;
 use std::fs;
@@ -125,7 +126,8 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &BenchOptions) -
     Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     let image = Image::build(workspace, host, &options.kernel)?;
     let wanted = Wanted { quick: options.write_baseline, rows: &options.rows };
-    let rows = measure(workspace, &image, &system(&wanted, &keyring), options.timeout)?;
+    let mut rows = measure(workspace, &image, &system(&wanted, &keyring), options.timeout)?;
+    rows.extend(turns::measure(workspace, &image, &wanted, &keyring, options.timeout)?);
     let peers = if options.peers { Some(measure_peers(workspace, &keyring, options)?) } else { None };
     if rows.is_empty() && peers.as_ref().is_none_or(|peers| peers.rows.is_empty()) {
         return Err(BenchError::NoRows { names: options.rows.join(", ") }.into());

@@ -8,6 +8,7 @@
 //! | --- | --- |
 //! | `quick` | a tenth of the runs, and no row that takes long |
 //! | `profile:NAME` | instead of measuring, runs one operation for a debugger: see [`profile`] |
+//! | `turns:PART` | instead of measuring, is one of three clients beside which the root task measures: see [`turns`] |
 //! | any other | measures rows whose names contain it; without any, all |
 //!
 //! The first input file is the keyring for the rows of the OpenPGP parser.
@@ -26,6 +27,7 @@ mod profile;
 mod services;
 mod statics;
 mod time;
+mod turns;
 mod typed;
 
 use sbm::{Env, Error, Sbm, println};
@@ -72,6 +74,9 @@ fn main(env: &'static Env) -> u8 {
 fn run(env: &'static Env) -> Result<(), Error> {
     if let Some(name) = env.arguments().iter().find_map(|argument| argument.strip_prefix("profile:")) {
         return profile::run(name);
+    }
+    if let Some(part) = env.arguments().iter().find_map(|argument| argument.strip_prefix(turns::PREFIX)) {
+        return turns::run(env, part);
     }
     let (divisor, rows) = match env.arguments() {
         [QUICK, rows @ ..] => (10, rows),

@@ -44,7 +44,9 @@ const NULL: &str = "sbm_call_null";
 
 const FAULT: u64 = 3_000;
 
-const GOALS: [Goal; 24] = [
+const TURN: u64 = 200_000;
+
+const GOALS: [Goal; 27] = [
     Goal { row: NULL, bound: Bound::Tenths { tenths: 13, of: "raw_call_reply" } },
     Goal { row: "service_round_trip", bound: Bound::Tenths { tenths: 13, of: "raw_call_reply" } },
     copy("sbm_call_copy_64", "memcpy_twice_64"),
@@ -67,6 +69,9 @@ const GOALS: [Goal; 24] = [
     at_most("init_call_destroy_warm", 5_000),
     at_most("sandbox_bytes", 48 * 1024),
     Goal { row: "sandboxes_alive", bound: Bound::AtLeast(4_000) },
+    at_most("turn_4000_alive", TURN),
+    at_most("turn_end_of_4000", TURN),
+    at_most("turn_start_again", TURN),
     at_most("boot_to_first_call", 50_000_000),
     at_most("root_task_to_first_call", 50_000_000),
 ];
