@@ -34,7 +34,8 @@ use sbm::{Env, Error, Sbm, println};
 
 use clock::{Runs, now, single};
 
-sbm::main!(main, heap = 0);
+// For what the rows of parsers return.
+sbm::main!(main, heap = 3 << 16);
 
 /// Runs of a row, unless it is slow.
 pub(crate) const RUNS: usize = 1000;

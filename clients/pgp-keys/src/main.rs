@@ -2,7 +2,7 @@
 //! Lists the keys of OpenPGP keyrings, parsed in a sandbox.
 //!
 //! ```text
-//!   input file ──copied in──► sandbox: de-armor, parse ──records, copied out──► check ──► text or JSON
+//!   input file ──copied in──► sandbox: de-armor, parse ──a value, decoded──► text or JSON
 //! ```
 //!
 //! Each file gets a sandbox of its own. A file that is no keyring, or whose parser had to be stopped, is one line that
@@ -17,27 +17,25 @@
 #![no_std]
 #![cfg_attr(not(test), no_main)]
 #![deny(unsafe_code)]
-#![allow(clippy::result_large_err, reason = "errors hold the text of a panic, and there is no heap to put it on")]
+#![allow(clippy::result_large_err, reason = "errors hold the text of a panic, and are made once")]
 
-mod keyring;
-mod list;
 mod parse;
 mod planted;
 
-use sbm::{Env, println};
-use sbm_pgp::Text;
-use static_cell::ConstStaticCell;
+use core::fmt;
 
-use crate::{keyring::Keyring, list::Form};
+use sbm::{Env, print, println};
+use sbm_pgp::{Keyring, Text, listing};
 
-sbm::main!(main);
+use crate::parse::{Refusal, parse_carried, parse_file, sandbox};
 
-/// Most bytes of records that one keyring may have: real ones have less than a tenth of their own size, and an input
-/// buffer holds 4 MiB.
-const RECORDS_BYTES: usize = 1 << 20;
+/// Bytes of this program's own heap, in which lists are read.
+const HEAP: usize = 7 << 18;
 
-/// What came out of a sandbox, to be read where the sandbox cannot write any more.
-static RECORDS: ConstStaticCell<[u8; RECORDS_BYTES]> = ConstStaticCell::new([0; RECORDS_BYTES]);
+sbm::main!(main, heap = HEAP);
+
+/// What is listed where no file is given.
+const DEMO: &[u8] = include_bytes!("../../pgp/testdata/demo.pgp");
 
 const SUCCESS: u8 = 0;
 /// A file could not be listed, or a planted bug was not stopped.
@@ -45,59 +43,74 @@ const FAILURE: u8 = 1;
 /// The arguments make no sense.
 const USAGE: u8 = 2;
 
-/// What the arguments ask for.
-struct Options {
-    form: Form,
-    planted_bug: bool,
-}
-
-impl Options {
-    /// Reads the arguments.
-    ///
-    /// # Errors
-    /// The argument that is not known.
-    fn new(env: &'static Env) -> Result<Self, &'static str> {
-        let is_bare = env.arguments().is_empty() && env.inputs().len() == 0;
-        let mut options = Self { form: Form::Text, planted_bug: is_bare };
-        for argument in env.arguments() {
-            match *argument {
-                "--json" => options.form = Form::Json,
-                "--planted-bug" => options.planted_bug = true,
-                other => return Err(other),
+fn main(env: &'static Env) -> u8 {
+    let files = env.inputs();
+    let has_files = files.len() > 0;
+    let (mut json, mut planted_bug) = (false, env.arguments().is_empty() && !has_files);
+    for argument in env.arguments() {
+        match *argument {
+            "--json" => json = true,
+            "--planted-bug" => planted_bug = true,
+            other => {
+                let other = Text(other.as_bytes());
+                println!("{}: unknown argument {other}; known are --json and --planted-bug", env.name());
+                return USAGE;
             }
         }
-        Ok(options)
     }
-}
-
-fn main(env: &'static Env) -> u8 {
-    let options = match Options::new(env) {
-        Ok(options) => options,
-        Err(argument) => {
-            let argument = Text::new(argument.as_bytes());
-            println!("{}: unknown argument {argument}; known are --json and --planted-bug", env.name());
-            return USAGE;
+    let mut status = SUCCESS;
+    let mut list = |name, bytes: &[u8], found: Result<Keyring, Refusal>| match found {
+        Ok(found) => print_list(name, bytes.len(), &found, json),
+        Err(refusal) => {
+            println!("{}: {}: {refusal}", env.name(), Text(name.as_bytes()));
+            status = FAILURE;
         }
     };
-    // Taken here and nowhere else.
-    let Some(records) = RECORDS.try_take() else { return FAILURE };
-    let mut status = SUCCESS;
-    let mut keyrings = env.inputs().map(Keyring::from);
-    let carried = (keyrings.len() == 0).then_some(Keyring::DEMO);
-    for keyring in carried.into_iter().chain(&mut keyrings) {
-        match parse::parse(&keyring, records) {
-            Ok(records) => list::print_list(&keyring, &records, options.form),
-            Err(refusal) => {
-                println!("{}: {}: {refusal}", env.name(), keyring.name());
-                status = FAILURE;
-            }
-        }
+    if !has_files {
+        let found = sandbox().map_err(Refusal::from).and_then(|mut sbm| parse_carried(&mut sbm, DEMO));
+        list("demo.pgp", DEMO, found);
     }
-    if options.planted_bug
-        && let Err(error) = planted::show(records)
-    {
-        println!("{}: {error}", env.name());
+    for file in files {
+        list(file.name, file.bytes, parse_file(&file));
+    }
+    if planted_bug && let Err(refusal) = planted::show() {
+        println!("{}: demo.pgp after planted bugs: {refusal}", env.name());
         status = FAILURE;
     }
     status
+}
+
+/// Prints a keyring.
+///
+/// No line of text begins with `{`, so that the lines that do are the objects: names come behind a word, and whatever a
+/// sandbox says is printed escaped.
+fn print_list(raw_name: &str, bytes: usize, found: &Keyring, json: bool) {
+    let name = Text(raw_name.as_bytes());
+    if json {
+        print!("{}", fmt::from_fn(|f| listing::write_json(f, Some(raw_name), found)));
+    } else {
+        println!("keyring {name}, {bytes} bytes: {}\n", Found(found));
+        println!("{}", fmt::from_fn(|f| listing::write_text(f, found)));
+    }
+    let mismatches = found.checksum_mismatches;
+    if mismatches > 0 {
+        println!("note: in {name} the checksum of {mismatches} armored blocks is wrong");
+    }
+}
+
+/// Prints how much a keyring holds.
+struct Found<'a>(&'a Keyring);
+
+impl fmt::Display for Found<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (mut primary_keys, mut subkeys, mut user_ids) = (0, 0, 0);
+        for (_, parts) in self.0.certificates() {
+            primary_keys += 1;
+            subkeys += parts.subkeys().count();
+            user_ids += parts.user_ids().count();
+        }
+        let ending = |count: usize| if count == 1 { "" } else { "s" };
+        write!(f, "{primary_keys} primary key{}", ending(primary_keys))?;
+        write!(f, ", {subkeys} subkey{}, {user_ids} user id{}", ending(subkeys), ending(user_ids))
+    }
 }

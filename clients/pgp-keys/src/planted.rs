@@ -6,79 +6,48 @@
 //! input. The other one steps over that many bytes: a second crafted key makes it loop for ever. The sandbox is stopped
 //! both times; this program gets an error, resets the sandbox and goes on to parse a keyring in it.
 
-use core::fmt;
+use core::time::Duration;
 
-use sbm::{Error, println};
-use sbm_pgp::PlantedBug;
+use sbm::{Error, copy_in, println};
+use sbm_pgp::{parse_and_loop, parse_and_overrun};
 
 use crate::{
-    keyring::Keyring,
-    list::Summary,
-    parse::{Parser, Refusal},
+    DEMO, Found,
+    parse::{Refusal, parse_carried, sandbox},
 };
 
-/// What went other than it was meant to.
-#[derive(Debug)]
-pub(crate) enum Unexpected {
-    /// A bug had no effect.
-    NoEffect,
-    /// The sandbox could not be set up or reset.
-    Sandbox(Error),
-    /// The keyring after the bug is not listed.
-    Keyring(Refusal),
-}
+/// A key whose user id claims to be longer than the whole key.
+const OVERRUNNING: &[u8] = include_bytes!("../../pgp/testdata/planted-bug.pgp");
 
-impl From<Error> for Unexpected {
-    fn from(error: Error) -> Self {
-        Self::Sandbox(error)
-    }
-}
+/// A key whose user id claims a length that leads back to its start.
+const LOOPING: &[u8] = include_bytes!("../../pgp/testdata/planted-loop.pgp");
 
-impl From<Refusal> for Unexpected {
-    fn from(refusal: Refusal) -> Self {
-        Self::Keyring(refusal)
-    }
-}
-
-impl fmt::Display for Unexpected {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::NoEffect => f.write_str("a planted bug was not stopped"),
-            Self::Sandbox(error) => write!(f, "no sandbox for a planted bug: {error}"),
-            Self::Keyring(refusal) => write!(f, "{} after the planted bugs: {refusal}", Keyring::DEMO.name()),
-        }
-    }
-}
+/// Time for a parser that is going to loop.
+const SHORT_BUDGET: Duration = Duration::from_millis(100);
 
 /// Drives the planted bugs in a sandbox, and uses that sandbox again.
-pub(crate) fn show(records: &mut [u8]) -> Result<(), Unexpected> {
-    let mut parser = Parser::new(Keyring::DEMO.bytes.len(), records.len())?;
-    let crafted = Keyring::OVERRUNNING;
+pub(crate) fn show() -> Result<(), Refusal> {
+    let mut sbm = sandbox()?;
     println!(
-        "demonstration: the parser now has a bug that was planted on purpose, and {} is made to drive it",
-        crafted.name()
+        "demonstration: the parser now has a bug that was planted on purpose, and planted-bug.pgp is made to drive it"
     );
     println!("demonstration: the fault that follows is meant to happen");
-    match parser.call_planted_bug(PlantedBug::Overrun, &crafted, records) {
-        Ok(()) => return Err(Unexpected::NoEffect),
+    match sbm.call(parse_and_overrun, (copy_in(OVERRUNNING).at_end(),)) {
+        Ok(_) => return Err(Refusal::NotStopped),
         Err(error @ (Error::Fault { .. } | Error::Panic(_) | Error::Garbled)) => {
             println!("demonstration: only the sandbox was stopped, nothing came out of it: {error}");
         }
-        Err(error) => return Err(Unexpected::Sandbox(error)),
+        Err(error) => return Err(error.into()),
     }
-    parser.reset()?;
-    let crafted = Keyring::LOOPING;
-    println!(
-        "demonstration: with another bug the parser never ends on {}; its call has a short budget",
-        crafted.name()
-    );
-    match parser.call_planted_bug(PlantedBug::Loop, &crafted, records) {
-        Ok(()) => return Err(Unexpected::NoEffect),
+    sbm.reset()?;
+    println!("demonstration: with another bug the parser never ends on planted-loop.pgp; its call has a short budget");
+    match sbm.call_within(SHORT_BUDGET, parse_and_loop, (copy_in(LOOPING).at_end(),)) {
+        Ok(_) => return Err(Refusal::NotStopped),
         Err(error @ Error::TimedOut { .. }) => println!("demonstration: it was stopped as well: {error}"),
-        Err(error) => return Err(Unexpected::Sandbox(error)),
+        Err(error) => return Err(error.into()),
     }
-    parser.reset()?;
-    let (demo, found) = (Keyring::DEMO, parser.parse(&Keyring::DEMO, records)?);
-    println!("demonstration: the sandbox was reset and parses {} again: {}", demo.name(), Summary::of(&found));
+    sbm.reset()?;
+    let found = parse_carried(&mut sbm, DEMO)?;
+    println!("demonstration: the sandbox was reset and parses demo.pgp again: {}", Found(&found));
     Ok(())
 }

@@ -1,11 +1,13 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Packet framing: type and length, in both formats (RFC 9580, 4.2 and 4.3).
 //!
+//! Everything is taken from the front of what is left: each step either yields what was asked for and moves on, or yields
+//! `None`; there is no indexing that could panic.
+//!
 //! [`Header::read`] reads one header and never looks at the body. Lengths are *claimed* until [`Header::body`] finds the
 //! body inside the input. Partial and indeterminate lengths are refused here: only data packets may have them, and a
 //! keyring holds none, so that a key's body is always one piece.
 
-use crate::cursor::Cursor;
 use crate::error::Reason;
 
 /// What a packet is, as far as a keyring is concerned.
@@ -28,32 +30,26 @@ pub(crate) enum Kind {
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Header {
     pub(crate) kind: Kind,
-    claimed: u32,
+    pub(crate) claimed: u32,
 }
 
 impl Header {
-    /// Reads the header at the cursor and leaves the cursor at the body.
-    pub(crate) fn read(cursor: &mut Cursor<'_>) -> Result<Self, Reason> {
-        let first = cursor.u8().ok_or(Reason::Truncated)?;
+    /// Takes the header, and leaves the body.
+    pub(crate) fn read(rest: &mut &[u8]) -> Result<Self, Reason> {
+        let first = octet(rest).ok_or(Reason::Truncated)?;
         if first & 0x80 == 0 {
             return Err(Reason::NotAPacket);
         }
         let legacy = first & 0x40 == 0;
         let tag = if legacy { (first >> 2) & 0x0f } else { first & 0x3f };
         let kind = classify(tag)?;
-        let claimed = if legacy { legacy_length(first & 3, cursor)? } else { length(cursor)? };
+        let claimed = if legacy { legacy_length(first & 3, rest)? } else { length(rest)? };
         Ok(Self { kind, claimed })
     }
 
     /// Takes the body, if all of it is there.
-    pub(crate) fn body<'a>(&self, cursor: &mut Cursor<'a>) -> Result<&'a [u8], Reason> {
-        cursor.take(self.claimed as usize).ok_or(Reason::Truncated)
-    }
-
-    /// Returns the length as the header claims it.
-    #[cfg(feature = "planted-bug")]
-    pub(crate) const fn claimed(&self) -> usize {
-        self.claimed as usize
+    pub(crate) fn body<'a>(&self, rest: &mut &'a [u8]) -> Result<&'a [u8], Reason> {
+        rest.split_off(..self.claimed as usize).ok_or(Reason::Truncated)
     }
 }
 
@@ -75,27 +71,42 @@ const fn classify(tag: u8) -> Result<Kind, Reason> {
 }
 
 /// Reads a length in the current format (RFC 9580, 4.2.1).
-fn length(cursor: &mut Cursor<'_>) -> Result<u32, Reason> {
-    match cursor.u8().ok_or(Reason::Truncated)? {
+fn length(rest: &mut &[u8]) -> Result<u32, Reason> {
+    match octet(rest).ok_or(Reason::Truncated)? {
         one @ 0..=191 => Ok(u32::from(one)),
         first @ 192..=223 => {
-            let second = cursor.u8().ok_or(Reason::Truncated)?;
+            let second = octet(rest).ok_or(Reason::Truncated)?;
             Ok((u32::from(first - 192) << 8) + u32::from(second) + 192)
         }
         224..=254 => Err(Reason::PartialLength),
-        255 => cursor.be32().ok_or(Reason::Truncated),
+        255 => be32(rest).ok_or(Reason::Truncated),
     }
 }
 
 /// Reads a length in the legacy format; `length_type` is the low two bits of the header (RFC 9580, 4.2.2).
-fn legacy_length(length_type: u8, cursor: &mut Cursor<'_>) -> Result<u32, Reason> {
+fn legacy_length(length_type: u8, rest: &mut &[u8]) -> Result<u32, Reason> {
     match length_type {
-        0 => cursor.u8().map(u32::from),
-        1 => cursor.be16().map(u32::from),
-        2 => cursor.be32(),
+        0 => octet(rest).map(u32::from),
+        1 => be16(rest).map(u32::from),
+        2 => be32(rest),
         _ => return Err(Reason::IndeterminateLength),
     }
     .ok_or(Reason::Truncated)
+}
+
+/// Takes one octet.
+pub(crate) fn octet(rest: &mut &[u8]) -> Option<u8> {
+    rest.split_off_first().copied()
+}
+
+/// Takes a 2-octet scalar, big-endian as all of OpenPGP's (RFC 9580, 3.1).
+pub(crate) fn be16(rest: &mut &[u8]) -> Option<u16> {
+    rest.split_off(..2)?.try_into().map(u16::from_be_bytes).ok()
+}
+
+/// Takes a 4-octet scalar.
+pub(crate) fn be32(rest: &mut &[u8]) -> Option<u32> {
+    rest.split_off(..4)?.try_into().map(u32::from_be_bytes).ok()
 }
 
 #[cfg(test)]
@@ -104,9 +115,9 @@ mod tests {
     use super::*;
 
     fn read(bytes: &[u8]) -> Result<(Kind, u32, usize), Reason> {
-        let mut cursor = Cursor::new(bytes);
-        let header = Header::read(&mut cursor)?;
-        Ok((header.kind, header.claimed, bytes.len() - cursor.rest().len()))
+        let mut rest = bytes;
+        let header = Header::read(&mut rest)?;
+        Ok((header.kind, header.claimed, bytes.len() - rest.len()))
     }
 
     #[test]

@@ -4,68 +4,16 @@
 //! What is not UTF-8 prints as U+FFFD. Characters that could take over a terminal or reorder a line (control characters
 //! and those that change the writing direction) print escaped.
 
+use alloc::string::String;
 use core::fmt::{self, Write as _};
 
-use crate::parser::UserId;
-
-/// Text, a user id's for one, safe for a terminal and on one line.
+/// Text, a user id's for one, safe for a terminal and on one line: with `\x0a` for control characters.
 #[derive(Clone, Copy, Debug)]
-pub struct Text<'a>(&'a [u8]);
+pub struct Text<'a>(pub &'a [u8]);
 
 /// Text as a JSON string with its quotes.
 #[derive(Clone, Copy, Debug)]
-pub struct Json<'a>(&'a [u8]);
-
-impl<'a> Text<'a> {
-    /// Takes the text as it came.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl<'a> Json<'a> {
-    /// Takes the text as it came.
-    pub const fn new(bytes: &'a [u8]) -> Self {
-        Self(bytes)
-    }
-}
-
-impl<'a> UserId<'a> {
-    /// Returns the text in printable form: `\x0a` for control characters, U+FFFD for what is not UTF-8.
-    pub const fn text(&self) -> Text<'a> {
-        Text(self.bytes)
-    }
-
-    /// Returns the text as a JSON string.
-    pub const fn json(&self) -> Json<'a> {
-        Json(self.bytes)
-    }
-}
-
-/// Writes the text: pieces without anything to escape as they are, what is not UTF-8 as U+FFFD, and the other characters
-/// with `escape`.
-fn write(
-    bytes: &[u8],
-    f: &mut fmt::Formatter<'_>,
-    is_special: fn(char) -> bool,
-    escape: fn(char, &mut fmt::Formatter<'_>) -> fmt::Result,
-) -> fmt::Result {
-    for chunk in bytes.utf8_chunks() {
-        for piece in chunk.valid().split_inclusive(is_special) {
-            match piece.char_indices().next_back() {
-                Some((at, last)) if is_special(last) => {
-                    f.write_str(piece.get(..at).unwrap_or_default())?;
-                    escape(last, f)?;
-                }
-                Some(_) | None => f.write_str(piece)?,
-            }
-        }
-        if !chunk.invalid().is_empty() {
-            f.write_char(char::REPLACEMENT_CHARACTER)?;
-        }
-    }
-    Ok(())
-}
+pub struct Json<'a>(pub &'a [u8]);
 
 /// Tells whether a character must not reach a terminal as it is.
 fn is_hazardous(character: char) -> bool {
@@ -75,7 +23,8 @@ fn is_hazardous(character: char) -> bool {
 
 impl fmt::Display for Text<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write(self.0, f, is_hazardous, |character, f| match u32::from(character) {
+        String::from_utf8_lossy(self.0).chars().try_for_each(|character| match u32::from(character) {
+            _ if !is_hazardous(character) => f.write_char(character),
             code @ 0..=0xff => write!(f, "\\x{code:02x}"),
             code => write!(f, "\\u{{{code:x}}}"),
         })
@@ -84,11 +33,11 @@ impl fmt::Display for Text<'_> {
 
 impl fmt::Display for Json<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let is_special = |character| matches!(character, '"' | '\\') || is_hazardous(character);
         f.write_char('"')?;
-        write(self.0, f, is_special, |character, f| match character {
+        String::from_utf8_lossy(self.0).chars().try_for_each(|character| match character {
             '"' | '\\' => write!(f, "\\{character}"),
-            _ => write!(f, "\\u{:04x}", u32::from(character)),
+            _ if is_hazardous(character) => write!(f, "\\u{:04x}", u32::from(character)),
+            _ => f.write_char(character),
         })?;
         f.write_char('"')
     }
@@ -100,9 +49,8 @@ mod tests {
     use super::*;
     use std::string::ToString;
 
-    fn both(bytes: &[u8]) -> (std::string::String, std::string::String) {
-        let user_id = UserId { bytes, offset: 0 };
-        (user_id.text().to_string(), user_id.json().to_string())
+    fn both(bytes: &[u8]) -> (String, String) {
+        (Text(bytes).to_string(), Json(bytes).to_string())
     }
 
     #[test]

@@ -11,10 +11,10 @@
 use core::time::Duration;
 
 use harness::{Test, Verdict, check, tests};
-use sbm::{Env, Sbm, Tainted, copy_in, copy_out, kill, println, shared_out};
-use sbm_pgp::{Options, ParseError, parse_keyring, scratch_bound};
+use sbm::{Env, Sbm, copy_in, kill, println};
+use sbm_pgp::{Keyring, parse};
 
-sbm::main!(main);
+sbm::main!(main, heap = 1 << 16);
 
 const TESTS: &[Test] = tests![
     half_is_kept_beside_a_flood_of_requests,
@@ -50,13 +50,8 @@ const WINDOW: Duration = Duration::from_millis(200);
 const OVER: Duration = Duration::from_millis(20);
 
 const KEYRING: &[u8] = include_bytes!("../../../clients/pgp/testdata/demo.pgp");
-/// Bytes of records.
-const RECORDS: usize = 4096;
-
-/// Parses a keyring: runs in the sandbox.
-fn parse(keyring: &[u8], scratch: &mut [u8], records: &mut [u8]) -> Result<u32, u64> {
-    parse_keyring(keyring, scratch, records, Options::default()).map_err(ParseError::to_raw)
-}
+/// Bytes of the sandbox's heap.
+const HEAP: usize = 1 << 16;
 
 fn main(env: &'static Env) -> u8 {
     harness::run(env, &[TESTS])
@@ -65,17 +60,14 @@ fn main(env: &'static Env) -> u8 {
 /// The client's work: keyrings parsed, one after the other.
 struct Work {
     sbm: Sbm,
-    scratch: sbm::OutputBuffer,
-    records: [u8; RECORDS],
     /// The time of one, alone: the shortest of many.
     alone: Duration,
 }
 
 impl Work {
     fn new() -> Verdict<Self> {
-        let mut builder = Sbm::builder().report(false).stack(8192).room_in(1, KEYRING.len()).room_out(3, RECORDS);
-        let scratch = builder.output(scratch_bound(KEYRING.len()));
-        let mut work = Self { sbm: builder.build()?, scratch, records: [0; RECORDS], alone: Duration::MAX };
+        let sbm = Sbm::builder().report(false).heap(HEAP).room_in(1, KEYRING.len()).build()?;
+        let mut work = Self { sbm, alone: Duration::MAX };
         for _ in 0..20 {
             let start = sbm::now();
             work.once()?;
@@ -85,9 +77,8 @@ impl Work {
     }
 
     fn once(&mut self) -> Verdict {
-        let arguments = (copy_in(KEYRING), shared_out(self.scratch), copy_out(&mut self.records[..]));
-        let parsed: Tainted<Result<u32, u64>> = self.sbm.call(parse, arguments)?;
-        check!(matches!(parsed.transpose(), Ok(used) if used.assume_checked() > 0), "the keyring is refused");
+        let parsed = self.sbm.call(parse, (copy_in(KEYRING),))?.transpose();
+        check!(parsed.is_ok_and(|list| list.check(Keyring::is_sound).is_ok()), "the keyring is refused");
         Ok(())
     }
 

@@ -21,10 +21,10 @@ enum Bound {
     AtMost(u64),
     /// At least that much.
     AtLeast(u64),
-    /// At most so many tenths of another row.
-    Tenths { tenths: u64, of: &'static str },
-    /// At most one row and so many tenths of another.
-    Plus { base: &'static str, tenths: u64, of: &'static str },
+    /// At most so many percent of another row.
+    Percent { percent: u64, of: &'static str },
+    /// At most one row and so many percent of another.
+    Plus { base: &'static str, percent: u64, of: &'static str },
 }
 
 const fn at_most(row: &'static str, limit: u64) -> Goal {
@@ -33,11 +33,11 @@ const fn at_most(row: &'static str, limit: u64) -> Goal {
 
 /// A plain copy in and one out, which is what `memcpy_twice` rows are.
 const fn copy(row: &'static str, of: &'static str) -> Goal {
-    Goal { row, bound: Bound::Plus { base: NULL, tenths: 12, of } }
+    Goal { row, bound: Bound::Plus { base: NULL, percent: 120, of } }
 }
 
 const fn as_null(row: &'static str) -> Goal {
-    Goal { row, bound: Bound::Tenths { tenths: 10, of: NULL } }
+    Goal { row, bound: Bound::Percent { percent: 100, of: NULL } }
 }
 
 const NULL: &str = "sbm_call_null";
@@ -46,9 +46,9 @@ const FAULT: u64 = 3_000;
 
 const TURN: u64 = 200_000;
 
-const GOALS: [Goal; 27] = [
-    Goal { row: NULL, bound: Bound::Tenths { tenths: 13, of: "raw_call_reply" } },
-    Goal { row: "service_round_trip", bound: Bound::Tenths { tenths: 13, of: "raw_call_reply" } },
+const GOALS: [Goal; 28] = [
+    Goal { row: NULL, bound: Bound::Percent { percent: 130, of: "raw_call_reply" } },
+    Goal { row: "service_round_trip", bound: Bound::Percent { percent: 130, of: "raw_call_reply" } },
     copy("sbm_call_copy_64", "memcpy_twice_64"),
     copy("sbm_call_copy_1k", "memcpy_twice_1k"),
     copy("sbm_call_copy_16k", "memcpy_twice_16k"),
@@ -68,6 +68,7 @@ const GOALS: [Goal; 27] = [
     at_most("init_call_destroy_cold", 50_000),
     at_most("init_call_destroy_warm", 5_000),
     at_most("sandbox_bytes", 48 * 1024),
+    Goal { row: "pgp_sandboxed", bound: Bound::Percent { percent: 108, of: "pgp_plain" } },
     Goal { row: "sandboxes_alive", bound: Bound::AtLeast(4_000) },
     at_most("turn_4000_alive", TURN),
     at_most("turn_end_of_4000", TURN),
@@ -99,24 +100,24 @@ pub(super) fn judge(rows: &[Row], name: &str) -> Option<Judged> {
     let goal = GOALS.iter().find(|goal| goal.row == name)?;
     let value = median(rows, name)?;
     let excess = |limit: u64| value.saturating_sub(limit);
-    let times = |tenths: u64| format!("{}.{}", tenths / 10, tenths % 10);
+    let times = |percent: u64| format!("{}.{:02}", percent / 100, percent % 100).trim_end_matches('0').to_owned();
     Some(match goal.bound {
         Bound::AtMost(limit) => Judged { goal: format!("at most {}", grouped(limit)), missed_by: excess(limit) },
         Bound::AtLeast(limit) => {
             Judged { goal: format!("at least {}", grouped(limit)), missed_by: limit.saturating_sub(value) }
         }
-        Bound::Tenths { tenths: 10, of } => {
+        Bound::Percent { percent: 100, of } => {
             let limit = median(rows, of)?;
             Judged { goal: format!("{of}, {}", grouped(limit)), missed_by: excess(limit) }
         }
-        Bound::Tenths { tenths, of } => {
-            let limit = median(rows, of)? * tenths / 10;
-            Judged { goal: format!("at most {} x {of}, {}", times(tenths), grouped(limit)), missed_by: excess(limit) }
+        Bound::Percent { percent, of } => {
+            let limit = median(rows, of)? * percent / 100;
+            Judged { goal: format!("at most {} x {of}, {}", times(percent), grouped(limit)), missed_by: excess(limit) }
         }
-        Bound::Plus { base, tenths, of } => {
-            let limit = median(rows, base)? + median(rows, of)? * tenths / 10;
+        Bound::Plus { base, percent, of } => {
+            let limit = median(rows, base)? + median(rows, of)? * percent / 100;
             Judged {
-                goal: format!("at most {base} + {} x {of}, {}", times(tenths), grouped(limit)),
+                goal: format!("at most {base} + {} x {of}, {}", times(percent), grouped(limit)),
                 missed_by: excess(limit),
             }
         }
@@ -141,6 +142,13 @@ mod tests {
         let null = |median| judged(&[row("raw_call_reply", 100), row(NULL, median)], NULL);
         assert_eq!(null(130).as_deref(), Some("at most 1.3 x raw_call_reply, 130: met"));
         assert_eq!(null(131).as_deref(), Some("at most 1.3 x raw_call_reply, 130: missed by 1"));
+    }
+
+    #[test]
+    fn a_parser_may_cost_so_many_percent_more_in_a_sandbox() {
+        let parser = |median| judged(&[row("pgp_plain", 1_000), row("pgp_sandboxed", median)], "pgp_sandboxed");
+        assert_eq!(parser(1_080).as_deref(), Some("at most 1.08 x pgp_plain, 1,080: met"));
+        assert_eq!(parser(1_081).as_deref(), Some("at most 1.08 x pgp_plain, 1,080: missed by 1"));
     }
 
     #[test]

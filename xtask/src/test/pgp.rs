@@ -50,7 +50,7 @@ const NOT_FOR_GPG: [&str; 7] = [
 /// Test data that is refused without a switch for a planted bug.
 const CRAFTED: [&str; 2] = ["planted-bug.pgp", "planted-loop.pgp"];
 
-/// Boots the guest as often as it takes, and counts one test for each keyring and four for the rest.
+/// Boots the guest as often as it takes, and counts one test for each keyring and five for the rest.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let data = workspace.root().join("clients/pgp/testdata");
     let guest = Guest { workspace, image, options };
@@ -61,6 +61,7 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     tally.tell(PROGRAM, "a_parser_that_loops_is_stopped_where_it_loops", planted_loop(&boot));
     tally.tell(PROGRAM, "without_a_file_the_carried_keyring_is_listed", carried_keyring(&boot, &data));
     tally.tell(PROGRAM, "what_is_no_keyring_is_refused_in_one_line", refused(&guest, &data)?);
+    tally.tell(PROGRAM, "a_list_for_which_there_is_no_room_is_refused_and_the_next_one_made", too_long(&guest, &data)?);
 
     let gpg = Gpg::new(&workspace.target().join("gpg-home"));
     let files: Vec<_> =
@@ -197,6 +198,22 @@ fn refused(guest: &Guest<'_>, data: &Path) -> Result<Verdict, Failure> {
         }
     }
     Ok(Ok(()))
+}
+
+/// Hands a keyring of 40,000 user ids to the client, whose heap holds fewer, and a sound one after it.
+fn too_long(guest: &Guest<'_>, data: &Path) -> Result<Verdict, Failure> {
+    let (long, sound) = (guest.workspace.target().join("long-list.pgp"), data.join("demo.pgp"));
+    let made = fs::read(&sound).and_then(|keyring| fs::write(&long, [keyring, [0xcd, 0].repeat(40_000)].concat()));
+    if let Err(error) = made {
+        return Ok(Err(format!("{}: {error}", long.display())));
+    }
+    let boot = guest.run(&["--json"], &[long.clone(), sound.clone()])?;
+    let refusal = boot.refusal(&name(0, &long)).unwrap_or("nothing");
+    let listed = boot.objects(&name(1, &sound)).map(|objects| objects.len());
+    Ok(match (refusal.contains("a result of 1,9"), listed) {
+        (true, Ok(3)) => boot.ended(Ending::Failure),
+        (_, listed) => Err(format!("of the long list is said: {refusal}; of the other are listed: {listed:?}")),
+    })
 }
 
 /// What is expected of a keyring.

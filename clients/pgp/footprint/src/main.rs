@@ -3,15 +3,16 @@
 #![no_std]
 #![no_main]
 
+use core::alloc::{GlobalAlloc, Layout};
 use core::arch::naked_asm;
 
-use sbm_pgp::{Options, ParseError, parse_keyring};
+use sbm_pgp::{Keyring, ParseError, parse};
 
 /// Parses a keyring; the entry point of the program, so that the linker keeps what it needs and no more.
 // SAFETY: no other symbol of this program has this name.
 #[unsafe(no_mangle)]
-pub fn sandboxed(input: &[u8], scratch: &mut [u8], output: &mut [u8]) -> u64 {
-    parse_keyring(input, scratch, output, Options::default()).map_or_else(ParseError::to_raw, u64::from)
+pub fn sandboxed(input: &[u8]) -> Result<Keyring, ParseError> {
+    parse(input)
 }
 
 /// Defines the memory functions that compiled code calls; a real program has them from elsewhere.
@@ -29,6 +30,22 @@ macro_rules! memory_functions {
 }
 
 memory_functions!(memcpy memmove memset memcmp bcmp);
+
+/// The allocator, which a real program has from elsewhere as well.
+struct Nothing;
+
+// SAFETY: it never gives memory away.
+unsafe impl GlobalAlloc for Nothing {
+    #[inline(never)]
+    unsafe fn alloc(&self, _: Layout) -> *mut u8 {
+        core::ptr::null_mut()
+    }
+
+    unsafe fn dealloc(&self, _: *mut u8, _: Layout) {}
+}
+
+#[global_allocator]
+static NOTHING: Nothing = Nothing;
 
 #[panic_handler]
 fn panic(_: &core::panic::PanicInfo<'_>) -> ! {
