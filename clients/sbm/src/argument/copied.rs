@@ -12,6 +12,12 @@ use crate::{client::instance::Instance, error::Error, tainted::Tainted, value::W
 ///
 /// # Safety
 /// `as_raw` and `as_raw_mut` make a reference only to `bytes` bytes at `address`, and `ALIGN` is its alignment.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` is not plain data",
+    label = "has to be `sbm::Pod`, or a slice of what is",
+    note = "write `#[derive(Clone, Copy, sbm::Pod)]` and `#[repr(C)]` on a struct of numbers; any other type that serde knows \
+            is passed by `value(&x)`"
+)]
 pub unsafe trait Payload: 'static {
     /// Alignment in bytes.
     const ALIGN: usize;
@@ -77,6 +83,11 @@ unsafe impl<T: Pod> Payload for [T] {
 pub struct Seal(());
 
 /// Where something from the sandbox can be copied to: a [`Payload`], or a [`Tainted`] one.
+#[diagnostic::on_unimplemented(
+    message = "nothing checks what a sandbox writes to `{Self}`",
+    label = "has to be a number, a slice of numbers, or `Tainted`",
+    note = "begin with `Tainted::<{Self}>::zeroed()`, and check it after the call"
+)]
 pub trait Target {
     /// What the function sees.
     type Payload: Payload + ?Sized;

@@ -27,6 +27,11 @@ use crate::{
 /// # Safety
 /// `inside` is sound in the sandbox for the words that `stage` returned: the memory they name is mapped there, for
 /// writing if `inside` makes an exclusive reference, and aligned for its type.
+#[diagnostic::on_unimplemented(
+    message = "`{Self}` does not say how it travels into a sandbox",
+    label = "say it: `copy_in(&x)`, `copy_out(&mut x)`, `copy_inout(&mut x)`, or `value(&x)`",
+    note = "numbers, `bool`, `char` and `&str` are passed as they are"
+)]
 pub unsafe trait Argument {
     /// What the function takes.
     type Inside<'x>;
@@ -56,6 +61,11 @@ pub unsafe trait Argument {
 }
 
 /// The arguments of a call: a tuple of up to six.
+#[diagnostic::on_unimplemented(
+    message = "a sandboxed call has at most six arguments, in a tuple",
+    label = "write `(x,)` for one and `()` for none",
+    note = "more of them travel as one, in a struct or a tuple by `value(&x)`"
+)]
 pub trait Arguments {
     /// Brings all arguments in place and writes their words to the argument page.
     ///

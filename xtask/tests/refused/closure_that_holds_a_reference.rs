@@ -1,0 +1,11 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! A closure that has captured a reference.
+// says: borrowed value does not live long enough
+use sbm::{Error, Sbm};
+
+fn main() -> Result<(), Error> {
+    let names = [1_u8, 2];
+    let borrowed = &names;
+    Sbm::new()?.call(move || borrowed.len(), ())?;
+    Ok(())
+}
