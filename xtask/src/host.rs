@@ -151,21 +151,15 @@ impl Host {
     }
 
     fn install(&self, missing: &str, packages: &[String]) -> Result<(), HostError> {
-        let missing = missing.to_owned();
-        if find_command("apt-get").is_none() {
-            return Err(HostError::NoApt { missing, packages: packages.join(" ") });
-        }
-        let list = packages.join(" ");
         let is_root = is_root();
-        let has_sudo = find_command("sudo").is_some();
-        let sudo = if is_root || !has_sudo { "" } else { "sudo " };
-        let command = format!("{sudo}apt-get install --no-install-recommends {list}");
-        if !is_root && !has_sudo {
-            return Err(HostError::NoSudo { missing, command });
-        }
-        if !self.may_install {
-            return Err(HostError::Missing { missing, command });
-        }
+        let rights = Rights {
+            has_apt: find_command("apt-get").is_some(),
+            is_root,
+            has_sudo: find_command("sudo").is_some(),
+            may_install: self.may_install,
+        };
+        let list = packages.join(" ");
+        let command = rights.command(missing, &list)?;
         eprintln!("installing with apt-get: {list}");
         let step = Step::start("installing packages");
         let run = |arguments: &[&str]| {
@@ -185,6 +179,35 @@ impl Host {
         }
         step.done();
         Ok(())
+    }
+}
+
+/// What can be done about packages on a host.
+#[derive(Clone, Copy, Debug)]
+struct Rights {
+    has_apt: bool,
+    is_root: bool,
+    has_sudo: bool,
+    may_install: bool,
+}
+
+impl Rights {
+    /// Returns the command that installs a list of packages, or why it is not to be run from here.
+    fn command(self, missing: &str, list: &str) -> Result<String, HostError> {
+        let missing = missing.to_owned();
+        if !self.has_apt {
+            return Err(HostError::NoApt { missing, packages: list.to_owned() });
+        }
+        let is_alone = !self.is_root && !self.has_sudo;
+        let sudo = if self.is_root || is_alone { "" } else { "sudo " };
+        let command = format!("{sudo}apt-get install --no-install-recommends {list}");
+        if is_alone {
+            Err(HostError::NoSudo { missing, command })
+        } else if self.may_install {
+            Ok(command)
+        } else {
+            Err(HostError::Missing { missing, command })
+        }
     }
 }
 
@@ -309,6 +332,26 @@ fn apt_message(output: &Output) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_installed_from_here_is_told_with_the_line_to_type() {
+        let host = Rights { has_apt: true, is_root: true, has_sudo: true, may_install: true };
+        let told = |rights: Rights| rights.command("make", "make gcc").map_err(|error| error.to_string());
+        let line = "apt-get install --no-install-recommends make gcc";
+        assert_eq!(told(host), Ok(line.to_owned()));
+        let user = Rights { is_root: false, ..host };
+        assert_eq!(told(user), Ok(format!("sudo {line}")));
+        let refused = |text: String| Err(format!("make missing on this host{text}"));
+        assert_eq!(
+            told(Rights { has_sudo: false, ..user }),
+            refused(format!(", and there is no sudo; as root, type: {line}"))
+        );
+        assert_eq!(told(Rights { may_install: false, ..host }), refused(format!("; install with: {line}")));
+        assert_eq!(
+            told(Rights { has_apt: false, ..host }),
+            refused(", and there is no apt-get; install what Debian calls: make gcc".to_owned())
+        );
+    }
 
     #[test]
     fn a_command_that_exists_is_found() {

@@ -70,6 +70,11 @@ const STEPS: &[Step] = &[
         run: |project| project.bench_nothing(),
         printed: &["error: my-parser--2 measures nothing; have its main begin with: if let Some(bench) = env.bench()"],
     },
+    Step {
+        name: "a_project_that_names_a_repository_is_checked_with_it",
+        run: |project| project.by_git(),
+        printed: &[],
+    },
 ];
 
 /// The project, and the kernel that it is to run on.
@@ -95,6 +100,16 @@ impl Project<'_> {
             Ok(printed) => Err(printed.into()),
             Err(error) => Ok(error.to_string()),
         }
+    }
+
+    /// Writes another project, which names this tree as a repository, and has it checked: with what is committed here.
+    fn by_git(&self) -> Told {
+        let path = self.path.with_file_name("by-git");
+        let mut command = Command::new(super::TOOL);
+        command.arg("new").arg(&path).args(["--git", &format!("file://{}", self.root.display())]);
+        finish(command)?;
+        let other = Project { path, kernel: Vec::new(), ..*self };
+        other.cargo(&["check"], false)
     }
 
     /// Calls cargo in the project's folder, as a user does: without what this tool's own cargo has set.
