@@ -15,7 +15,6 @@ use sbm_abi::{
 use sbm_loader::Part;
 use sbm_objects::SizeBits;
 use sbm_server::{Answer, ClientId, Holding, Program, Progress, SLICE, Shortage};
-use sbm_system::Priorities;
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, MessageInfo, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
@@ -26,7 +25,7 @@ use crate::{
     asid::Asid,
     badge::Badge,
     cspace::{Slot, path_of},
-    launch::{LIMITS, Launch, LoadError, Origin},
+    launch::{LIMITS, Launch, LoadError},
     machine::Machine,
     memory::Block,
     object::{Maker, Row},
@@ -42,14 +41,8 @@ const ARENA_REGIONS: usize = ((ARENA_END - ARENA_BASE) / LARGE_PAGE) as usize;
 
 /// A client's kernel objects.
 pub(crate) struct Client {
-    id: ClientId,
-    origin: &'static Origin,
-    description: &'static sbm_system::Client<'static>,
-    priorities: Priorities,
-    /// The program's code, to see at which instruction its thread stands.
-    file: Part<'static>,
-    /// The program's writable data, as it is at its start.
-    data: Part<'static>,
+    /// What it was started with, and is again.
+    launch: Launch,
     code: Block,
     block: Block,
     asid: Asid,
@@ -63,34 +56,37 @@ struct Objects {
     vspace: cap::VSpace,
     cnode: cap::CNode,
     thread: cap::Tcb,
-    watch: Watch,
+    /// The watch words, once it runs.
+    watch: Option<Watch>,
     /// The root task's copy of the page that has the watch words.
-    watched: cap::SmallPage,
+    watched: Slot,
     /// Large frames of the code.
     code: Row,
     /// Small frames, numbered as the program's holdings are; the last of them copies of the input files'.
     frames: Row,
     /// Those that are copies.
     inputs: Row,
+    /// How many of the small frames there are.
+    made: u32,
 }
 
 impl Client {
     pub(crate) const fn id(&self) -> ClientId {
-        self.id
+        self.launch.id
     }
 
     pub(crate) const fn name(&self) -> &'static str {
-        self.description.name
+        self.launch.client.name
     }
 
     /// Returns the name of its program.
     pub(crate) const fn program(&self) -> &'static str {
-        self.description.program
+        self.launch.client.program
     }
 
     /// Returns the usual priority of its threads.
     pub(crate) const fn priority(&self) -> u8 {
-        self.priorities.usual
+        self.launch.priorities.usual
     }
 
     /// Sets the priority of its own thread.
@@ -117,9 +113,9 @@ impl Client {
         self.objects.slot(slot)
     }
 
-    /// Returns the watch words.
-    pub(crate) const fn watch(&self) -> &Watch {
-        &self.objects.watch
+    /// Returns the watch words, if it runs.
+    pub(crate) const fn watch(&self) -> Option<&Watch> {
+        self.objects.watch.as_ref()
     }
 
     /// Returns the instruction pointer of the client's thread.
@@ -131,7 +127,8 @@ impl Client {
     pub(crate) fn calls(&self) -> Option<u64> {
         let context = self.objects.thread.tcb_read_registers(false, UserContext::COUNT_RDI).ok()?;
         let registers = context.inner();
-        let is_call = registers.rdx.cast_signed() == syscall::CALL && is_syscall(&self.file, registers.rip);
+        let is_call =
+            registers.rdx.cast_signed() == syscall::CALL && is_syscall(self.launch.file.code(), registers.rip);
         is_call.then_some(registers.rdi)
     }
 
@@ -149,7 +146,7 @@ impl Client {
 
     /// Fills a frame, which is zero, as the program's data at that address is at its start.
     pub(crate) fn fill_data(&self, machine: &mut Machine, frame: Slot, address: u32) -> Result<(), Error> {
-        fill_data(&self.data, machine, frame, u64::from(address))
+        fill_data(self.launch.file.data(), machine, frame, u64::from(address))
     }
 
     /// Makes the page table of a region of the arena, which stays until the client ends.
@@ -174,7 +171,7 @@ impl Client {
     }
 
     /// Loads and starts a client.
-    pub(crate) fn start(machine: &mut Machine, launch: &Launch) -> Result<Self, LoadError> {
+    pub(crate) fn start(machine: &mut Machine, launch: Launch) -> Result<Self, LoadError> {
         let program = &launch.program;
         let code_frames = u32::from(program.code_frames());
         let asid = machine.asids.reserve(machine.memory)?;
@@ -194,22 +191,10 @@ impl Client {
                 return Err(error.into());
             }
         };
-        let made =
-            make_code(machine, &code, launch).and_then(|frames| Objects::make(machine, &asid, frames, &block, launch));
+        let made = make_code(machine, &code, &launch)
+            .and_then(|frames| Objects::make(machine, &asid, frames, &block, &launch));
         match made {
-            Ok(objects) => Ok(Self {
-                id: launch.id,
-                origin: launch.origin(),
-                description: launch.client,
-                priorities: launch.priorities,
-                file: launch.file.code().clone(),
-                data: launch.file.data().clone(),
-                code,
-                block,
-                asid,
-                objects,
-                tables: Vec::new(),
-            }),
+            Ok(objects) => Ok(Self { launch, code, block, asid, objects, tables: Vec::new() }),
             Err(error) => {
                 machine.memory.free(block);
                 machine.memory.free(code);
@@ -234,8 +219,9 @@ impl Client {
                 let _ = copy.path().delete();
             } else {
                 // Kernels up to 7 unmap a frame only when its last capability goes.
-                let _ = self.objects.watched.frame_unmap();
-                return machine.worker.revoke(self.block.untyped()).then_some(Progress::Done);
+                let _ = self.objects.watched.cap::<SmallPage>().frame_unmap();
+                let (untyped, empty) = (self.block.untyped(), self.block.first());
+                return machine.worker.revoke(untyped, empty).then_some(Progress::Done);
             }
         }
         Some(Progress::More)
@@ -247,8 +233,8 @@ impl Client {
         self.give_back(machine);
     }
 
-    /// Ends the client, whose sandboxes are gone already, and starts its program anew in the same memory, which nobody
-    /// else can have taken meanwhile. Where that fails, the client has ended.
+    /// Ends the client, whose sandboxes are gone already, and begins to start its program anew in the same memory, which
+    /// nobody else can have taken meanwhile. Where that fails, the client has ended.
     pub(crate) fn again(mut self, machine: &mut Machine) -> Result<Self, LoadError> {
         self.leave(machine);
         let made = self.make_anew(machine);
@@ -271,8 +257,12 @@ impl Client {
             frame.cap::<LargePage>().frame_unmap()?;
         }
         machine.memory.clear(&self.block)?;
-        let launch = Launch::new(self.origin, self.id)?;
-        Objects::make(machine, &self.asid, code, &self.block, &launch)
+        Objects::begin(&self.asid, code, &self.block, &self.launch)
+    }
+
+    /// Goes on to start its program anew, by a step.
+    pub(crate) fn prepare(&mut self, machine: &mut Machine) -> Result<Progress, LoadError> {
+        self.objects.go_on(machine, &self.block, &self.launch)
     }
 
     /// Takes back what does not lie in the client's own blocks.
@@ -281,7 +271,7 @@ impl Client {
             machine.memory.free(block);
         }
         // Kernels up to 7 unmap a frame only when its last capability goes.
-        let _ = self.objects.watched.frame_unmap();
+        let _ = self.objects.watched.cap::<SmallPage>().frame_unmap();
         for copy in self.objects.inputs.iter() {
             let _ = copy.path().delete();
         }
@@ -327,77 +317,82 @@ const fn is_input(holding: &Holding) -> bool {
 impl Objects {
     /// Makes, fills and starts everything.
     fn make(machine: &mut Machine, asid: &Asid, code: Row, block: &Block, launch: &Launch) -> Result<Self, LoadError> {
-        let program = &launch.program;
-        let mut maker = block.maker();
-        // The largest first: objects are aligned to their size, and the block has no room for gaps.
-        let cnode = maker.cnode(CNODE_BITS)?;
-        let vspace = make_address_space(&mut maker, asid, program)?;
-        let own = program.holdings().iter().filter(|holding| !is_input(holding));
-        let own = maker.objects::<SmallPage>(own.map(|holding| u32::from(holding.pages.count)).sum())?;
-        let inputs = launch.inputs.iter().map(|input| u32::from(input.pages.count)).sum();
-        let inputs = maker.empty(inputs)?;
-        let thread: cap::Tcb = maker.object()?;
-        let watched = maker.empty(1)?.slot(0);
-        let frames = own.with(inputs);
-        let watch = watch(machine, launch, frames, watched)?;
-        let objects = Self { vspace, cnode, thread, watch, watched: watched.cap(), code, frames, inputs };
-        let filled = objects
-            .fill(machine, launch)
-            .and_then(|()| objects.map(program).map_err(LoadError::from))
-            .and_then(|()| objects.start_thread(machine, launch).map_err(LoadError::from));
-        if filled.is_err() {
-            let _ = objects.watched.frame_unmap();
-            for copy in inputs.iter() {
-                let _ = copy.path().delete();
+        let mut objects = Self::begin(asid, code, block, launch)?;
+        loop {
+            match objects.go_on(machine, block, launch) {
+                Ok(Progress::More) => {}
+                Ok(Progress::Done) => return Ok(objects),
+                Err(error) => {
+                    let _ = objects.watched.cap::<SmallPage>().frame_unmap();
+                    for copy in objects.inputs.iter() {
+                        let _ = copy.path().delete();
+                    }
+                    return Err(error);
+                }
             }
         }
-        filled.map(|()| objects)
+    }
+
+    /// Makes everything but the small frames.
+    fn begin(asid: &Asid, code: Row, block: &Block, launch: &Launch) -> Result<Self, LoadError> {
+        let program = &launch.program;
+        let mut maker = block.maker();
+        // The largest first: objects are aligned to their size, and the block has no room for gaps but one behind a thread,
+        // which no sum of pages fills.
+        let cnode = maker.cnode(CNODE_BITS)?;
+        let vspace = make_address_space(&mut maker, asid, program)?;
+        let thread: cap::Tcb = maker.object()?;
+        let watched = maker.empty(1)?.slot(0);
+        let own = program.holdings().iter().filter(|holding| !is_input(holding));
+        let own = maker.empty(own.map(|holding| u32::from(holding.pages.count)).sum())?;
+        let inputs = maker.empty(launch.inputs.iter().map(|input| u32::from(input.pages.count)).sum())?;
+        for (frame, address) in code.iter().zip((CODE_BASE as usize..).step_by(LARGE_PAGE as usize)) {
+            frame.cap::<LargePage>().frame_map(vspace, address, CapRights::read_only(), VmAttributes::default())?;
+        }
+        Ok(Self { vspace, cnode, thread, watch: None, watched, code, frames: own.with(inputs), inputs, made: 0 })
+    }
+
+    /// Makes, fills and maps the next small frames; with the last of them the thread starts.
+    fn go_on(&mut self, machine: &mut Machine, block: &Block, launch: &Launch) -> Result<Progress, LoadError> {
+        let all = self.frames.count();
+        let own = all - self.inputs.count();
+        let (from, until) = (self.made, all.min(self.made + SLICE / 2));
+        if from < own {
+            let count = own.min(until) - from;
+            block.maker_at(self.frames.slot(from), count).objects::<SmallPage>(count)?;
+        }
+        for holding in launch.program.holdings() {
+            let end = holding.frame + u32::from(holding.pages.count);
+            for number in holding.frame.max(from)..end.min(until) {
+                let address = holding.pages.address + (number - holding.frame) * PAGE;
+                let frame = self.frames.slot(number);
+                match number.checked_sub(own) {
+                    None => fill(machine, launch, frame, address)?,
+                    Some(number) => {
+                        let theirs = input_frame(launch, number).ok_or(LoadError::Gone)?;
+                        frame.path().copy(&theirs.path(), CapRights::read_only())?;
+                    }
+                }
+                let attributes = VmAttributes::default();
+                frame.cap::<SmallPage>().frame_map(
+                    self.vspace,
+                    address as usize,
+                    rights(holding.access),
+                    attributes,
+                )?;
+            }
+        }
+        self.made = until;
+        if until < all {
+            return Ok(Progress::More);
+        }
+        self.watch = Some(watch(machine, launch, self.frames, self.watched)?);
+        self.start_thread(machine, launch)?;
+        Ok(Progress::Done)
     }
 
     fn slot(&self, slot: u64) -> AbsoluteCPtr {
         self.cnode.absolute_cptr_from_bits_with_depth(slot, CNODE_BITS)
-    }
-
-    /// Fills the frames: data, start information; input files are copies of frames that are full.
-    fn fill(&self, machine: &mut Machine, launch: &Launch) -> Result<(), LoadError> {
-        let data = launch.file.data();
-        for holding in launch.program.holdings() {
-            let first = self.frames.slot(holding.frame);
-            if holding.pages.address == CLIENT_START_INFO {
-                let mut fits = false;
-                machine.window.fill_small(first, |bytes| fits = launch.start_info().encode(bytes).is_ok())?;
-                if !fits {
-                    return Err(LoadError::StartInfo);
-                }
-            }
-            if !data.range().contains(&u64::from(holding.pages.address)) {
-                continue;
-            }
-            for page in 0..u32::from(holding.pages.count) {
-                let address = u64::from(holding.pages.address + page * PAGE);
-                fill_data(data, machine, first.plus(page), address)?;
-            }
-        }
-        let theirs = launch.inputs.iter().flat_map(|input| input.frames.iter());
-        for (copy, frame) in self.inputs.iter().zip(theirs) {
-            copy.path().copy(&frame.path(), CapRights::read_only())?;
-        }
-        Ok(())
-    }
-
-    fn map(&self, program: &Program) -> Result<(), Error> {
-        let attributes = VmAttributes::default();
-        for (frame, address) in self.code.iter().zip((CODE_BASE as usize..).step_by(LARGE_PAGE as usize)) {
-            frame.cap::<LargePage>().frame_map(self.vspace, address, CapRights::read_only(), attributes)?;
-        }
-        for holding in program.holdings() {
-            for page in 0..u32::from(holding.pages.count) {
-                let frame = self.frames.slot(holding.frame + page).cap::<SmallPage>();
-                let address = (holding.pages.address + page * PAGE) as usize;
-                frame.frame_map(self.vspace, address, rights(holding.access), attributes)?;
-            }
-        }
-        Ok(())
     }
 
     fn start_thread(&self, machine: &Machine, launch: &Launch) -> Result<(), Error> {
@@ -425,6 +420,28 @@ impl Objects {
         *context.flags_mut() = sbm_abi::FLAGS;
         self.thread.tcb_write_all_registers(true, &context)
     }
+}
+
+/// Fills a frame: with data, or with what a client is started with.
+fn fill(machine: &mut Machine, launch: &Launch, frame: Slot, address: u32) -> Result<(), LoadError> {
+    if address == CLIENT_START_INFO {
+        let mut fits = false;
+        machine.window.fill_small(frame, |bytes| fits = launch.start_info().encode(bytes).is_ok())?;
+        return if fits { Ok(()) } else { Err(LoadError::StartInfo) };
+    }
+    Ok(fill_data(launch.file.data(), machine, frame, u64::from(address))?)
+}
+
+/// Finds a frame of the input files, of which all follow each other.
+fn input_frame(launch: &Launch, mut number: u32) -> Option<Slot> {
+    for input in &launch.inputs {
+        let count = u32::from(input.pages.count);
+        if number < count {
+            return Some(input.frames.slot(number));
+        }
+        number -= count;
+    }
+    None
 }
 
 /// Makes the address space with all its tables but those of the arena.

@@ -75,10 +75,6 @@ impl Launch {
         Ok(Self { id, client, file, program, priorities, inputs, origin })
     }
 
-    pub(crate) const fn origin(&self) -> &'static Origin {
-        self.origin
-    }
-
     /// Returns what the client finds at its start.
     pub(crate) fn start_info(&self) -> StartInfo<'_> {
         let budget = self.client.terms.budget;

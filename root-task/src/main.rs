@@ -128,8 +128,8 @@ fn start_clients(service: &mut Service, origin: &'static Origin) -> Result<(), S
 
 fn launch(machine: &mut Machine, origin: &'static Origin, id: ClientId) -> Result<Launched<Machine>, LoadError> {
     let launch = Launch::new(origin, id)?;
-    let objects = Client::start(machine, &launch)?;
-    let Launch { client, program, priorities, .. } = launch;
+    let (client, program, priorities) = (launch.client, launch.program.clone(), launch.priorities);
+    let objects = Client::start(machine, launch)?;
     Ok(Launched { name: client.name, program, terms: client.terms, priorities, objects })
 }
 

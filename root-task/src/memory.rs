@@ -83,6 +83,18 @@ impl Block {
     }
 }
 
+impl Block {
+    /// Goes on to make objects of the block, in `count` of its slots that nothing was made in, from `first` on.
+    pub(crate) fn maker_at(&self, first: Slot, count: u32) -> Maker {
+        Maker::new(self.untyped.cap::<cap_type::Untyped>(), first, count)
+    }
+
+    /// Returns the first of its slots.
+    pub(crate) fn first(&self) -> Slot {
+        self.slots.first()
+    }
+}
+
 impl Memory {
     pub(crate) const fn new() -> Self {
         Self { blocks: Buddy::new(), slots: Ranges::new(), open: 0..0, opening: None, is_wanted: false, refused: false }

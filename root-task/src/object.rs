@@ -53,6 +53,11 @@ impl Row {
         self.first.plus(number)
     }
 
+    /// Returns how many they are.
+    pub(crate) const fn count(self) -> u32 {
+        self.count
+    }
+
     /// Takes the last slot off.
     pub(crate) fn take_last(&mut self) -> Option<Slot> {
         self.count = self.count.checked_sub(1)?;

@@ -10,6 +10,7 @@ use crate::{
     client::Client,
     machine::Machine,
     sandbox::{self, Part, Sandbox},
+    watch::Watch,
 };
 
 impl Platform for Machine {
@@ -110,19 +111,23 @@ impl Platform for Machine {
     }
 
     fn deadline(&self, client: &Client) -> u64 {
-        client.watch().deadline()
+        client.watch().map_or(0, Watch::deadline)
     }
 
     fn take_mark(&mut self, client: &Client, from: usize) -> Option<usize> {
-        client.watch().take_mark(from)
+        client.watch()?.take_mark(from)
     }
 
     fn set_mark(&mut self, client: &Client, mark: usize) {
-        client.watch().set_mark(mark, true);
+        if let Some(watch) = client.watch() {
+            watch.set_mark(mark, true);
+        }
     }
 
     fn publish(&mut self, client: &Client, next_look: Option<u64>) {
-        client.watch().set_next_look(next_look.unwrap_or(u64::MAX));
+        if let Some(watch) = client.watch() {
+            watch.set_next_look(next_look.unwrap_or(u64::MAX));
+        }
     }
 
     fn look_at(&mut self, next_look: Option<u64>) {
@@ -178,6 +183,13 @@ impl Platform for Machine {
             Err(error) => writeln!(out, "root-task: {name} has ended and cannot be started again: {error}"),
         };
         again.map_err(|_| Exhausted)
+    }
+
+    fn prepare(&mut self, client: &mut Client) -> Result<Progress, Exhausted> {
+        client.prepare(self).map_err(|error| {
+            let _ = writeln!(self.console.writer(), "root-task: {} cannot be started again: {error}", client.name());
+            Exhausted
+        })
     }
 
     fn console(&mut self, client: &Client, text: &[u8]) {

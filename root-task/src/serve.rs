@@ -100,8 +100,8 @@ impl Service {
         }
         self.server.work(&mut self.machine);
         let memory = &mut self.machine.memory;
-        let order = if let Some(untyped) = self.machine.worker.revoking() {
-            Order::Revoke(untyped)
+        let order = if let Some((untyped, empty)) = self.machine.worker.revoking() {
+            Order::Revoke(untyped, empty)
         } else if self.server.has_work() && !memory.is_wanted() {
             Order::Step
         } else {

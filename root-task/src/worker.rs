@@ -7,7 +7,8 @@
 //!
 //! Two things it does by itself, in which the kernel lets other threads run if their priority is higher or their time has
 //! come. It splits a boot block for the first time, for which the kernel clears the whole of it; with nothing else to do this
-//! happens ahead of need, at the lowest priority. And it revokes what a client consists of, with its large CNode.
+//! happens ahead of need, at the lowest priority. And it revokes what a client consists of, with its large CNode, and has the
+//! kernel clear it.
 
 use sbm_abi::{FLAGS, limits::PAGE};
 use sbm_system::IDLE_PRIORITY;
@@ -50,8 +51,9 @@ pub(crate) enum Order {
     Step,
     /// To open a boot block.
     Open(Opening),
-    /// To end all that was made of the memory in this slot.
-    Revoke(Slot),
+    /// To end all that was made of the memory in the first slot, and to have the kernel clear it. The second slot is empty
+    /// then.
+    Revoke(Slot, Slot),
 }
 
 impl Order {
@@ -64,7 +66,7 @@ impl Order {
                 let untyped = opening.untyped.cap::<Untyped>().bits();
                 [OPEN, untyped, Word::from(opening.half_bits), Word::from(opening.first().0)]
             }
-            Self::Revoke(untyped) => [REVOKE, Word::from(untyped.0), 0, 0],
+            Self::Revoke(untyped, empty) => [REVOKE, Word::from(untyped.0), 0, Word::from(empty.0)],
         };
         (MessageInfo::new(0, 0, 0, words.len()), words)
     }
@@ -99,7 +101,7 @@ pub(crate) struct Worker {
     priority: u8,
     rests: bool,
     /// Memory of which all is to end, and of which all has ended.
-    revoking: Option<Slot>,
+    revoking: Option<(Slot, Slot)>,
     revoked: Option<Slot>,
 }
 
@@ -132,24 +134,25 @@ impl Worker {
         Ok(Self { thread, bell, priority: AHEAD, rests: false, revoking: None, revoked: None })
     }
 
-    /// Has the worker end all that was made of a block of memory, and tells whether it has.
-    pub(crate) fn revoke(&mut self, untyped: Slot) -> bool {
+    /// Has the worker end all that was made of a block of memory, and clear it, and tells whether it has. `empty` is one of
+    /// the slots that are empty then.
+    pub(crate) fn revoke(&mut self, untyped: Slot, empty: Slot) -> bool {
         if self.revoked == Some(untyped) {
             self.revoked = None;
             return true;
         }
-        self.revoking.get_or_insert(untyped);
+        self.revoking.get_or_insert((untyped, empty));
         false
     }
 
     /// Returns the memory of which all is to end.
-    pub(crate) const fn revoking(&self) -> Option<Slot> {
+    pub(crate) const fn revoking(&self) -> Option<(Slot, Slot)> {
         self.revoking
     }
 
     /// Notes that all of it has ended.
     pub(crate) fn has_revoked(&mut self) {
-        self.revoked = self.revoking.take();
+        self.revoked = self.revoking.take().map(|(untyped, _)| untyped);
     }
 
     /// Has the worker call for its next order, in its turn among the clients of this priority.
@@ -196,7 +199,13 @@ extern "C" fn work(endpoint: u64, bell: u64, buffer: usize) -> ! {
             }
             REVOKE => {
                 // The loop does it itself, later, where the kernel refuses.
-                let _ = Slot(untyped as u32).path().revoke_through(buffer);
+                let memory = Slot(untyped as u32);
+                let _ = memory.path().revoke_through(buffer);
+                // The kernel clears what was used when the first object is made.
+                let (blueprint, target) = (ObjectBlueprint::Endpoint, cspace::target());
+                let untyped = memory.cap::<Untyped>();
+                let _ = untyped.untyped_retype_through(buffer, &blueprint, &target, slot as usize, 1);
+                let _ = memory.path().revoke_through(buffer);
                 report = REVOKED;
             }
             _ => {}

@@ -238,12 +238,19 @@ pub trait Platform {
     /// it has begun on the console ends too.
     fn end(&mut self, client: Self::Client);
 
-    /// Ends the client as [`Platform::end`] does, and starts its program anew, as if for the first time and with its usual
-    /// priority, in memory that nobody else can have taken meanwhile. It is the time `number`, from 1.
+    /// Ends the client as [`Platform::end`] does, and begins to start its program anew, in memory that nobody else can have
+    /// taken meanwhile. It is the time `number`, from 1. Its thread does not run before [`Platform::prepare`] is done.
     ///
     /// # Errors
     /// [`Exhausted`]; the client has ended.
     fn again(&mut self, client: Self::Client, number: u32) -> Result<Self::Client, Exhausted>;
+
+    /// Goes on with that by a step. In the end the client's thread runs as if for the first time, with its usual priority.
+    /// Until then it has no watch words: they are zero, and what is published is lost.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; the client is to be ended.
+    fn prepare(&mut self, client: &mut Self::Client) -> Result<Progress, Exhausted>;
 
     /// Writes a client's text to the console.
     fn console(&mut self, client: &Self::Client, text: &[u8]);

@@ -210,13 +210,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
         match terms.on_end {
             OnEnd::Restart(most) if restarts < most => {
                 if let Ok(objects) = platform.again(objects, restarts + 1) {
-                    platform.publish(&objects, self.next_look);
-                    let cpu = cpu.again();
-                    platform.set_priority(&objects, cpu.priority());
-                    let mut client = Client::new(objects, program, terms, cpu);
+                    let mut client = Client::new(objects, program, terms, cpu.again());
                     (client.restarts, client.quota) = (restarts + 1, quota);
                     // An end is no way to write more, or to have more of the CPU.
                     client.console_paid = console_paid;
+                    client.job = Some(Job::Start);
                     self.clients[id.get()] = Some(client);
                     self.resume(platform);
                     return;

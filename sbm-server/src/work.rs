@@ -16,8 +16,8 @@ use sbm_abi::{
 };
 
 use crate::{
-    Answer, Charge, ClientId, Plan, Platform, Progress, SLICE, SandboxIndex, Server, Shortage, State, error::Stop,
-    server::refuse, table::Client,
+    Answer, Charge, ClientId, Exhausted, Plan, Platform, Progress, SLICE, SandboxIndex, Server, Shortage, State,
+    error::Stop, server::refuse, table::Client,
 };
 use crate::{Effect, NoSandbox};
 use sbm_system::OnEnd;
@@ -68,6 +68,8 @@ pub(crate) enum Job {
     Reset(SandboxIndex),
     /// To refuse, once what was made is gone.
     Refuse(Errno),
+    /// To start the client, which does not run before.
+    Start,
     /// To wait until this client has ended.
     Outlive(ClientId),
     /// To write the client's text from this byte on.
@@ -278,6 +280,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             },
             Job::Reset(index) => self.go_on_resetting(platform, id, index),
             Job::Refuse(errno) => self.answer(platform, id, Response::Refused(errno)),
+            Job::Start => self.go_on_starting(platform, id),
             Job::Outlive(other) => {
                 if self.clients[other.get()].as_ref().is_none_or(|other| other.ends.is_none()) {
                     self.answer(platform, id, Response::Done);
@@ -396,6 +399,22 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let share = owned.client.program.share(pages, access, |_| false).ok();
         let (Some(mapping), Some(share)) = (mapping, share) else { return Err(Shortage::Exhausted) };
         platform.extend_share(&owned.client.objects, &owned.sandbox.objects, &mut mapping.part, &share)
+    }
+
+    /// Goes on with the start of a client that has ended before. One that cannot be started has ended for good.
+    fn go_on_starting(&mut self, platform: &mut P, id: ClientId) {
+        let Some(client) = &mut self.clients[id.get()] else { return };
+        match platform.prepare(&mut client.objects) {
+            Ok(Progress::More) => client.job = Some(Job::Start),
+            Ok(Progress::Done) => {
+                platform.set_priority(&client.objects, client.cpu.priority());
+                platform.publish(&client.objects, self.next_look);
+            }
+            Err(Exhausted) => {
+                client.terms.on_end = OnEnd::Stop;
+                self.end_client(platform, id, false);
+            }
+        }
     }
 
     /// Takes pages out of a chunk that is there in part; without such chunks the sandbox is reset.

@@ -94,7 +94,12 @@ pub(super) struct Owner {
     pub(super) next_look: Option<u64>,
     /// Priority of its thread, where it was set.
     pub(super) priority: u8,
+    /// Steps until it is started.
+    pub(super) steps: u32,
 }
+
+/// Steps in which a client is started again.
+const STEPS: u32 = 3;
 
 /// The machine.
 #[derive(Debug, Clone, PartialEq, Default)]
@@ -486,7 +491,10 @@ impl Platform for Fake {
     }
 
     fn publish(&mut self, client: &u32, next_look: Option<u64>) {
-        self.owners.get_mut(client).unwrap().next_look = next_look;
+        let owner = self.owners.get_mut(client).unwrap();
+        if owner.steps == 0 {
+            owner.next_look = next_look;
+        }
     }
 
     fn look_at(&mut self, next_look: Option<u64>) {
@@ -581,7 +589,18 @@ impl Platform for Fake {
             return Err(Exhausted);
         }
         self.starts = number;
-        Ok(self.client(client))
+        self.client(client);
+        self.owners.get_mut(&client).unwrap().steps = STEPS;
+        Ok(client)
+    }
+
+    fn prepare(&mut self, client: &mut u32) -> Result<Progress, Exhausted> {
+        if self.fails_in.take_if(|left| *left == 0).is_some() {
+            return Err(Exhausted);
+        }
+        let owner = self.owners.get_mut(client).unwrap();
+        owner.steps = owner.steps.checked_sub(1).expect("started twice");
+        Ok(if owner.steps > 0 { Progress::More } else { Progress::Done })
     }
 
     fn console(&mut self, client: &u32, text: &[u8]) {

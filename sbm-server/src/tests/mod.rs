@@ -23,6 +23,7 @@ use sbm_abi::{
 use sbm_system::{Amounts, Priorities, Terms};
 
 use crate::shares::Cpu;
+use crate::work::Job;
 use crate::{
     Charge, ClientId, Clock, Effect, Handled, KernelFault, Launched, Program, Quota, SLICE, SandboxIndex, Server, State,
 };
@@ -132,7 +133,7 @@ impl World {
     /// Lets a client that was started again begin; one that was not is started.
     fn revive(&mut self, from: u64) {
         match &self.server.clients[client(from).get()] {
-            Some(client) if client.ends.is_some() || client.entries.is_some() => {}
+            Some(client) if client.ends.is_some() || client.entries.is_some() || client.job.is_some() => {}
             Some(_) => drop(self.ask(from, &Request::Register(ENTRIES))),
             None => self.start(u32::try_from(from).unwrap()),
         }
@@ -311,7 +312,8 @@ impl World {
             let priority = client.cpu.priority();
             let is_usual = |found: u8| found == 0 || found == PRIORITIES.usual;
             let is_right = |found: u8| found == priority || (is_usual(found) && is_usual(priority));
-            assert!(is_right(owner.priority) || client.ends.is_some(), "not the priority that it has");
+            let runs = client.ends.is_none() && !matches!(client.job, Some(Job::Start));
+            assert!(is_right(owner.priority) || !runs, "not the priority that it has");
             for (index, entry) in self.server.sandboxes.iter().enumerate() {
                 let is_its = |it: &&crate::table::Sandbox<Fake>| it.owner.get() == at && it.state != State::Doomed;
                 let Some(sandbox) = entry.sandbox.as_ref().filter(is_its) else { continue };

@@ -3,7 +3,7 @@
 
 use sbm_abi::{Books, Errno, Request, Response};
 
-use sbm_system::Amounts;
+use sbm_system::{Amounts, OnEnd};
 
 use super::{DATA, LIMIT, NOW, QUOTA, World, begin, client, grow, map, spec};
 use crate::{Effect, Quota, SLICE, State};
@@ -232,6 +232,55 @@ fn a_client_can_end_while_something_is_made_for_it() {
         }
         world.end(0);
         assert_eq!(world.machine.left, left, "{steps}");
+        world.check();
+    }
+}
+
+#[test]
+fn a_client_is_started_again_in_steps_and_can_be_ended_meanwhile() {
+    for steps in 0..6 {
+        let mut world = World::new();
+        world.terms(1).on_end = OnEnd::Restart(1);
+        let left = world.machine.left;
+        world.init(1, 1);
+        assert_eq!(begin(&mut world, 1, &Request::Exit(0)), Effect::Ended);
+        while world.server.clients[1].as_ref().unwrap().ends.is_some() {
+            world.work();
+            world.server.resume(&mut world.machine);
+        }
+        for step in 0..steps {
+            assert_eq!(world.server.has_work(), step < 3, "it is started in three steps");
+            world.check();
+            world.look(NOW);
+            assert!(matches!(begin(&mut world, 0, &Request::Usage), Effect::Answer(Response::Usage(_))));
+            if world.server.has_work() {
+                world.work();
+            }
+        }
+        world.server.end_client(&mut world.machine, client(1), true);
+        world.settle();
+        assert!(world.server.client(client(1)).is_none());
+        assert_eq!(world.machine.left, left);
+        world.check();
+    }
+}
+
+#[test]
+fn a_client_that_cannot_be_started_again_has_ended() {
+    for steps in 0..3 {
+        let mut world = World::new();
+        world.terms(1).on_end = OnEnd::Restart(9);
+        assert_eq!(begin(&mut world, 1, &Request::Exit(0)), Effect::Ended);
+        while world.server.clients[1].as_ref().unwrap().ends.is_some() {
+            world.work();
+            world.server.resume(&mut world.machine);
+        }
+        for _ in 0..steps {
+            world.work();
+        }
+        world.machine.fails_in = Some(0);
+        world.settle();
+        assert!(world.server.client(client(1)).is_none() && !world.server.all_well());
         world.check();
     }
 }
