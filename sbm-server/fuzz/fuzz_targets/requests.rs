@@ -1,15 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Any sequence of byte strings, as requests of two clients, of faults, and of looks: each request gets an answer, none
-//! panics, and in the end nothing is left. One client may end the other, and each is started again.
+//! Any sequence of byte strings, as requests of two clients of one priority, of faults, of looks, and of steps of what takes
+//! long: none panics, and in the end nothing is left. One client may end the other, and each is started again.
 #![no_main]
 
 use libfuzzer_sys::fuzz_target;
 use sbm_abi::{EntryPoints, Pages, Registers, limits::INPUT_BASE};
 use sbm_server::{
-    Answer, ClientId, Clock, Effect, Exhausted, Free, KernelFault, Launched, Names, Plan, Platform, Program, SandboxIndex,
-    Server, Share, Table,
+    Answer, ClientId, Clock, Effect, Exhausted, Free, KernelFault, Launched, Names, Plan, Platform, Program, Progress,
+    SandboxIndex, Server, Share, Shortage, Table,
 };
-use sbm_system::{ClientSet, OnEnd, Terms};
+use sbm_system::{ClientSet, OnEnd, Priorities, Terms};
 
 const SANDBOXES: usize = 16;
 
@@ -23,12 +23,21 @@ struct Counting {
 }
 
 impl Counting {
-    fn may_fail(&mut self) -> Result<(), Exhausted> {
+    fn may_fail(&mut self) -> Result<(), Shortage> {
         self.calls += 1;
-        if self.calls % 7 == 0 { Err(Exhausted) } else { Ok(()) }
+        match self.calls % 7 {
+            0 => Err(Shortage::Exhausted),
+            5 if self.calls % 4 == 0 => Err(Shortage::NotReady),
+            _ => Ok(()),
+        }
     }
 
-    fn part(&mut self) -> Result<(), Exhausted> {
+    fn progress(&mut self) -> Progress {
+        self.calls += 1;
+        if self.calls % 3 == 0 { Progress::More } else { Progress::Done }
+    }
+
+    fn part(&mut self) -> Result<(), Shortage> {
         self.may_fail()?;
         self.parts += 1;
         Ok(())
@@ -42,27 +51,42 @@ impl Platform for Counting {
     type Sandbox = ();
     type Part = ();
 
-    fn make(&mut self, (): &mut (), _: Names, _: &Plan<'_>, _: &Registers) -> Result<(), Exhausted> {
+    fn make(&mut self, (): &mut (), _: Names, _: &Plan<'_>, _: &Registers) -> Result<(), Shortage> {
         self.may_fail()?;
         self.sandboxes += 1;
         Ok(())
     }
-    fn add_tables(&mut self, (): &(), _: &[Table]) -> Result<(), Exhausted> {
+    fn fill(&mut self, (): &(), (): &mut (), _: &Plan<'_>) -> Result<Progress, Shortage> {
+        self.may_fail().map(|()| self.progress())
+    }
+    fn extend(&mut self, (): &(), (): &(), (): &mut (), _: &Plan<'_>) -> Result<Progress, Shortage> {
+        self.may_fail().map(|()| self.progress())
+    }
+    fn extend_share(&mut self, (): &(), (): &(), (): &mut (), _: &Share) -> Result<Progress, Shortage> {
+        self.may_fail().map(|()| self.progress())
+    }
+    fn strip(&mut self, (): &mut ()) -> Progress {
+        self.progress()
+    }
+    fn add_tables(&mut self, (): &(), _: &[Table]) -> Result<(), Shortage> {
         self.part()
     }
-    fn add_pages(&mut self, (): &(), (): &(), _: &Plan<'_>) -> Result<(), Exhausted> {
+    fn add_pages(&mut self, (): &(), (): &(), _: &Plan<'_>) -> Result<(), Shortage> {
         self.part()
     }
-    fn share(&mut self, (): &(), (): &(), _: &Share) -> Result<(), Exhausted> {
+    fn share(&mut self, (): &(), (): &(), _: &Share) -> Result<(), Shortage> {
         self.part()
     }
     fn remove(&mut self, (): ()) {
         self.parts -= 1;
     }
-    fn cover(&mut self, (): &mut (), _: u16) -> Result<(), Exhausted> {
+    fn cover(&mut self, (): &mut (), _: u16) -> Result<(), Shortage> {
         self.may_fail()
     }
     fn restart(&mut self, (): &(), _: &Registers) {}
+    fn go_on(&mut self, (): &()) {}
+    fn set_priority(&mut self, (): &(), _: u8) {}
+    fn set_sandbox_priority(&mut self, (): &(), _: u8) {}
     fn position(&self, (): &()) -> Option<u64> {
         Some(u64::from(self.calls))
     }
@@ -85,6 +109,14 @@ impl Platform for Counting {
     fn set_mark(&mut self, (): &(), _: usize) {}
     fn publish(&mut self, (): &(), _: Option<u64>) {}
     fn look_at(&mut self, _: Option<u64>) {}
+    fn dismantle<'a>(&mut self, (): &mut (), _: impl Iterator<Item = &'a mut ()>) -> Progress {
+        self.progress()
+    }
+    fn stop(&mut self, (): &()) {}
+    fn wind_up(&mut self, (): &mut ()) -> Option<Progress> {
+        let progress = self.progress();
+        (self.calls % 4 != 0).then_some(progress)
+    }
     fn destroy(&mut self, (): (), parts: impl Iterator<Item = ()>) {
         self.sandboxes -= 1;
         parts.for_each(|()| self.parts -= 1);
@@ -93,7 +125,13 @@ impl Platform for Counting {
         self.clients -= 1;
     }
     fn again(&mut self, (): (), _: u32) -> Result<(), Exhausted> {
-        self.may_fail().inspect_err(|_| self.clients -= 1)
+        self.may_fail().map_err(|_| {
+            self.clients -= 1;
+            Exhausted
+        })
+    }
+    fn prepare(&mut self, (): &mut ()) -> Result<Progress, Exhausted> {
+        self.may_fail().map(|()| self.progress()).map_err(|_| Exhausted)
     }
     fn console(&mut self, (): &(), _: &[u8]) {}
     fn free(&self) -> Free {
@@ -108,7 +146,8 @@ fn start(server: &mut Server<Counting, SANDBOXES>, platform: &mut Counting, clie
     let (mut terms, name) = (Terms::DEFAULT, ["one", "other"][client.get()]);
     (terms.cancels, terms.kills, terms.on_end) = (ClientSet(0b11), ClientSet(0b11), OnEnd::Restart(1000));
     (terms.quota.console, terms.budget.longest_ms) = (Some(1000), Some(1));
-    server.add_client(platform, client, Launched { name, program, terms, objects: () });
+    let priorities = Priorities { usual: 2, first: 3 };
+    server.add_client(platform, client, Launched { name, program, terms, priorities, objects: () });
     server.divide(platform.free()).expect("nothing is promised");
 }
 
@@ -128,7 +167,11 @@ fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
         }
         let clock = Clock { now: u64::from(platform.calls), per_second: 1000 };
         if who % 5 == 3 {
-            server.look(&mut platform, clock);
+            match who % 3 {
+                0 => server.look(&mut platform, clock),
+                1 => server.work(&mut platform),
+                _ => server.resume(&mut platform),
+            }
             continue;
         }
         let client = clients[usize::from(who % 2)];
@@ -146,6 +189,8 @@ fuzz_target!(|messages: Vec<(u8, Vec<u8>)>| {
         for client in clients {
             server.end_client(&mut platform, client, true);
         }
+        server.work(&mut platform);
+        server.resume(&mut platform);
     }
     assert_eq!((platform.clients, platform.sandboxes, platform.parts), (0, 0, 0));
 });
