@@ -5,7 +5,7 @@
 //! that take no byte, which is the reader's time; and be small on the wire and large in memory. So every value of more
 //! than a number passes through a [`Bounded`] deserializer, which counts depth and memory and leaves the rest to it.
 
-use core::{cell::Cell, fmt, mem::needs_drop};
+use core::{cell::Cell, fmt, marker::PhantomData, mem::needs_drop};
 
 use serde::{
     Deserializer,
@@ -193,28 +193,28 @@ impl<'b, T> Bounded<'b, T> {
     }
 }
 
-/// Elements of a list, or fields, within bounds.
-struct Elements<'b, A> {
+/// Elements of an `L`, or its fields, within bounds.
+struct Elements<'b, A, L> {
     inner: A,
     bounds: &'b Bounds,
+    of: PhantomData<L>,
     growing: Option<Growing>,
     /// Size of the key that was read last.
     key: usize,
 }
 
-impl<'b, A> Elements<'b, A> {
-    /// Begins to read the elements of a `T`.
+impl<'b, A, L> Elements<'b, A, L> {
     #[inline]
-    fn of<T>(inner: A, bounds: &'b Bounds, is_list: bool) -> Self {
-        let growing = if needs_drop::<T>() && is_list { Some(Growing::new(&bounds.room)) } else { None };
-        Self { inner, bounds, growing, key: 0 }
+    fn new(inner: A, bounds: &'b Bounds, is_list: bool) -> Self {
+        let growing = if needs_drop::<L>() && is_list { Some(Growing::new(&bounds.room)) } else { None };
+        Self { inner, bounds, of: PhantomData, growing, key: 0 }
     }
 
     /// Promises room for one more, a `T` of `size` bytes with what belongs to it.
     #[inline]
     fn grow<T, E: serde::de::Error>(&mut self, size: usize) -> Result<(), E> {
         if let Some(growing) = &mut self.growing {
-            growing.next(&self.bounds.room, size).map_err(|error| self.bounds.refuse_for_room(error))?;
+            growing.next::<L>(&self.bounds.room, size).map_err(|error| self.bounds.refuse_for_room(error))?;
         }
         self.bounds.promise_box::<T, E>()
     }
@@ -347,14 +347,14 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
     #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let elements = Elements::of::<V::Value>(inner, self.bounds, self.is_list);
+        let elements = Elements::<_, V::Value>::new(inner, self.bounds, self.is_list);
         self.inner.visit_seq(elements)
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
         let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let elements = Elements::of::<V::Value>(inner, self.bounds, true);
+        let elements = Elements::<_, V::Value>::new(inner, self.bounds, true);
         self.inner.visit_map(elements)
     }
 
@@ -377,12 +377,14 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Bounded<'_, S> {
 }
 
 // No size hint is passed on: room would be made for as many elements as the bytes claim to hold.
-impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
+impl<'de, A: SeqAccess<'de>, L> SeqAccess<'de> for Elements<'_, A, L> {
     type Error = A::Error;
 
     #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.grow::<S::Value, A::Error>(size_of::<S::Value>())?;
+        if self.inner.size_hint() != Some(0) {
+            self.grow::<S::Value, A::Error>(size_of::<S::Value>())?;
+        }
         let seed = Bounded::new(seed, self.bounds);
         let level = self.bounds.count_element::<S::Value, A::Error>()?;
         let element = self.inner.next_element_seed(seed)?;
@@ -394,7 +396,7 @@ impl<'de, A: SeqAccess<'de>> SeqAccess<'de> for Elements<'_, A> {
     }
 }
 
-impl<'de, A: MapAccess<'de>> MapAccess<'de> for Elements<'_, A> {
+impl<'de, A: MapAccess<'de>, L> MapAccess<'de> for Elements<'_, A, L> {
     type Error = A::Error;
 
     #[inline]

@@ -84,23 +84,30 @@ impl Growing {
         Self { length: 0, before, around: before }
     }
 
-    /// Promises room for one element more of `size` bytes, all before which have been taken in. It is kept in twice as much
-    /// memory whenever that is used up; sets and maps use up to twice as much, in nodes of eleven or with some bytes for each.
+    /// Promises room for one element more of `size` bytes, all before which have been taken in, of a `T`.
     #[inline]
-    pub(crate) fn next(&mut self, room: &Room, size: usize) -> Result<(), NoRoom> {
+    pub(crate) fn next<T>(&mut self, room: &Room, size: usize) -> Result<(), NoRoom> {
         room.promised.set(self.around);
         // Nothing, or a power of two.
         if self.length & self.length.wrapping_sub(1) == 0 && size > 0 {
-            self.grow(room, size)?;
+            self.grow(room, size, size_of::<T>() >= SMALLEST_HASHED)?;
         }
         self.length += 1;
         Ok(())
     }
 
+    /// Promises room for as many elements again. They are kept in memory for twice as many, in nodes of a tree, of eleven each
+    /// of which six are used at least, or in a hash table of up to four times as many.
     #[inline(never)]
-    fn grow(&mut self, room: &Room, size: usize) -> Result<(), NoRoom> {
+    fn grow(&mut self, room: &Room, size: usize, is_hashed: bool) -> Result<(), NoRoom> {
         const NODE: usize = 12;
-        let more = self.length.saturating_mul(4 * size + if size == 1 { 0 } else { 8 });
+        let per_element = match (is_hashed, size) {
+            (true, _) => 4 * size + 8,
+            // There are no trees of many bytes: none is there twice.
+            (false, 1) => 2,
+            (false, _) => 2 * size + size / 4 + 9,
+        };
+        let more = self.length.saturating_mul(per_element);
         room.promise(if self.length == 0 { NODE * size + 4 * OVERHEAD } else { more })?;
         self.around = room.promised.get();
         Ok(())
@@ -112,3 +119,6 @@ impl Growing {
         room.promised.set(self.before);
     }
 }
+
+/// What a hash table takes without its elements, at least; lists and trees take less.
+const SMALLEST_HASHED: usize = 4 * size_of::<usize>();
