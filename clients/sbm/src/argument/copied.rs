@@ -192,7 +192,7 @@ pub fn copy_inout<T: Target + ?Sized>(target: &mut T) -> CopyInOut<'_, T::Payloa
 unsafe impl<P: Payload + ?Sized> Argument for CopyIn<'_, P> {
     type Inside<'x> = &'x P;
 
-    #[inline]
+    #[inline(always)]
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
         const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let bytes = self.payload.bytes();
@@ -216,7 +216,7 @@ unsafe impl<P: Payload + ?Sized> Argument for CopyIn<'_, P> {
 unsafe impl<P: Payload + ?Sized, const IN: bool> Argument for Copied<'_, P, IN> {
     type Inside<'x> = &'x mut P;
 
-    #[inline]
+    #[inline(always)]
     fn stage(&mut self, instance: &mut Instance, at: usize) -> Result<[u64; 2], Error> {
         const { assert!(P::ALIGN <= PAGE as usize, "a buffer is aligned to a page, and no more") };
         let bytes = self.payload.bytes();
@@ -230,7 +230,7 @@ unsafe impl<P: Payload + ?Sized, const IN: bool> Argument for Copied<'_, P, IN> 
         Ok([buffer.address(offset), bytes.len() as u64])
     }
 
-    #[inline]
+    #[inline(always)]
     fn finish(&mut self, instance: &Instance, at: usize) {
         let bytes = self.payload.bytes_mut();
         if let Some(buffer) = instance.written(at) {

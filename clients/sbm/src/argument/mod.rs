@@ -86,7 +86,7 @@ pub trait Arguments {
 macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
         impl<$($name: Argument),*> Arguments for ($($name,)*) {
-            #[inline]
+            #[inline(always)]
             #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
             fn stage(&mut self, instance: &mut Instance) -> Result<(), Error> {
                 $(
@@ -96,7 +96,7 @@ macro_rules! tuple {
                 Ok(())
             }
 
-            #[inline]
+            #[inline(always)]
             #[allow(unused_variables, clippy::allow_attributes, reason = "the empty tuple")]
             fn finish(&mut self, instance: &Instance) {
                 $(self.$index.finish(instance, $index);)*
@@ -121,15 +121,15 @@ macro_rules! by_value {
             unsafe impl Argument for $integer {
                 type Inside<'x> = Self;
 
-                #[inline]
+                #[inline(always)]
                 fn stage(&mut self, _: &mut Instance, _: usize) -> Result<[u64; 2], Error> {
                     Ok([self.to_word(), 0])
                 }
 
-                #[inline]
+                #[inline(always)]
                 fn finish(&mut self, _: &Instance, _: usize) {}
 
-                #[inline]
+                #[inline(always)]
                 #[expect(clippy::allow_attributes, reason = "not every integer is cut")]
                 #[allow(clippy::cast_possible_truncation, clippy::cast_possible_wrap, reason = "the bits of `stage`")]
                 unsafe fn inside<'x>([word, _]: [u64; 2]) -> Self::Inside<'x> {
