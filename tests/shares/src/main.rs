@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a client keeps of the CPU that parses keyrings, beside one that takes all that it can, in each way that there is.
 //!
-//! The suite runs twice: beside rivals of its own priority, and of a lower one. QEMU's instruction counter is the clock: an
+//! The suite runs three times: beside rivals of its own priority, beside one with a third of its share, and beside rivals of a
+//! lower priority. QEMU's instruction counter is the clock: an
 //! instruction takes a nanosecond. The program `rival` sleeps until it is ended for the first time, and stays away after the
 //! second.
 #![no_std]
@@ -24,6 +25,7 @@ const TESTS: &[Test] = tests![
     half_is_kept_beside_faults_without_end_at_an_abort_entry,
     half_is_kept_beside_all_sandboxes_started,
     half_is_kept_beside_a_flood_of_looks,
+    three_quarters_are_kept_with_three_shares_of_four,
     most_is_kept_above_a_flood_of_requests,
     most_is_kept_above_a_flood_of_sandboxes_made_and_destroyed,
     most_is_kept_above_a_flood_of_text,
@@ -35,6 +37,8 @@ const TESTS: &[Test] = tests![
 
 /// What is kept beside a rival of the same priority, in thousandths of what this client does alone.
 const HALF: u64 = 450;
+/// The same, with three times the rival's share.
+const THREE_QUARTERS: u64 = 700;
 /// The same, above a rival of a lower priority.
 const MOST: u64 = 900;
 
@@ -145,6 +149,10 @@ fn half_is_kept_beside_all_sandboxes_started() -> Verdict {
 
 fn half_is_kept_beside_a_flood_of_looks() -> Verdict {
     beside("looks", HALF)
+}
+
+fn three_quarters_are_kept_with_three_shares_of_four() -> Verdict {
+    beside("requests", THREE_QUARTERS)
 }
 
 fn most_is_kept_above_a_flood_of_requests() -> Verdict {
