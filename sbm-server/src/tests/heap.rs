@@ -3,7 +3,7 @@
 
 use sbm_abi::{
     BufferAccess, Chunks, Errno, FaultKind, Handle, LayoutError, Own, Pages, Registers, Request, Response, Restore,
-    Spec, Zone, limits::PAGE,
+    Spec, ZONE_CHUNKS, Zone, limits::PAGE,
 };
 
 use super::{DATA, DATA_PAGES, ENTRIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, touch};
@@ -241,6 +241,20 @@ fn a_sandbox_that_touches_again_and_again_waits_once() {
 }
 
 #[test]
+fn a_touch_for_which_no_place_to_wait_is_left_is_told_that_there_is_no_memory() {
+    let mut world = World::new();
+    world.set_quota(0, Quota { limit: Amounts { sandboxes: 16, pages: 800, slots: 2000 }, ..QUOTA });
+    let heaps = core::array::from_fn::<_, 9, _>(|_| world.init_heap(0, 64));
+    for (number, (sandbox, heap)) in heaps.into_iter().enumerate() {
+        world.machine.is_late_in = Some(0);
+        let handled = world.touch(sandbox, heap.pages().address);
+        assert_eq!(handled, if number < 8 { Handled::Waits } else { Handled::Ended }, "{number}");
+    }
+    assert_eq!(world.told(), FaultKind::NoMemory as u64);
+    world.check();
+}
+
+#[test]
 fn heaps_outside_their_limits_are_refused_with_the_size() {
     let mut world = World::new();
     for pages in [3, 5, 8192] {
@@ -321,6 +335,8 @@ fn many_statics_come_in_steps_and_with_them_their_ground() {
         assert!(matches!(mapped[&page], (Frame::Data(_, data), BufferAccess::ReadWrite) if data == page));
         assert!(matches!(mapped[&ground_of(page)], (Frame::Data(_, data), BufferAccess::ReadOnly) if data == page));
     }
+    let chunks = &world.server.sandboxes[index(handle).get()].additions.chunks;
+    assert!(chunks.iter().map(|chunk| chunk.number).eq([ZONE_CHUNKS + 7]), "and taken for none of the heap's");
     assert_eq!(world.touch(handle, ground_of(last.end()) - 1), Handled::Ended, "it is there");
     world.check();
 }
