@@ -91,6 +91,7 @@ pub use client::{
     bench::Bench,
     console::print,
     env::{Env, InputFile},
+    log::init_log,
     request::{Answer, Request},
     sandbox::{Builder, Isolation, Sbm},
     server::{Usage, usage},
@@ -104,6 +105,7 @@ pub use inside::{
     reader::{ChunkError, Chunks, Reader},
 };
 // The traits. Their derives name bytemuck's crate; the one of `sbm_macros` stands in front.
+pub use log;
 pub use plain::*;
 pub use sbm_abi::{Access, Errno, Fault, FaultKind, OverQuota, Region, Resource};
 pub use sbm_coding::{MAX_NESTING, Unreadable};

@@ -97,6 +97,26 @@ fn speak_in_bytes() {
     harness::raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, asked, words);
 }
 
+/// By the facade `log`, which is a matter of statics.
+fn log() {
+    log::info!("logged {}", 1);
+    log::debug!("never heard");
+}
+
+fn log_by_itself() {
+    sbm::init_log(log::LevelFilter::Info);
+    log();
+}
+
+fn write_to_the_facade() {
+    #[expect(unsafe_code, reason = "a symbol of the linker script")]
+    unsafe extern "C" {
+        // SAFETY: of no bytes; only where it lies is used.
+        static __log_statics: [u8; 0];
+    }
+    harness::raw::write((&raw const __log_statics).addr(), 0);
+}
+
 fn whisper() {
     sbm::println!("never heard");
 }
@@ -112,6 +132,16 @@ fn print_in_sandboxes() -> Verdict {
     }
     check!(Sbm::builder().report(false).build()?.call(fault_while_speaking, ()).is_err(), "it read address 0");
     Sbm::builder().text_limit(0).build()?.call(whisper, ())?.assume_checked();
+    Sbm::builder().private_statics().build()?.call(log_by_itself, ())?.assume_checked();
+    let mut without = Sbm::builder().report(false).build()?;
+    check!(without.call(log, ()).is_err(), "it read what was not passed");
+    sbm::init_log(log::LevelFilter::Info);
+    for isolation in [Isolation::Strong, Isolation::None] {
+        Sbm::builder().isolation(isolation).build()?.call(log, ())?.assume_checked();
+    }
+    log::info!(target: "own", "logged by the client");
+    let mut sbm = Sbm::builder().report(false).build()?;
+    check!(sbm.call(write_to_the_facade, ()).is_err(), "it wrote what the facade reads");
     Ok(())
 }
 

@@ -130,11 +130,15 @@ fn text_of_sandboxes(lines: &[(String, Line)]) -> Verdict {
         ("last words", &["last words"]),
         ("bytes ?", &["bytes ?????2J"]),
         ("never heard", &[]),
+        ("INFO hostile::printing: ", &["INFO hostile::printing: logged 1"; 3]),
     ] {
         let found = with(word)?;
         if found != wanted {
             return Err(format!("it printed {found:?} and not {wanted:?}"));
         }
+    }
+    if !lines.iter().any(|(_, line)| line.is_of(WRITER) && line.text == "INFO own: logged by the client") {
+        return Err("the client's own record is not there".to_owned());
     }
     // Sixteen KiB, of which each line takes its bytes and 32.
     let empty = lines.iter().filter_map(|(_, line)| of_sandbox(line)).filter(String::is_empty).count();

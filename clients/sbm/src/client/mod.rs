@@ -8,6 +8,7 @@ pub(crate) mod console;
 pub(crate) mod env;
 pub(crate) mod here;
 pub(crate) mod instance;
+pub(crate) mod log;
 mod mail;
 pub(crate) mod memory;
 pub(crate) mod request;

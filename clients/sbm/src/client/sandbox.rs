@@ -8,7 +8,7 @@ use core::{
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Fault, Own, Region, Spec,
+    BufferAccess, BufferSpec, Fault, Own, Pages, Region, Spec,
     limits::{HEAP_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
 };
 use sbm_coding::words;
@@ -18,6 +18,7 @@ use super::{
     call::Reply,
     env::env,
     instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned, Terms},
+    log,
     time::Budget,
     trace::Trace,
 };
@@ -501,7 +502,15 @@ impl Builder {
             count_handlers: self.count_handlers,
             text_limit: self.text_limit,
         };
-        let instance = Instance::new(&spec, &self.planned, self.serial, &terms)?;
+        let mut instance = Instance::new(&spec, &self.planned, self.serial, &terms)?;
+        if let Some(page) = log::wanted()
+            && terms.isolated
+            && !self.private_statics
+            && let Err(error) = instance.map(0, Pages { address: page, count: 1 }, BufferAccess::ReadOnly)
+        {
+            instance.destroy();
+            return Err(error);
+        }
         Ok(Sbm { instance, error: None, report: self.report, budget })
     }
 
