@@ -45,6 +45,10 @@ use crate::workspace::Workspace;
 /// The client that measures, and the suite that compares its rows with the baseline.
 pub(crate) const BENCH: &str = "bench";
 
+/// The client that measures parsers, and what it reads, relative to the checkout.
+const PARSERS: &str = "bench-parsers";
+const PARSED: [&str; 2] = ["clients/apparmor/testdata/sample.policy", "clients/ext4/testdata/sample.img"];
+
 /// Begins a row.
 const ROW_LINE: &str = "bench ";
 
@@ -126,7 +130,7 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &BenchOptions) -
     Image::require(workspace, host, &options.kernel, &[Need::Qemu])?;
     let image = Image::build(workspace, host, &options.kernel)?;
     let wanted = Wanted { quick: options.write_baseline, rows: &options.rows };
-    let mut rows = measure(workspace, &image, &system(&wanted, &keyring), options.timeout)?;
+    let mut rows = measure_all(workspace, &image, &wanted, &keyring, options.timeout)?;
     rows.extend(turns::measure(workspace, &image, &wanted, &keyring, options.timeout)?);
     let peers = if options.peers { Some(measure_peers(workspace, &keyring, options)?) } else { None };
     if rows.is_empty() && peers.as_ref().is_none_or(|peers| peers.rows.is_empty()) {
@@ -166,6 +170,22 @@ impl Wanted<'_> {
     fn includes(&self, name: &str) -> bool {
         self.rows.is_empty() || self.rows.iter().any(|row| name.contains(row.as_str()))
     }
+}
+
+/// Boots the image for each of this tree's clients that measure, and collects their rows.
+fn measure_all(
+    workspace: &Workspace,
+    image: &Image,
+    wanted: &Wanted<'_>,
+    keyring: &Path,
+    seconds: u64,
+) -> Result<Vec<Row>, Failure> {
+    let parsed = PARSED.map(|path| workspace.root().join(path));
+    let mut rows = Vec::new();
+    for (program, inputs) in [(BENCH, &[keyring.to_owned()][..]), (PARSERS, &parsed)] {
+        rows.extend(measure(workspace, image, &system(program, wanted, inputs), seconds)?);
+    }
+    Ok(rows)
 }
 
 /// Boots the image and collects the rows of the client.
@@ -210,8 +230,9 @@ fn machine() -> Machine {
 }
 
 /// Describes what runs on it.
-fn system(wanted: &Wanted<'_>, keyring: &Path) -> Description {
-    Description::of_one(Some(BENCH), &wanted.arguments(), vec![(file_name(keyring), keyring.to_owned())])
+fn system(program: &str, wanted: &Wanted<'_>, inputs: &[PathBuf]) -> Description {
+    let inputs = inputs.iter().map(|path| (file_name(path), path.clone())).collect();
+    Description::of_one(Some(program), &wanted.arguments(), inputs)
 }
 
 /// Measures Linux, on the same keyring.
@@ -277,7 +298,8 @@ mod tests {
 
     #[test]
     fn rows_are_handed_to_the_client_as_arguments() {
-        let system = system(&Wanted { quick: true, rows: &["null".to_owned()] }, Path::new("/a/ring.pgp"));
+        let wanted = Wanted { quick: true, rows: &["null".to_owned()] };
+        let system = system(BENCH, &wanted, &["/a/ring.pgp".into()]);
         assert_eq!(
             (&*system.clients[0].program, &system.clients[0].arguments[..]),
             ("bench", &["quick".to_owned(), "null".to_owned()][..])
@@ -288,7 +310,8 @@ mod tests {
 
     #[test]
     fn without_rows_there_is_no_argument() {
-        assert!(system(&Wanted { quick: false, rows: &[] }, Path::new("ring.pgp")).clients[0].arguments.is_empty());
+        let wanted = Wanted { quick: false, rows: &[] };
+        assert!(system(BENCH, &wanted, &["ring.pgp".into()]).clients[0].arguments.is_empty());
     }
 
     #[test]

@@ -3,10 +3,16 @@
 
 use core::arch::asm;
 
-use sbm::println;
+use sbm::{Env, Error, println};
 
 /// Most runs of one row.
 const MAX_RUNS: usize = 2000;
+
+/// Runs that are not counted: the first ones fill the caches of nothing but the emulator, and the sandbox's first call.
+pub(crate) const WARM_UP: usize = 8;
+
+/// The argument for a short measurement.
+const QUICK: &str = "quick";
 
 /// Reads the time-stamp counter: under `-icount shift=0` it counts guest instructions.
 #[expect(unsafe_code, reason = "an instruction without a safe form")]
@@ -26,9 +32,13 @@ pub(crate) struct Runs {
 }
 
 impl Runs {
-    /// Prepares to measure the rows whose names contain one of `rows`, or all if there are none, each with its number of
-    /// runs divided by `divisor`.
-    pub(crate) const fn new(rows: &'static [&'static str], divisor: usize) -> Self {
+    /// Prepares to measure the rows whose names contain one of the arguments, or all if there are none; each with a tenth of
+    /// its runs if the first argument says so.
+    pub(crate) fn of(env: &'static Env) -> Self {
+        let (divisor, rows) = match env.arguments() {
+            [QUICK, rows @ ..] => (10, rows),
+            rows => (1, rows),
+        };
         Self { ticks: [0; MAX_RUNS], count: 0, rows, divisor }
     }
 
@@ -85,4 +95,27 @@ pub(crate) fn single(name: &str, unit: &str, value: u64) {
 /// Prints why a row is not there.
 pub(crate) fn failed(name: &str, why: &str) {
     println!("bench {{\"name\":\"{name}\",\"error\":\"{why}\"}}");
+}
+
+/// Measures an operation `count` times, after warming up.
+pub(crate) fn measure(
+    runs: &mut Runs,
+    name: &str,
+    count: usize,
+    mut operation: impl FnMut() -> Result<(), Error>,
+) -> Result<(), Error> {
+    if !runs.wants(name) {
+        return Ok(());
+    }
+    for _ in 0..WARM_UP {
+        operation()?;
+    }
+    for _ in 0..runs.times(count) {
+        let start = now();
+        let done = operation();
+        runs.add(start);
+        done?;
+    }
+    runs.print(name);
+    Ok(())
 }

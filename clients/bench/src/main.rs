@@ -33,14 +33,13 @@ mod typed;
 use sbm::{Env, Error, Sbm, println};
 
 use clock::{Runs, now, single};
+pub(crate) use clock::{WARM_UP, measure};
 
 // For what the rows of parsers return.
 sbm::main!(main, heap = 3 << 16);
 
 /// Runs of a row, unless it is slow.
 pub(crate) const RUNS: usize = 1000;
-/// Runs that are not counted: the first ones fill the caches of nothing but the emulator, and the sandbox's first call.
-pub(crate) const WARM_UP: usize = 8;
 
 /// A group of rows: measures and prints those that are wanted.
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
@@ -59,9 +58,6 @@ const GROUPS: [Group; 10] = [
     life::alive,
 ];
 
-/// The argument for a short measurement.
-const QUICK: &str = "quick";
-
 fn main(env: &'static Env) -> u8 {
     match run(env) {
         Ok(()) => 0,
@@ -79,11 +75,7 @@ fn run(env: &'static Env) -> Result<(), Error> {
     if let Some(part) = env.arguments().iter().find_map(|argument| argument.strip_prefix(turns::PREFIX)) {
         return turns::run(env, part);
     }
-    let (divisor, rows) = match env.arguments() {
-        [QUICK, rows @ ..] => (10, rows),
-        rows => (1, rows),
-    };
-    let mut runs = Runs::new(rows, divisor);
+    let mut runs = Runs::of(env);
     boot(env, &runs)?;
     for group in GROUPS {
         group(env, &mut runs)?;
@@ -101,28 +93,5 @@ fn boot(env: &'static Env, runs: &Runs) -> Result<(), Error> {
             single(name, "guest instructions", ticks);
         }
     }
-    Ok(())
-}
-
-/// Measures an operation `count` times, after warming up.
-pub(crate) fn measure(
-    runs: &mut Runs,
-    name: &str,
-    count: usize,
-    mut operation: impl FnMut() -> Result<(), Error>,
-) -> Result<(), Error> {
-    if !runs.wants(name) {
-        return Ok(());
-    }
-    for _ in 0..WARM_UP {
-        operation()?;
-    }
-    for _ in 0..runs.times(count) {
-        let start = now();
-        let done = operation();
-        runs.add(start);
-        done?;
-    }
-    runs.print(name);
     Ok(())
 }

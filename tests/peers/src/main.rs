@@ -10,6 +10,7 @@
 //! calls      a helper process that is kept: pipe, futex, seccomp strict mode
 //! processes  a process for each call, and what a fault costs
 //! pgp        the OpenPGP parser in a forked and in a seccomp helper
+//! parsers    readers of AppArmor's policies and of ext4 in a helper that asks for what it needs
 //! ebpf       a program checked by the kernel
 //! wasm       a function in a WebAssembly runtime
 //! ```
@@ -23,6 +24,7 @@ mod checksum;
 mod ebpf;
 mod error;
 mod helper;
+mod parsers;
 mod pgp;
 mod processes;
 mod rows;
@@ -31,7 +33,7 @@ mod wasm;
 use rows::Row;
 
 /// Measures the rows one after the other; each prints as soon as it is there.
-const MEASUREMENTS: [fn() -> Row; 16] = [
+const MEASUREMENTS: [fn() -> Row; 24] = [
     calls::getpid,
     calls::pipe_round_trip,
     calls::futex_round_trip,
@@ -43,6 +45,14 @@ const MEASUREMENTS: [fn() -> Row; 16] = [
     pgp::native,
     pgp::forked,
     pgp::confined,
+    parsers::native_apparmor,
+    parsers::apparmor,
+    parsers::native_tree,
+    parsers::tree_by_windows,
+    parsers::tree_by_blocks,
+    parsers::native_read,
+    parsers::read_by_windows,
+    parsers::read_by_blocks,
     ebpf::null,
     ebpf::checksum_1k,
     checksum::native_1k,

@@ -9,7 +9,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BENCH, BenchError, OWN_KEYRING, Wanted, is_default_kernel, measure, median, system};
+use super::{BENCH, BenchError, OWN_KEYRING, Wanted, is_default_kernel, measure_all, median};
 use crate::cli::TestOptions;
 use crate::failure::Failure;
 use crate::image::Image;
@@ -80,11 +80,10 @@ pub(crate) fn suite(workspace: &Workspace, image: &Image, options: &TestOptions)
     }
     let baseline = read(workspace)?;
     let wanted = Wanted { quick: true, rows: &[] };
-    let verdicts =
-        match measure(workspace, image, &system(&wanted, &workspace.root().join(OWN_KEYRING)), options.timeout) {
-            Ok(rows) => baseline.compare(&rows),
-            Err(failure) => vec![("measuring".to_owned(), Err(failure.to_string()))],
-        };
+    let verdicts = match measure_all(workspace, image, &wanted, &workspace.root().join(OWN_KEYRING), options.timeout) {
+        Ok(rows) => baseline.compare(&rows),
+        Err(failure) => vec![("measuring".to_owned(), Err(failure.to_string()))],
+    };
     for (name, verdict) in verdicts {
         tally.count(verdict.is_ok());
         match verdict {

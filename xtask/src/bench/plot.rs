@@ -95,7 +95,7 @@ fn legend(
     ours: &str,
     theirs: Option<&str>,
 ) -> Result<(), String> {
-    let title = "What calls, faults and lives cost";
+    let title = "What operations cost";
     root.draw_text(title, &style(18, HPos::Left, VPos::Top), (16, 10)).map_err(text)?;
     let entries = [(Some(ours), OURS), (theirs, THEIRS)];
     let mut left = 16;
