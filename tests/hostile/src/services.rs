@@ -3,11 +3,13 @@
 
 use core::fmt::Debug;
 
-use harness::{Random, Test, Verdict, check, expect::works, raw, same, tests};
+use harness::{Random, Test, Verdict, Why, check, expect::works, raw, same, tests};
 use sbm::{Error, Proxy, Sbm, Tainted, Unreadable, serve};
 use sbm_abi::{
     Asked, CODED, Label,
-    limits::{OUTBOX_OFFSET, SANDBOX_ENDPOINT_SLOT, TEXT_BYTES},
+    limits::{
+        ARENA_BASE, CLIENT_STACK_BASE, INBOX_OFFSET, OUTBOX_OFFSET, SANDBOX_ENDPOINT_SLOT, SELF_OFFSET, TEXT_BYTES,
+    },
 };
 use sel4::{
     MessageInfo,
@@ -19,6 +21,7 @@ use crate::observer::Observer;
 pub(crate) const TESTS: &[Test] = tests![
     methods_and_services_that_are_not_there_end_the_call,
     lengths_that_are_not_there_end_the_call,
+    mailboxes_that_are_moved_move_for_the_sandbox_only,
     room_that_a_method_does_not_fill_ends_the_call,
     arguments_of_any_kind_are_decoded_or_end_the_call,
     arguments_that_change_while_a_handler_reads_hold_still_for_it,
@@ -82,6 +85,17 @@ fn forge(head: u64, first: u64, second: u64, mut notes: Proxy<dyn Notes>) -> u64
     // There is an outbox now.
     notes.put(1, "one");
     raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, asked(), [head, first, second, 0]).words[1]
+}
+
+/// Moves a mailbox as far as the sandbox can: in its own argument page.
+fn move_and_ask(offset: u64, address: u64, mut notes: Proxy<dyn Notes>) -> u8 {
+    notes.put(1, "one");
+    let page = raw::argument_page_word(SELF_OFFSET as usize) as usize;
+    raw::write_word(page + offset as usize, address);
+    notes.put(2, "as long as it has to be, so that it goes by way of the outbox");
+    let mut bytes = [0; 100];
+    notes.fill(&mut bytes);
+    bytes[99]
 }
 
 const PLACE: u8 = 3;
@@ -196,6 +210,24 @@ fn lengths_that_are_not_there_end_the_call() -> Verdict {
     }
     // Words are no text.
     forged(Asked::new(PLACE, 0, 0), 1, 2, &Error::Request)?;
+    observer.nothing_lost()
+}
+
+fn mailboxes_that_are_moved_move_for_the_sandbox_only() -> Verdict {
+    let mut observer = Observer::new()?;
+    for (offset, reached) in [(OUTBOX_OFFSET, (1, 0)), (INBOX_OFFSET, (2, 1))] {
+        for address in [8, u64::from(CLIENT_STACK_BASE), u64::from(ARENA_BASE), u64::MAX - 4096] {
+            let (mut sbm, mut notebook) = (sandbox()?, Notebook::default());
+            let service = serve::<dyn Notes>(&mut notebook);
+            match sbm.call(move_and_ask, (u64::from(offset), address, service)) {
+                Err(Error::Fault { .. }) => {}
+                other => return Err(Why::new(format_args!("no fault but {other:?}"))),
+            }
+            same!((notebook.puts, notebook.fills), reached, "what reached the handler");
+            sbm.reset()?;
+            works(&mut sbm)?;
+        }
+    }
     observer.nothing_lost()
 }
 
