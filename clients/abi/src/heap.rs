@@ -174,7 +174,7 @@ mod tests {
     #[test]
     fn sizes_are_powers_of_two_within_limits() {
         let sizes: std::vec::Vec<_> = (0..=u16::MAX).filter(|pages| is_heap_size(*pages)).collect();
-        assert_eq!(sizes, [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096]);
+        assert_eq!(sizes, [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384]);
     }
 
     #[test]

@@ -335,11 +335,11 @@ mod tests {
 
     #[test]
     fn heaps_outside_their_limits_are_refused() {
-        for pages in [2, 5, 4097, 8192, u16::MAX] {
+        for pages in [2, 5, 4097, 32_768, u16::MAX] {
             let spec = Spec { own: Some(Own { heap_pages: pages, statics_pages: 0 }), ..Spec::default() };
             assert_eq!(Layout::of_sandbox(&spec), Err(LayoutError::Heap { pages }));
         }
-        for pages in [4, 4096] {
+        for pages in [4, 16_384] {
             let spec = Spec { own: Some(Own { heap_pages: pages, statics_pages: 0 }), ..Spec::default() };
             let heap = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE).heap().unwrap().pages();
             assert_eq!(heap, Pages { address: ARENA_BASE + 6 * PAGE, count: pages });
@@ -354,7 +354,7 @@ mod tests {
             (LayoutError::Stack { pages: 300 }, "a stack of 300 pages; it has 1 to 256"),
             (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 1024"),
             (LayoutError::Count { buffers: 9 }, "9 buffers; there can be 1 to 8"),
-            (LayoutError::Heap { pages: 5 }, "a heap of 5 pages; it has a power of two of them, 4 to 4096"),
+            (LayoutError::Heap { pages: 5 }, "a heap of 5 pages; it has a power of two of them, 4 to 16384"),
         ] {
             assert_eq!(error.to_string(), words);
         }

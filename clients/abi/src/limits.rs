@@ -44,12 +44,12 @@ pub const MAX_BUFFER_PAGES: u16 = 1024;
 pub const STACK_PAGES: core::ops::RangeInclusive<u16> = 1..=256;
 /// Pages of a sandbox's stack where the client names none: with it and without buffers a sandbox fits 32 KiB.
 pub const DEFAULT_STACK_PAGES: u16 = 2;
-/// Fewest and most pages of a sandbox's heap, which are a power of two: up to 16 MiB.
-pub const HEAP_PAGES: core::ops::RangeInclusive<u16> = 4..=4096;
+/// Fewest and most pages of a sandbox's heap, which are a power of two: up to 64 MiB.
+pub const HEAP_PAGES: core::ops::RangeInclusive<u16> = 4..=16_384;
 /// Most ranges of its own pages that a client can map into one sandbox.
 pub const MAX_MAPPINGS: usize = 4;
-/// Most pages in one such range (16 MiB).
-pub const MAX_MAPPING_PAGES: u16 = 4096;
+/// Most pages in one such range: as many as the input files have (48 MiB).
+pub const MAX_MAPPING_PAGES: u16 = 12_288;
 /// Most growths of one sandbox at once: for six arguments that are read in one call and written in another, or for fewer
 /// and its mail. Each takes room in the root task's tables, for every sandbox that there can be.
 pub const MAX_GROWTHS: usize = 12;

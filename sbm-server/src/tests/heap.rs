@@ -3,7 +3,8 @@
 
 use sbm_abi::{
     BufferAccess, Chunks, Errno, FaultKind, Handle, LayoutError, Own, Pages, Registers, Request, Response, Restore,
-    Spec, ZONE_CHUNKS, Zone, limits::PAGE,
+    Spec, ZONE_CHUNKS, Zone,
+    limits::{HEAP_PAGES, PAGE},
 };
 
 use super::{DATA, DATA_PAGES, ENTRIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, touch};
@@ -257,7 +258,7 @@ fn a_touch_for_which_no_place_to_wait_is_left_is_told_that_there_is_no_memory() 
 #[test]
 fn heaps_outside_their_limits_are_refused_with_the_size() {
     let mut world = World::new();
-    for pages in [3, 5, 8192] {
+    for pages in [3, 5, 2 * HEAP_PAGES.end()] {
         let refused = world.server.init(&mut world.machine, client(0), &with_heap(pages));
         assert_eq!(refused, Err(InitError::Layout(LayoutError::Heap { pages })));
         assert_eq!(world.ask(0, &Request::Init(with_heap(pages))), Response::Refused(Errno::Invalid));
@@ -346,9 +347,9 @@ fn the_largest_heap_and_the_most_statics_fit_one_sandbox() {
     const MANY: u16 = 512;
     let mut world = World::new();
     world.start_with(2, MANY);
-    world.machine.left = (20_000, 20_000);
-    world.set_quota(2, Quota { limit: Amounts { pages: 16_000, slots: 16_000, ..QUOTA.limit }, ..QUOTA });
-    let own = Some(Own { heap_pages: 4096, statics_pages: MANY });
+    world.machine.left = (80_000, 80_000);
+    world.set_quota(2, Quota { limit: Amounts { pages: 70_000, slots: 70_000, ..QUOTA.limit }, ..QUOTA });
+    let own = Some(Own { heap_pages: *HEAP_PAGES.end(), statics_pages: MANY });
     let Response::Ready { handle, .. } = world.ask(2, &Request::Init(Spec { own, ..Spec::default() })) else {
         panic!()
     };

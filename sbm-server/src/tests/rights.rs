@@ -4,7 +4,8 @@
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Layout, Message, Registers, Request, Response, Spec,
     limits::{
-        ARENA_BASE, CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, CODE_BASE, INPUT_BASE, MAX_MESSAGE, PAGE,
+        ARENA_BASE, CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, CODE_BASE, INPUT_BASE, MAX_MAPPING_PAGES,
+        MAX_MESSAGE, PAGE,
     },
 };
 
@@ -146,10 +147,12 @@ fn ranges_that_wrap_or_are_not_whole_pages_are_refused() {
     let mut world = World::new();
     let handle = world.init(0, 1);
     let last = u32::MAX - PAGE + 1;
-    for (address, pages) in [(last, 2), (last, 1), (last - 15 * PAGE, 16), (DATA + 1, 1), (DATA, 0), (DATA, 4097)] {
+    for (address, pages) in
+        [(last, 2), (last, 1), (last - 15 * PAGE, 16), (DATA + 1, 1), (DATA, 0), (DATA, MAX_MAPPING_PAGES + 1)]
+    {
         assert_eq!(world.ask(0, &map(handle, address, pages)), refused(Errno::Invalid), "{address:#x} {pages}");
     }
-    for (address, pages) in [(last - 15 * PAGE, 15), (DATA, 4096)] {
+    for (address, pages) in [(last - 15 * PAGE, 15), (DATA, MAX_MAPPING_PAGES)] {
         assert_eq!(world.ask(0, &map(handle, address, pages)), refused(Errno::Perm));
     }
 }

@@ -2,6 +2,8 @@
 //! The crate `alloc` in a sandbox: its heap, its limits, and what a reset and the next life find there.
 #![expect(clippy::panic, reason = "in sandboxes, on purpose")]
 
+use core::time::Duration;
+
 use alloc::{boxed::Box, collections::BTreeMap, format, string::String, vec, vec::Vec};
 
 use harness::{
@@ -10,12 +12,13 @@ use harness::{
     raw, same, tests,
 };
 use sbm::{Access, Errno, Error, Isolation, Region, Sbm, copy_in};
-use sbm_abi::limits::{ARENA_BASE, ARENA_END, HEAP_OFFSET, PAGE};
+use sbm_abi::limits::{ARENA_BASE, ARENA_END, HEAP_OFFSET, HEAP_PAGES, PAGE};
 
 pub(crate) const TESTS: &[Test] = tests![
     collections_work_in_a_sandbox_as_in_its_client,
     memory_that_is_freed_is_used_again,
     a_heap_can_be_used_nearly_to_its_end,
+    a_heap_of_the_largest_size_is_one,
     what_grows_keeps_its_content,
     large_alignments_are_kept,
     no_room_is_an_error_with_the_size,
@@ -77,6 +80,14 @@ fn align() -> usize {
     let (one, two) = (Box::new(Page([1; 100])), Box::new(Page([2; 100])));
     let aligned = [&raw const *one as usize, &raw const *two as usize].map(|address| address % 4096);
     aligned[0] + aligned[1] + usize::from(one.0[99]) + usize::from(two.0[99])
+}
+
+/// Writes each page of so many bytes, and counts those that hold what was written.
+fn fill_pages(bytes: usize) -> usize {
+    let mut memory = vec![0_u8; bytes];
+    let number = |page: usize| (page % 251) as u8 + 1;
+    memory.iter_mut().step_by(4096).enumerate().for_each(|(page, byte)| *byte = number(page));
+    memory.iter().step_by(4096).enumerate().filter(|(page, byte)| **byte == number(*page)).count()
 }
 
 fn try_to_reserve(bytes: usize) -> bool {
@@ -157,6 +168,18 @@ fn a_heap_can_be_used_nearly_to_its_end() -> Verdict {
         check!(matches!(result, Err(Error::NoRoom { .. })), "more than there is: {result:?}");
     }
     Ok(())
+}
+
+fn a_heap_of_the_largest_size_is_one() -> Verdict {
+    const LARGEST: usize = *HEAP_PAGES.end() as usize * 4096;
+    let mut sbm = Sbm::builder().heap(LARGEST).budget(Duration::from_secs(120)).report(false).build()?;
+    let bytes = LARGEST - LARGEST / 8;
+    for _ in 0..2 {
+        same!(sbm.call(fill_pages, (bytes,))?.assume_checked(), bytes / 4096);
+        sbm.reset()?;
+    }
+    let refused = sbm.call(fill_pages, (LARGEST,));
+    no_room(&mut sbm, refused, LARGEST, LARGEST)
 }
 
 fn what_grows_keeps_its_content() -> Verdict {
@@ -275,7 +298,7 @@ fn a_heap_ends_with_guards() -> Verdict {
 }
 
 fn heaps_out_of_limits_are_refused() -> Verdict {
-    let limit = 16 * 1024 * KIB;
+    let limit = usize::from(*HEAP_PAGES.end()) * 4096;
     for bytes in [limit + 1, usize::MAX] {
         let Err(error) = quiet(bytes) else { return Err(Why::new(format_args!("a heap of {bytes} bytes"))) };
         same!(error, Error::Heap { bytes, limit });
