@@ -4,6 +4,8 @@
 //! It is not among the tests, which print: the host looks at what arrives (`xtask/src/test/console.rs`), beside a
 //! `neighbour`.
 
+use core::time::Duration;
+
 use harness::{Verdict, check, same, server::request};
 use sbm::{Isolation, Sbm};
 use sbm_abi::{
@@ -169,9 +171,7 @@ pub(crate) fn run() -> Verdict {
     sbm::println!("sandbox fault: own program=hostile ip={:#x}", run as fn() -> Verdict as usize);
     // The neighbour's last line comes while this one is not ended.
     write(b"forged without an end")?;
-    for _ in 0..500 {
-        sel4::r#yield();
-    }
+    sbm::sleep(Duration::from_secs(6))?;
     write(b"neighbour| forged in the middle of a line\n")?;
     // Takes longer than the neighbour has lines.
     print_in_sandboxes()

@@ -43,7 +43,7 @@ const TESTS: &[Test] = &[
 /// Boots the guest once and looks at its lines.
 pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let mut system = Description::of_programs([WRITER, NEIGHBOUR]);
-    for (client, argument) in system.clients.iter_mut().zip(["print", "cycles=20"]) {
+    for (client, argument) in system.clients.iter_mut().zip(["print", "cycles=300"]) {
         client.arguments.push(argument.to_owned());
     }
     let mut machine = Machine::new(&options.machine);
@@ -152,7 +152,7 @@ fn text_of_sandboxes(lines: &[(String, Line)]) -> Verdict {
 }
 
 fn whole_lines(lines: &[(String, Line)]) -> Verdict {
-    let start = format!("{NEIGHBOUR}| {NEIGHBOUR}: 20 cycles undisturbed");
+    let start = format!("{NEIGHBOUR}| {NEIGHBOUR}: 300 cycles undisturbed");
     match lines.iter().filter(|(raw, _)| raw.starts_with(&start)).count() {
         1 => Ok(()),
         count => Err(format!("{count} lines begin with: {start}")),
