@@ -26,7 +26,18 @@ const REPLACED: &[u8] = b"?";
 /// controls, line and paragraph separators, marks and overrides of direction, and what has no width.
 fn is_command(character: char) -> bool {
     character.is_control()
-        || matches!(character, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}' | '\u{feff}')
+        || matches!(
+            character,
+            '\u{ad}'
+                | '\u{61c}'
+                | '\u{180e}'
+                | '\u{200b}'..='\u{200f}'
+                | '\u{2028}'..='\u{202e}'
+                | '\u{2060}'..='\u{206f}'
+                | '\u{feff}'
+                | '\u{fff9}'..='\u{fffb}'
+                | '\u{e0000}'..='\u{e007f}'
+        )
 }
 
 /// Most bytes of a character.
@@ -270,7 +281,18 @@ mod tests {
 
     #[test]
     fn every_control_character_but_newline_and_tab_is_replaced() {
-        let all = ('\0'..'\u{a0}').chain(['\u{202e}', '\u{2028}', '\u{200b}', '\u{2066}', '\u{feff}']);
+        let all = ('\0'..'\u{a0}').chain([
+            '\u{202e}',
+            '\u{2028}',
+            '\u{200b}',
+            '\u{2066}',
+            '\u{feff}',
+            '\u{61c}',
+            '\u{ad}',
+            '\u{180e}',
+            '\u{fffa}',
+            '\u{e0041}',
+        ]);
         for character in all.filter(|character| is_command(*character) && !"\n\t".contains(*character)) {
             let text = std::format!("x{character}y");
             assert_eq!(written(&[(Writer::RootTask, text.as_bytes())]), "x?y", "{character:?}");

@@ -22,7 +22,7 @@ pub const MAX_NESTING: usize = 128;
 pub enum Unreadable {
     /// They are not the form of a value of the type.
     Malformed,
-    /// The value nests deeper than the limit.
+    /// The value nests deeper than [`MAX_NESTING`], or than the stack of its reader has room for.
     Nested {
         /// How deep it may.
         limit: usize,
@@ -52,6 +52,21 @@ impl fmt::Display for Unreadable {
     }
 }
 
+/// The memory of whoever decodes.
+#[derive(Debug, Clone, Copy)]
+pub struct Memory {
+    /// Tells whether its heap has so many bytes in one piece. It is asked before anything is made of them.
+    pub has_room: fn(usize) -> bool,
+    /// The lowest address of its stack; 0 where somebody else looks after that.
+    pub stack_end: usize,
+}
+
+/// Bytes of stack that one level may take, beside copies of the value.
+const LEVEL: usize = 16 << 10;
+
+/// Copies of a value that may lie on the stack at one level.
+const COPIES: usize = 16;
+
 /// What may still be decoded.
 ///
 /// Memory is counted by the sizes of types. What lies within another value is counted with it, as far as it fits in there:
@@ -65,18 +80,20 @@ pub struct Bounds {
     within: Cell<usize>,
     depth: Cell<usize>,
     room: Room,
+    stack_end: usize,
     reason: Cell<Unreadable>,
 }
 
 impl Bounds {
-    /// Begins to read a value of at most `limit` bytes, into a heap that has room where `has_room` says so.
-    pub(crate) const fn new(limit: usize, has_room: fn(usize) -> bool) -> Self {
+    /// Begins to read a value of at most `limit` bytes, into this memory.
+    pub(crate) const fn new(limit: usize, memory: Memory) -> Self {
         Self {
             limit,
             left: Cell::new(limit),
             within: Cell::new(0),
             depth: Cell::new(0),
-            room: Room::new(has_room),
+            room: Room::new(memory.has_room),
+            stack_end: memory.stack_end,
             reason: Cell::new(Unreadable::Malformed),
         }
     }
@@ -115,11 +132,13 @@ impl Bounds {
     fn enter<T, E: serde::de::Error>(&self) -> Result<Level<'_>, E> {
         let level = self.count::<T, E>(0)?;
         if level.taken > 0 {
-            self.promise(size_of::<T>())?;
+            self.promise(size_of::<T>() + alignment::<T>())?;
         }
         self.promise_box::<T, E>()?;
-        if level.depth >= MAX_NESTING {
-            return Err(self.refuse(Unreadable::Nested { limit: MAX_NESTING }));
+        // Somewhere in the frame of this level.
+        let here = core::ptr::from_ref(&level).addr();
+        if level.depth >= MAX_NESTING || here < self.stack_end.saturating_add(LEVEL + COPIES * size_of::<T>()) {
+            return Err(self.refuse(Unreadable::Nested { limit: level.depth }));
         }
         self.depth.set(level.depth + 1);
         Ok(level)
@@ -150,6 +169,11 @@ impl Bounds {
     fn count_element<T, E: serde::de::Error>(&self) -> Result<Level<'_>, E> {
         self.count::<T, E>(usize::from(size_of::<T>() == 0))
     }
+}
+
+/// Returns what a `T` may take for its alignment beside its size, where that is more than every allocation has.
+const fn alignment<T>() -> usize {
+    if align_of::<T>() > align_of::<u128>() { align_of::<T>() } else { 0 }
 }
 
 /// A value that is being read, until it is dropped.
@@ -214,7 +238,9 @@ impl<'b, A, L> Elements<'b, A, L> {
     #[inline]
     fn grow<T, E: serde::de::Error>(&mut self, size: usize) -> Result<(), E> {
         if let Some(growing) = &mut self.growing {
-            growing.next::<L>(&self.bounds.room, size).map_err(|error| self.bounds.refuse_for_room(error))?;
+            growing
+                .next::<L>(&self.bounds.room, size, alignment::<T>())
+                .map_err(|error| self.bounds.refuse_for_room(error))?;
         }
         self.bounds.promise_box::<T, E>()
     }
@@ -446,6 +472,8 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Bounded<'_, A> {
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
         self.bounds.promise_box::<S::Value, A::Error>()?;
         let seed = self.with(seed);
+        // What it holds lies within the enum; what a box in it holds does not.
+        let _level = self.bounds.count::<S::Value, A::Error>(0)?;
         self.inner.newtype_variant_seed(seed)
     }
 

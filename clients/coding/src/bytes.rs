@@ -4,7 +4,7 @@
 use postcard::ser_flavors::Flavor;
 use serde::{Deserialize, Serialize};
 
-use crate::bounds::{Bounded, Bounds, Unreadable};
+use crate::bounds::{Bounded, Bounds, Memory, Unreadable};
 
 /// How long a value's form is, and whether it had room.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -61,17 +61,12 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, room: &mut [u8]) -> Result<Encod
     Ok(if length <= limit { Encoded::Fits(length) } else { Encoded::Needs(length) })
 }
 
-/// Reads a value that a sandbox wrote: within bounds, and no byte may be left. `has_room` tells whether the reader's heap has
-/// so many bytes in one piece: it is asked before anything is made of them.
+/// Reads a value that a sandbox wrote: within bounds, into memory that is there, and no byte may be left.
 ///
 /// # Errors
 /// [`Unreadable`].
-pub fn decode<'de, T: Deserialize<'de>>(
-    bytes: &'de [u8],
-    most_bytes: usize,
-    has_room: fn(usize) -> bool,
-) -> Result<T, Unreadable> {
-    let bounds = Bounds::new(most_bytes, has_room);
+pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], most_bytes: usize, memory: Memory) -> Result<T, Unreadable> {
+    let bounds = Bounds::new(most_bytes, memory);
     let mut deserializer = postcard::Deserializer::from_bytes(bytes);
     let value = bounds.begin::<T, postcard::Error>();
     let value = value.and_then(|()| T::deserialize(Bounded::new(&mut deserializer, &bounds)));
@@ -115,7 +110,7 @@ mod tests {
     const ROOMY: usize = 1 << 20;
 
     fn read_in<'de, T: Deserialize<'de>>(bytes: &'de [u8], most_bytes: usize) -> Result<T, Unreadable> {
-        decode(bytes, most_bytes, |_| true)
+        decode(bytes, most_bytes, Memory { has_room: |_| true, stack_end: 0 })
     }
 
     fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {

@@ -14,5 +14,5 @@ mod bytes;
 mod room;
 pub mod words;
 
-pub use bounds::{Bounds, MAX_NESTING, Unreadable};
+pub use bounds::{Bounds, MAX_NESTING, Memory, Unreadable};
 pub use bytes::{Encoded, NotEncodable, decode, encode, read};

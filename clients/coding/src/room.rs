@@ -84,13 +84,14 @@ impl Growing {
         Self { length: 0, before, around: before }
     }
 
-    /// Promises room for one element more of `size` bytes, all before which have been taken in, of a `T`.
+    /// Promises room for one element more of `size` bytes, all before which have been taken in, of a `T`, and
+    /// `alignment` for its place.
     #[inline]
-    pub(crate) fn next<T>(&mut self, room: &Room, size: usize) -> Result<(), NoRoom> {
+    pub(crate) fn next<T>(&mut self, room: &Room, size: usize, alignment: usize) -> Result<(), NoRoom> {
         room.promised.set(self.around);
         // Nothing, or a power of two.
         if self.length & self.length.wrapping_sub(1) == 0 && size > 0 {
-            self.grow(room, size, size_of::<T>() >= SMALLEST_HASHED)?;
+            self.grow(room, size, alignment, size_of::<T>() >= SMALLEST_HASHED)?;
         }
         self.length += 1;
         Ok(())
@@ -99,7 +100,7 @@ impl Growing {
     /// Promises room for as many elements again. They are kept in memory for twice as many, in nodes of a tree, of eleven each
     /// of which six are used at least, or in a hash table of up to four times as many.
     #[inline(never)]
-    fn grow(&mut self, room: &Room, size: usize, is_hashed: bool) -> Result<(), NoRoom> {
+    fn grow(&mut self, room: &Room, size: usize, alignment: usize, is_hashed: bool) -> Result<(), NoRoom> {
         const NODE: usize = 12;
         let per_element = match (is_hashed, size) {
             (true, _) => 4 * size + 8,
@@ -108,7 +109,8 @@ impl Growing {
             (false, _) => 2 * size + size / 4 + 9,
         };
         let more = self.length.saturating_mul(per_element);
-        room.promise(if self.length == 0 { NODE * size + 4 * OVERHEAD } else { more })?;
+        let more = if self.length == 0 { NODE * size + 4 * OVERHEAD } else { more };
+        room.promise(more.saturating_add(alignment))?;
         self.around = room.promised.get();
         Ok(())
     }

@@ -13,7 +13,7 @@ use std::{
 };
 
 use proptest::prelude::*;
-use sbm_coding::{Encoded, Unreadable, decode, encode};
+use sbm_coding::{Encoded, Memory as Reader, Unreadable, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use talc::{ErrOnOom, Span, Talc};
 
@@ -67,6 +67,8 @@ unsafe impl GlobalAlloc for Small {
 #[global_allocator]
 static ALLOCATOR_OF_ALL: Small = Small;
 
+const MEMORY_OF_ONE: Reader = Reader { has_room, stack_end: 0 };
+
 fn has_room(bytes: usize) -> bool {
     let layout = Layout::from_size_align(bytes.max(1), 16).unwrap();
     // SAFETY: the size is not zero, and it goes back by the same layout.
@@ -105,19 +107,24 @@ fn begin(bytes: usize, holes: &[usize]) -> (MutexGuard<'static, ()>, Vec<Box<[u8
 
 /// Decodes a value into ever larger heaps, until it fits.
 fn fits_or_is_refused<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, holes: &[usize]) {
+    fits_in(value, holes, 100);
+}
+
+/// The same, where a byte of its form may take so many of a heap.
+fn fits_in<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, holes: &[usize], times: usize) {
     let mut room = vec![0; 1 << 16];
     let Encoded::Fits(length) = encode(value, &mut room).unwrap() else { return };
     let mut bytes = 2048;
     loop {
         let (guard, kept) = begin(bytes, holes);
         DECODES.set(true);
-        let result = decode::<T>(&room[..length], 1 << 22, has_room);
+        let result = decode::<T>(&room[..length], 1 << 22, MEMORY_OF_ONE);
         DECODES.set(false);
         match &result {
             Ok(decoded) => return assert_eq!(decoded, value),
             Err(Unreadable::NoRoom { .. }) => {
                 let taken: usize = holes.iter().sum();
-                assert!(bytes < 100 * length + 4 * taken + 8192, "{bytes} are enough for a value of {length}");
+                assert!(bytes < times * length + 4 * taken + 8192, "{bytes} are enough for a value of {length}");
             }
             Err(other) => panic!("{other:?}"),
         }
@@ -158,6 +165,55 @@ fn holes() -> impl Strategy<Value = Vec<usize>> {
 
 fn quiet() -> ProptestConfig {
     ProptestConfig { cases: 10, failure_persistence: None, ..ProptestConfig::default() }
+}
+
+/// An enum that is large beside what a box of it takes in another one.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+enum Wide {
+    Leaf,
+    Node(Box<Wide>),
+    Data([[u64; 32]; 2]),
+}
+
+#[repr(align(1024))]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+struct Aligned(u8);
+
+#[test]
+fn chains_of_large_boxes_are_counted() {
+    for depth in [1, 5, 20, 60] {
+        let chain = (0..depth).fold(Wide::Leaf, |chain, _| Wide::Node(Box::new(chain)));
+        fits_in(&chain, &[100; 5], 2000);
+        fits_in(&vec![chain.clone(), Wide::Data([[7; 32]; 2]), chain.clone()], &[], 2000);
+        let mut bytes = [0; 128];
+        let Encoded::Fits(length) = encode(&chain, &mut bytes).unwrap() else { panic!() };
+        let limit = depth * size_of::<Wide>();
+        let large = decode::<Wide>(&bytes[..length], limit, Reader { has_room: |_| true, stack_end: 0 });
+        assert_eq!(large, Err(Unreadable::Large { limit }), "{depth}");
+    }
+}
+
+#[test]
+fn large_alignments_have_room() {
+    for length in [1, 2, 5] {
+        fits_in(&(0..length).map(|byte| Box::new(Aligned(byte))).collect::<Vec<_>>(), &[100; 9], 20_000);
+        fits_in(&(0..length).map(Aligned).collect::<Vec<_>>(), &[300; 7], 20_000);
+    }
+}
+
+#[test]
+fn a_value_nests_no_deeper_than_the_stack_has_room_for() {
+    let local = std::hint::black_box(0_u8);
+    let here = std::ptr::from_ref(&local).addr();
+    let chain = (0..100).fold(Wide::Leaf, |chain, _| Wide::Node(Box::new(chain)));
+    let mut bytes = [0; 128];
+    let Encoded::Fits(length) = encode(&chain, &mut bytes).unwrap() else { panic!() };
+    let within = |stack: usize| {
+        decode::<Wide>(&bytes[..length], 1 << 20, Reader { has_room: |_| true, stack_end: here.saturating_sub(stack) })
+    };
+    let Err(Unreadable::Nested { limit }) = within(40 << 10) else { panic!("no limit") };
+    assert!((1..100).contains(&limit), "{limit}");
+    assert_eq!(within(0), Err(Unreadable::Nested { limit: 0 }));
 }
 
 macro_rules! values {
@@ -220,7 +276,7 @@ fn a_heap_that_is_full_takes_nothing() {
             *place = has_room(24).then(|| Box::new([0; 24]));
         }
         taken.iter_mut().take(free).for_each(|place| *place = None);
-        let result = decode::<T>(&room[..length], 1 << 20, has_room);
+        let result = decode::<T>(&room[..length], 1 << 20, MEMORY_OF_ONE);
         DECODES.set(false);
         assert!(matches!(&result, Ok(decoded) if decoded == value) || matches!(result, Err(Unreadable::NoRoom { .. })));
         drop((result, taken, kept));

@@ -18,6 +18,7 @@ use sbm_abi::{
     FIRST_CHUNK_PAGES,
     limits::{MAX_DATA_BYTES, PAGE},
 };
+use sbm_coding::Memory;
 use talc::{OomHandler, Span, Talc};
 
 use crate::inside::{heap, panic::in_sandbox};
@@ -101,10 +102,14 @@ unsafe impl<const BYTES: usize> GlobalAlloc for ClientHeap<BYTES> {
     }
 }
 
+/// Where a client decodes.
+pub(crate) const READER: Memory =
+    Memory { has_room, stack_end: if cfg!(sbm_guest) { CLIENT_STACK_BASE as usize } else { 0 } };
+
 /// Tells whether the heap of the client that runs this has so many bytes in one piece. Without a heap nothing is made that
 /// takes any.
 #[cfg(sbm_guest)]
-pub(crate) fn has_room(bytes: usize) -> bool {
+fn has_room(bytes: usize) -> bool {
     let Ok(layout) = Layout::from_size_align(bytes.max(1), align_of::<u128>()) else { return false };
     // SAFETY: the size is not zero, and what was allocated is given back, by the same layout.
     unsafe {
@@ -120,7 +125,7 @@ pub(crate) fn has_room(bytes: usize) -> bool {
 
 /// Leaves it to the host's own allocator.
 #[cfg(not(sbm_guest))]
-pub(crate) fn has_room(_: usize) -> bool {
+fn has_room(_: usize) -> bool {
     true
 }
 

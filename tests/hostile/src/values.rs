@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A sandbox sends results that are none: lengths, bytes and requests for room that it makes up.
 
-use alloc::{collections::BTreeSet, string::String};
+use alloc::{boxed::Box, collections::BTreeSet, string::String};
 use core::fmt::{self, Debug};
 
 use harness::{Random, Test, Verdict, Why, check, expect::works, raw, same, tests};
@@ -27,6 +27,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_result_in_an_outbox_that_is_not_there_is_none,
     bytes_of_any_kind_are_a_result_or_an_error,
     a_result_that_nests_without_end_is_an_error,
+    a_result_that_nests_deeper_than_the_stack_is_an_error,
     a_result_that_counts_without_end_is_an_error,
     a_result_that_fills_the_clients_heap_is_an_error,
     a_result_that_changes_while_it_is_read_is_one_value_or_an_error,
@@ -254,6 +255,33 @@ fn a_result_that_nests_without_end_is_an_error() -> Verdict {
     same!(sbm.call(deep, ())?.assume_checked(), Deep(100));
     let result = sbm.call(fill::<Deep>, (1_u8, 0_u8, 4096_u64));
     fails(&mut sbm, result, &Error::Unreadable(Unreadable::Nested { limit: MAX_NESTING }))
+}
+
+/// A value that is large for each byte of its form.
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
+enum Wide {
+    Leaf,
+    Node(Box<Self>),
+    Data([[u64; 32]; 4]),
+}
+
+fn a_result_that_nests_deeper_than_the_stack_is_an_error() -> Verdict {
+    let mut sbm = sandbox()?;
+    let mut observer = Observer::new()?;
+    let shallow = sbm.call(fill::<Wide>, (1_u8, 0_u8, 6_u64))?.assume_checked();
+    check!(matches!(shallow, Wide::Node(_)));
+    for length in [60, 90, 126] {
+        sbm.reset()?;
+        let result = sbm.call(fill::<Wide>, (1_u8, 0_u8, length));
+        let refused = matches!(
+            result,
+            Err(Error::Unreadable(Unreadable::Nested { .. } | Unreadable::NoRoom { .. } | Unreadable::Large { .. }))
+        );
+        check!(refused, "{length}: {:?}", result.map(Tainted::assume_checked));
+    }
+    sbm.reset()?;
+    works(&mut sbm)?;
+    observer.nothing_lost()
 }
 
 fn a_result_that_counts_without_end_is_an_error() -> Verdict {

@@ -106,7 +106,7 @@ impl Instance {
         }
         let [length, CODED] = result else { return Err(Error::Garbled) };
         let limit = self.result_limit;
-        sbm_coding::decode(self.take_in(length)?, limit, heap::has_room).map_err(Error::Unreadable)
+        sbm_coding::decode(self.take_in(length)?, limit, heap::READER).map_err(Error::Unreadable)
     }
 
     /// Copies the first bytes of the outbox to where the sandbox cannot change them.

@@ -103,7 +103,7 @@ impl<'r> Request<'r> {
         }
         let (room, rest) = instance.receive(length, room, behind)?;
         let arguments = if head.is_coded() {
-            sbm_coding::decode(rest, limit, heap::has_room).map_err(Error::Unreadable)?
+            sbm_coding::decode(rest, limit, heap::READER).map_err(Error::Unreadable)?
         } else {
             words::decode(words).ok_or(Error::Request)?
         };
