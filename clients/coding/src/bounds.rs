@@ -65,7 +65,7 @@ pub struct Memory {
 const LEVEL: usize = 16 << 10;
 
 /// Copies of a value that may lie on the stack at one level.
-const COPIES: usize = 16;
+const COPIES: usize = 6;
 
 /// What may still be decoded.
 ///

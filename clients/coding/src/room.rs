@@ -89,8 +89,11 @@ impl Growing {
     #[inline]
     pub(crate) fn next<T>(&mut self, room: &Room, size: usize, alignment: usize) -> Result<(), NoRoom> {
         room.promised.set(self.around);
-        // Nothing, or a power of two.
-        if self.length & self.length.wrapping_sub(1) == 0 && size > 0 {
+        // How many lie within the list itself.
+        let within = if size_of::<T>() < SMALLEST_FIXED { 0 } else { size_of::<T>().checked_div(size).unwrap_or(0) };
+        // Then nothing, or a power of two.
+        let is_full = self.length == within || self.length & self.length.wrapping_sub(1) == 0;
+        if is_full && self.length >= within && size > 0 {
             self.grow(room, size, alignment, size_of::<T>() >= SMALLEST_HASHED)?;
         }
         self.length += 1;
@@ -121,6 +124,9 @@ impl Growing {
         room.promised.set(self.before);
     }
 }
+
+/// What a list takes that has room for elements within, at least.
+const SMALLEST_FIXED: usize = 256;
 
 /// What a hash table takes without its elements, at least; lists and trees take less.
 const SMALLEST_HASHED: usize = 4 * size_of::<usize>();

@@ -16,7 +16,7 @@ use core::{
 
 use sbm_abi::{
     FIRST_CHUNK_PAGES,
-    limits::{MAX_DATA_BYTES, PAGE},
+    limits::{CLIENT_STACK_BASE, MAX_DATA_BYTES, PAGE},
 };
 use sbm_coding::Memory;
 use talc::{OomHandler, Span, Talc};

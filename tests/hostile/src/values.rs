@@ -270,7 +270,7 @@ fn a_result_that_nests_deeper_than_the_stack_is_an_error() -> Verdict {
     let mut observer = Observer::new()?;
     let shallow = sbm.call(fill::<Wide>, (1_u8, 0_u8, 6_u64))?.assume_checked();
     check!(matches!(shallow, Wide::Node(_)));
-    for length in [60, 90, 126] {
+    for length in [60_u64, 90, 126] {
         sbm.reset()?;
         let result = sbm.call(fill::<Wide>, (1_u8, 0_u8, length));
         let refused = matches!(
