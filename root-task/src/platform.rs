@@ -52,6 +52,10 @@ impl Platform for Machine {
         sandbox.extend(self, client, part, plan)
     }
 
+    fn copy(&mut self, from: (&Part, u32), to: (&Part, u32), count: u32) {
+        sandbox::copy(self, from, to, count);
+    }
+
     fn share(&mut self, _: &Client, _: &Sandbox, share: &Share) -> Result<Part, Shortage> {
         Part::of_copies(self, share)
     }

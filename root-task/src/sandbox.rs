@@ -370,6 +370,14 @@ impl Part {
         Ok(Self::Copies(machine.memory.slots(share.pages())?, 0))
     }
 
+    /// Returns the frame of a page.
+    const fn frame(&self, number: u32) -> Option<Slot> {
+        match self {
+            Self::Pages(slots, PartPages { made, .. }) if number < *made as u32 => Some(slots.first().plus(number)),
+            Self::Pages(..) | Self::Tables(_) | Self::Copies(..) => None,
+        }
+    }
+
     const fn has_pages(&self) -> bool {
         match self {
             Self::Tables(_) => false,
@@ -389,6 +397,17 @@ impl Part {
                 *made = rest;
                 if rest > 0 { Progress::More } else { Progress::Done }
             }
+        }
+    }
+}
+
+/// Copies pages of a part to those of a part.
+pub(crate) fn copy(machine: &mut Machine, from: (&Part, u32), to: (&Part, u32), count: u32) {
+    for page in 0..count {
+        let frames = from.0.frame(from.1 + page).zip(to.0.frame(to.1 + page));
+        let copied = frames.ok_or(Error::RangeError).and_then(|(from, to)| machine.window.copy(from, to));
+        if let Err(error) = copied {
+            machine.complain("a copy", error);
         }
     }
 }

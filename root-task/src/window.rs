@@ -7,6 +7,8 @@ use crate::{cspace::Slot, memory::Memory, object::Row};
 
 /// Where the window is: above everything that a boot image occupies.
 const SMALL: usize = 0x40_0000_0000;
+/// Where the target of a copy is.
+const TARGET: usize = SMALL + SMALL_BYTES;
 const LARGE: usize = SMALL + LARGE_BYTES;
 /// What is mapped for good, such as memory for DMA.
 const FIXED: usize = LARGE + LARGE_BYTES;
@@ -19,6 +21,8 @@ const LARGE_BYTES: usize = 2 * 1024 * 1024;
 #[derive(Debug)]
 pub(crate) struct Window {
     fixed: usize,
+    /// Slots for capabilities to frames that others have mapped.
+    spare: [Slot; 2],
 }
 
 impl Window {
@@ -39,7 +43,8 @@ impl Window {
         for (table, address) in tables.into_iter().zip([SMALL, FIXED]) {
             table.page_table_map(vspace, address, attributes)?;
         }
-        Ok(Self { fixed: FIXED })
+        let spare = memory.slots(2).map_err(|_| Error::NotEnoughMemory)?.first();
+        Ok(Self { fixed: FIXED, spare: [spare, spare.plus(1)] })
     }
 
     /// Lets `fill` write a small frame that nobody has mapped.
@@ -49,6 +54,33 @@ impl Window {
         // SAFETY: the frame is mapped here, for us alone: `self` is borrowed until it is unmapped.
         fill(unsafe { core::slice::from_raw_parts_mut(SMALL as *mut u8, SMALL_BYTES) });
         page.frame_unmap()
+    }
+
+    /// Copies a small frame to another one, whoever has them mapped.
+    pub(crate) fn copy(&mut self, from: Slot, to: Slot) -> Result<(), Error> {
+        let sides = [(from, CapRights::read_only(), SMALL), (to, CapRights::read_write(), TARGET)];
+        let mut all_well = Ok(());
+        for ((frame, rights, address), copy) in sides.into_iter().zip(self.spare) {
+            all_well = all_well.and_then(|()| copy.path().copy(&frame.path(), rights)).and_then(|()| {
+                copy.cap::<cap_type::SmallPage>().frame_map(
+                    slot::VSPACE.cap(),
+                    address,
+                    rights,
+                    VmAttributes::default(),
+                )
+            });
+        }
+        if all_well.is_ok() {
+            // SAFETY: both frames are mapped here, until they are unmapped below, and are two; the sandbox that has them as well
+            // does not run while this does.
+            unsafe { core::ptr::copy_nonoverlapping(SMALL as *const u8, TARGET as *mut u8, SMALL_BYTES) };
+        }
+        for copy in self.spare {
+            // Kernels up to 7 unmap a frame only when its last capability goes. A slot that is empty is no error that matters.
+            let _ = copy.cap::<cap_type::SmallPage>().frame_unmap();
+            let _ = copy.path().delete();
+        }
+        all_well
     }
 
     /// Lets `fill` write a large frame that nobody has mapped.

@@ -109,6 +109,26 @@ pub enum CancelError {
     NoClient,
 }
 
+/// Why no snapshot was taken.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SnapshotError {
+    /// No such sandbox.
+    NoSandbox,
+    /// It has one already.
+    Taken,
+    /// It has as many growths as it can have, of which the ground of its heap is one.
+    Full {
+        /// How many these are.
+        limit: usize,
+    },
+    /// The client's quota has no room.
+    Quota(OverQuota),
+    /// Something ran out.
+    Exhausted,
+    /// It is tried again: something is about to be there.
+    NotYet,
+}
+
 /// Why text was not written to the console.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ConsoleError {
@@ -139,8 +159,9 @@ macro_rules! from {
     };
 }
 
-from! { NoSandbox => GrowError ShrinkError MapError CancelError, Exhausted => InitError GrowError MapError }
-from! { OverQuota as Quota => InitError GrowError MapError, LayoutError as Layout => InitError GrowError }
+from! { NoSandbox => GrowError ShrinkError MapError CancelError SnapshotError }
+from! { Exhausted => InitError GrowError MapError SnapshotError }
+from! { OverQuota as Quota => InitError GrowError MapError SnapshotError, LayoutError as Layout => InitError GrowError }
 
 /// What a client is told of a refusal.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -173,7 +194,7 @@ macro_rules! refusals {
 }
 
 refusals! { NoSandbox ShrinkError CancelError ConsoleError }
-refusals! { InitError with figures, GrowError with figures, MapError with figures, }
+refusals! { InitError with figures, GrowError with figures, MapError with figures, SnapshotError with figures, }
 macro_rules! stops {
     ($($error:ident)*) => {
         $(impl From<Shortage> for $error {
@@ -193,7 +214,7 @@ macro_rules! stops {
     };
 }
 
-stops! { InitError GrowError MapError }
+stops! { InitError GrowError MapError SnapshotError }
 
 /// Why a request was not carried out.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -261,6 +282,17 @@ impl From<MapError> for Errno {
             MapError::NotHeld { .. } => Self::Perm,
             MapError::Quota(over) => over.errno(),
             MapError::Exhausted | MapError::NotYet => Self::NoMemory,
+        }
+    }
+}
+
+impl From<SnapshotError> for Errno {
+    fn from(error: SnapshotError) -> Self {
+        match error {
+            SnapshotError::NoSandbox => Self::BadHandle,
+            SnapshotError::Taken | SnapshotError::Full { .. } => Self::Invalid,
+            SnapshotError::Quota(over) => over.errno(),
+            SnapshotError::Exhausted | SnapshotError::NotYet => Self::NoMemory,
         }
     }
 }

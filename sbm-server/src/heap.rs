@@ -103,17 +103,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
 /// Returns the chunk that an address lies in.
 fn touched(zones: Zones, address: u64) -> Option<Touched> {
-    if let Some((heap, number)) = zones.heap.and_then(|heap| Some((heap, heap.chunk_at(address)?))) {
-        return Some(Touched { number, plan: Plan::of_chunk(heap.chunk(number)?), is_ground: false });
+    if let Some(number) = zones.heap.and_then(|(heap, _)| heap.chunk_at(address)) {
+        return Some(Touched { number, plan: zones.plan_of(number)?, is_ground: false });
     }
     let (statics, ground) = zones.statics?;
     // Grounds lie in an arena, above all programs.
     let above = ground.checked_sub(statics.pages().address)?;
     let below = address.checked_sub(u64::from(above)).and_then(|address| statics.chunk_at(address));
     let number = below.or_else(|| statics.chunk_at(address))?;
-    let pages = statics.chunk(number)?;
-    let plan = Plan::of_statics(pages, pages.address + above);
-    Some(Touched { number: ZONE_CHUNKS + number, plan, is_ground: below.is_some() })
+    let number = ZONE_CHUNKS + number;
+    Some(Touched { number, plan: zones.plan_of(number)?, is_ground: below.is_some() })
 }
 
 /// Adds a chunk, if there is room for it now.
@@ -148,7 +147,7 @@ fn add_chunk<P: Platform>(
 }
 
 /// Adds pages to a chunk that does not have all of them.
-fn extend_chunk<P: Platform>(
+pub(crate) fn extend_chunk<P: Platform>(
     platform: &mut P,
     client: &Client<P>,
     sandbox: &Sandbox<P>,

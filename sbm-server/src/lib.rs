@@ -32,6 +32,7 @@ mod program;
 mod quota;
 mod server;
 mod shares;
+mod snapshot;
 mod table;
 mod time;
 mod work;
@@ -43,7 +44,7 @@ mod tests;
 
 pub use arena::Arena;
 pub use console::{Console, MARK, Writer};
-pub use error::{CancelError, ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError};
+pub use error::{CancelError, ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError, SnapshotError};
 pub use fault::{KernelFault, decode_fault};
 pub use plan::{Plan, Run, SLICE, Share, Table};
 pub use platform::{Answer, Exhausted, Free, Names, Platform, Progress, Shortage};

@@ -4,7 +4,7 @@
 use core::ops::Range;
 
 use heapless::Vec;
-use sbm_abi::{BufferAccess, Layout, Pages, Zone, limits::LARGE_PAGE};
+use sbm_abi::{BufferAccess, Chunks, Layout, Pages, Zone, limits::LARGE_PAGE};
 
 use crate::{Charge, Exhausted, Platform};
 
@@ -100,6 +100,8 @@ enum Parts<'a> {
     Chunk(Pages),
     /// A chunk of the statics, and where its ground begins.
     Statics(Pages, u32),
+    /// The ground of these chunks of a heap, which begins there.
+    Ground(Zone, Chunks, u32),
 }
 
 impl<'a> Plan<'a> {
@@ -127,25 +129,39 @@ impl<'a> Plan<'a> {
         Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Statics(pages, ground) }
     }
 
+    /// Plans the ground of chunks of a heap, from `base` on, in a sandbox that lacks some paging structures, unless these are
+    /// more than it can have.
+    pub(crate) fn of_ground(heap: Zone, chunks: Chunks, base: u32, lacks: impl Fn(Table) -> bool) -> Option<Self> {
+        let mut tables = Vec::<Table, MAX_TABLES>::new();
+        for table in grounds(heap, chunks, base).flat_map(|pages| Table::of(regions_of(pages))) {
+            if lacks(table) && !tables.contains(&table) {
+                tables.push(table).ok()?;
+            }
+        }
+        Some(Self { code_frames: 0, tables, parts: Parts::Ground(heap, chunks, base) })
+    }
+
     /// Returns the pages to make and map.
     pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         const WHOLE: BufferAccess = BufferAccess::ReadWrite;
         let own = |pages| Run { pages, sandbox: WHOLE, client: None, data: None };
         let shared = |(pages, access)| Run { pages, sandbox: access, client: Some(WHOLE), data: None };
-        let (layout, [first, second]) = match self.parts {
+        let read = |pages| Run { pages, sandbox: BufferAccess::ReadOnly, client: None, data: None };
+        let ([first, second], rest) = match self.parts {
             Parts::Layout(layout) => {
                 let arguments = layout.arguments().map(|pages| (pages, WHOLE));
-                (Some(layout), [arguments.map(shared), layout.stack().map(own)])
+                let fixed = [arguments.map(shared), layout.stack().map(own)];
+                (fixed, Rest::Buffers(layout.buffers().map(shared)))
             }
-            Parts::Chunk(pages) => (None, [Some(own(pages)), None]),
+            Parts::Chunk(pages) => ([Some(own(pages)), None], Rest::None),
             Parts::Statics(pages, ground) => {
                 let statics = Run { data: Some(pages.address), ..own(pages) };
-                let pages = Pages { address: ground, ..pages };
-                (None, [statics, Run { pages, sandbox: BufferAccess::ReadOnly, ..statics }].map(Some))
+                let ground = Run { data: statics.data, ..read(Pages { address: ground, ..pages }) };
+                ([statics, ground].map(Some), Rest::None)
             }
+            Parts::Ground(heap, chunks, base) => ([None, None], Rest::Ground(grounds(heap, chunks, base).map(read))),
         };
-        let buffers = layout.into_iter().flat_map(|layout| layout.buffers());
-        first.into_iter().chain(second).chain(buffers.map(shared))
+        first.into_iter().chain(second).chain(rest)
     }
 
     /// Returns the number of new pages.
@@ -155,15 +171,16 @@ impl<'a> Plan<'a> {
             Parts::Layout(layout) => layout.memory_pages(),
             Parts::Chunk(pages) => u32::from(pages.count),
             Parts::Statics(pages, _) => 2 * u32::from(pages.count),
+            Parts::Ground(heap, chunks, _) => heap.chunks(*chunks).map(|(_, pages)| u32::from(pages.count)).sum(),
         }
     }
 
-    /// Returns the number of new pages that the client has as well: all but stack, heap and statics.
+    /// Returns the number of new pages that the client has as well: all but stack, heap, statics and grounds.
     #[must_use]
     pub fn shared_frames(&self) -> u32 {
         match &self.parts {
             Parts::Layout(layout) => layout.memory_pages() - layout.stack().map_or(0, |stack| u32::from(stack.count)),
-            Parts::Chunk(_) | Parts::Statics(..) => 0,
+            Parts::Chunk(_) | Parts::Statics(..) | Parts::Ground(..) => 0,
         }
     }
 
@@ -218,6 +235,32 @@ impl<'a> Plan<'a> {
         let whole = self.frames() / SLICE * SLICE;
         Charge { pages: whole, slots: 0 }.plus(Charge::of(self.frames() - whole, 0))
     }
+}
+
+/// Runs beside the first two of a plan: an iterator for each kind of plan that has some.
+enum Rest<B, G> {
+    None,
+    Buffers(B),
+    Ground(G),
+}
+
+impl<B: Iterator<Item = Run>, G: Iterator<Item = Run>> Iterator for Rest<B, G> {
+    type Item = Run;
+
+    #[inline]
+    fn next(&mut self) -> Option<Run> {
+        match self {
+            Self::None => None,
+            Self::Buffers(runs) => runs.next(),
+            Self::Ground(runs) => runs.next(),
+        }
+    }
+}
+
+/// Lists the ground of each of these chunks: it lies to the ground's beginning as they do to the heap's.
+fn grounds(heap: Zone, chunks: Chunks, base: u32) -> impl Iterator<Item = Pages> {
+    let at = move |pages: Pages| Pages { address: base + (pages.address - heap.pages().address), ..pages };
+    heap.chunks(chunks).map(move |(_, pages)| at(pages))
 }
 
 /// Pages that a client holds itself, to be mapped into a sandbox at the same address.

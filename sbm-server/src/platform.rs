@@ -135,6 +135,10 @@ pub trait Platform {
         plan: &Plan<'_>,
     ) -> Result<Progress, Shortage>;
 
+    /// Copies so many pages of a part, from this one on, to those of another part or the same, whoever has them mapped: they
+    /// are there, and are others.
+    fn copy(&mut self, from: (&Self::Part, u32), to: (&Self::Part, u32), count: u32);
+
     /// Begins to map frames of the client's own into the sandbox; the paging structures are there. None is mapped before
     /// [`Platform::extend_share`].
     ///

@@ -244,6 +244,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 return self.ask(platform, id, Asked::Map { handle, pages, access });
             }
             Request::Destroy(handle) => return self.ask(platform, id, Asked::Destroy(handle)),
+            Request::Snapshot(handle) => return self.ask(platform, id, Asked::Snapshot(handle)),
             Request::Usage => return self.ask(platform, id, Asked::Usage),
             Request::Reset(handle) => match self.reset(platform, id, handle) {
                 Ok(Progress::Done) => Ok(Response::Done),
@@ -390,6 +391,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             stack,
             zones: Zones::of(&layout, statics),
             chunks: Chunks::default(),
+            kept: None,
             charge,
             objects,
         });
@@ -475,7 +477,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         base: u32,
     ) -> Result<Option<Response>, ShrinkError> {
         let owned = self.owned(id, handle)?;
-        let is_there = owned.additions.growths.iter().any(|growth| growth.base == base);
+        // The ground of a heap is none of the client's.
+        let is_ground = owned.sandbox.zones.heap.is_some_and(|(_, ground)| ground == base);
+        let is_there = !is_ground && owned.additions.growths.iter().any(|growth| growth.base == base);
         is_there.then_some(()).ok_or(ShrinkError::NoGrowth { base })?;
         let addition = Addition::Growth(base);
         match self.strip(platform, id, handle, addition)? {
@@ -536,7 +540,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let Owned { index, client, sandbox, additions, .. } = self.owned(id, handle)?;
         let spares = usize::from(client.quota.spares).min(MAX_SPARES);
         // Nothing is brought in for a spare, whose thread could not clear a chunk that is there in part.
-        let is_clearable = additions.is_empty() && additions.has_whole_chunks();
+        let is_clearable = additions.is_empty() && additions.has_whole_chunks() && sandbox.kept.is_none();
         if spares == 0 || !is_clearable || sandbox.state == State::Stopped {
             self.remove(platform, index);
             return Ok(Response::Done);
@@ -761,7 +765,7 @@ pub(crate) struct Owned<'a, P: Platform> {
 }
 
 impl<P: Platform> Owned<'_, P> {
-    fn charge(&mut self, charge: Charge) {
+    pub(crate) fn charge(&mut self, charge: Charge) {
         self.sandbox.charge = self.sandbox.charge.plus(charge);
         self.client.charge = self.client.charge.plus(charge);
     }
@@ -838,7 +842,7 @@ impl<P: Platform> Owned<'_, P> {
     }
 
     /// Adds paging structures, as one bundle.
-    fn add_tables(&mut self, platform: &mut P, tables: &[Table], charge: Charge) -> Result<(), Shortage> {
+    pub(crate) fn add_tables(&mut self, platform: &mut P, tables: &[Table], charge: Charge) -> Result<(), Shortage> {
         let additions = &mut *self.additions;
         if tables.is_empty() {
             return Ok(());

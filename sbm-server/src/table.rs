@@ -5,14 +5,14 @@ use core::ops::Range;
 
 use heapless::Vec;
 use sbm_abi::{
-    Chunks, EntryPoints, Fault, Handle, Layout, MAX_CHUNKS, Pages, Registers, Restore, Spec, Zone,
+    Chunks, EntryPoints, Fault, Handle, Layout, MAX_CHUNKS, Pages, Registers, Restore, Spec, ZONE_CHUNKS, Zone,
     limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
 use sbm_system::{Amounts, Terms};
 
 use crate::{
-    Charge, Platform, Program, Quota, Table,
+    Charge, Plan, Platform, Program, Quota, Table,
     arena::REGIONS,
     plan::{MAX_TABLES, regions_of},
     shares::Cpu,
@@ -151,7 +151,8 @@ pub(crate) const MAX_BUNDLES: usize = MAX_GROWTHS + MAX_MAPPINGS;
 /// What a sandbox has for itself beside its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Zones {
-    pub(crate) heap: Option<Zone>,
+    /// Its heap, and where the ground of what a snapshot has kept of it begins.
+    pub(crate) heap: Option<(Zone, u32)>,
     /// Its private statics, which lie at the client's addresses, and where their ground begins.
     pub(crate) statics: Option<(Zone, u32)>,
 }
@@ -159,13 +160,23 @@ pub(crate) struct Zones {
 impl Zones {
     pub(crate) fn of(layout: &Layout<'_>, statics: Option<Zone>) -> Self {
         let ground = layout.statics_ground().map(|ground| ground.address);
-        Self { heap: layout.heap(), statics: statics.zip(ground) }
+        Self { heap: layout.heap().map(|heap| (heap, 0)), statics: statics.zip(ground) }
+    }
+
+    /// Plans the chunk of heap or statics that has this number, if there is one.
+    pub(crate) fn plan_of(self, number: u8) -> Option<Plan<'static>> {
+        let Some(number) = number.checked_sub(ZONE_CHUNKS) else {
+            return self.heap.and_then(|(heap, _)| heap.chunk(number)).map(Plan::of_chunk);
+        };
+        let (statics, ground) = self.statics?;
+        let pages = statics.chunk(number)?;
+        Some(Plan::of_statics(pages, ground + (pages.address - statics.pages().address)))
     }
 
     #[cold]
-    fn restore(self, chunks: Chunks) -> Restore {
-        // Of the heap nothing has a ground; those of the statics come with them.
-        Restore::new(self.heap.map(|heap| (heap, 0)), self.statics, chunks, chunks.statics_only())
+    fn restore(self, chunks: Chunks, kept: Chunks) -> Restore {
+        // The ground of statics comes with them.
+        Restore::new(self.heap, self.statics, chunks, kept.with_statics_of(chunks))
     }
 }
 
@@ -184,6 +195,8 @@ pub(crate) struct Sandbox<P: Platform> {
     pub(crate) zones: Zones,
     /// What there is of heap and statics.
     pub(crate) chunks: Chunks,
+    /// What was there when its snapshot was taken, if it has one.
+    pub(crate) kept: Option<Chunks>,
     /// What is charged to the owner, additions included.
     pub(crate) charge: Charge,
     pub(crate) objects: P::Sandbox,
@@ -195,7 +208,8 @@ impl<P: Platform> Sandbox<P> {
     pub(crate) fn restart(&self, platform: &mut P) {
         // Mostly there is nothing, and no need to look where it would be.
         let none = self.chunks == Chunks::default();
-        let restore = if none { Restore::default() } else { self.zones.restore(self.chunks) };
+        let restore =
+            if none { Restore::default() } else { self.zones.restore(self.chunks, self.kept.unwrap_or_default()) };
         platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack, restore));
     }
 

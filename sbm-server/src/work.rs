@@ -17,7 +17,7 @@ use sbm_abi::{
 
 use crate::{
     Answer, Charge, ClientId, Exhausted, Plan, Platform, Progress, SLICE, SandboxIndex, Server, Shortage, State,
-    error::Stop, server::refuse, table::Client,
+    error::Stop, server::refuse, snapshot::Keeping, table::Client,
 };
 use crate::{Effect, NoSandbox};
 use sbm_system::OnEnd;
@@ -39,6 +39,7 @@ pub(crate) enum Asked {
     Shrink { handle: Handle, base: u32 },
     Map { handle: Handle, pages: Pages, access: BufferAccess },
     Destroy(Handle),
+    Snapshot(Handle),
     Usage,
 }
 
@@ -64,6 +65,8 @@ pub(crate) enum Job {
     Map { handle: Handle, pages: Pages, access: BufferAccess },
     /// To take something out of a sandbox, and then to give this answer.
     Undo { handle: Handle, addition: Addition, answer: Response },
+    /// To take a snapshot.
+    Keep(Keeping),
     /// To reset a sandbox, without the chunks that are there in part.
     Reset(SandboxIndex),
     /// To refuse, once what was made is gone.
@@ -216,6 +219,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                     self.map(platform, id, *handle, *pages, *access).map_err(Stop::from)
                 }
                 Asked::Destroy(handle) => self.destroy(platform, id, *handle).map(Some).map_err(Stop::from),
+                Asked::Snapshot(handle) => self.snapshot(platform, id, *handle).map_err(Stop::from),
                 Asked::Usage => self.usage(id).map(Some).map_err(Stop::from),
             };
             match done {
@@ -278,6 +282,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 Ok(Progress::More) => self.begin(id, job),
                 Ok(Progress::Done) | Err(NoSandbox) => self.answer(platform, id, answer),
             },
+            Job::Keep(mut keeping) => {
+                let done = self.keep(platform, id, &mut keeping);
+                let undo = (keeping.handle, Addition::Growth(keeping.ground));
+                self.proceed(platform, id, done, Response::Done, undo, Job::Keep(keeping));
+            }
             Job::Reset(index) => self.go_on_resetting(platform, id, index),
             Job::Refuse(errno) => self.answer(platform, id, Response::Refused(errno)),
             Job::Start => self.go_on_starting(platform, id),

@@ -77,6 +77,13 @@ impl Zone {
         let count = count.min(self.count.checked_sub(first)?);
         (count > 0).then(|| Pages { address: self.pages().address + u32::from(first) * PAGE, count })
     }
+
+    /// Lists its chunks that are in a set of the heap's, with their numbers, the first one first.
+    pub fn chunks(self, set: Chunks) -> impl Iterator<Item = (u8, Pages)> {
+        (0..ZONE_CHUNKS)
+            .filter(move |number| set.has(*number))
+            .filter_map(move |number| Some((number, self.chunk(number)?)))
+    }
 }
 
 /// Tells whether a heap can have that many pages.
@@ -109,10 +116,16 @@ impl Chunks {
         self.0 & 1 << (number % u32::BITS as u8) != 0
     }
 
-    /// Returns those of the statics.
+    /// Returns those of the statics, with the numbers that they have in their zone: as if they were of the heap.
     #[must_use]
-    pub const fn statics_only(self) -> Self {
-        Self(self.0 >> ZONE_CHUNKS << ZONE_CHUNKS)
+    pub const fn statics(self) -> Self {
+        Self(self.0 >> ZONE_CHUNKS)
+    }
+
+    /// Returns those of the heap that are in this set, and those of the statics that are in the other one.
+    #[must_use]
+    pub const fn with_statics_of(self, other: Self) -> Self {
+        Self((self.0 & 0xffff) | (other.0 >> ZONE_CHUNKS << ZONE_CHUNKS))
     }
 
     /// Returns the bits of the heap's chunks.
@@ -175,6 +188,17 @@ mod tests {
     fn sizes_are_powers_of_two_within_limits() {
         let sizes: std::vec::Vec<_> = (0..=u16::MAX).filter(|pages| is_heap_size(*pages)).collect();
         assert_eq!(sizes, [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384]);
+    }
+
+    #[test]
+    fn a_zone_lists_those_of_its_chunks_that_are_in_a_set() {
+        let zone = heap(20);
+        let set = Chunks::default().with(1).with(3).with(4).with(ZONE_CHUNKS).with(ZONE_CHUNKS + 2);
+        let list = |set| zone.chunks(set).map(|(number, pages)| (number, pages.count)).collect::<std::vec::Vec<_>>();
+        assert_eq!(list(set), [(1, 4), (3, 4)], "the zone has four, and the last one is cut");
+        assert_eq!(list(set.statics()), [(0, 4), (2, 8)]);
+        let mixed = Chunks::default().with(0).with(ZONE_CHUNKS + 1).with_statics_of(set);
+        assert_eq!((mixed.of_heap(), mixed.of_statics()), (1, 0b101));
     }
 
     #[test]

@@ -119,6 +119,9 @@ pub enum Request<'a> {
     Kill(&'a str),
     /// Ends the client: its sandboxes go, and what follows is as the system's description says. Not answered.
     Exit(u8),
+    /// Makes the present state of a sandbox's heap and private statics what [`Request::Reset`] returns to, once. Answered by
+    /// [`Response::Done`].
+    Snapshot(Handle),
 }
 
 /// What the server answers.

@@ -47,6 +47,7 @@ pub(crate) fn run(_env: &'static Env, runs: &mut Runs) -> Result<(), Error> {
             sbm.call(null, ()).map(drop)
         })?;
     }
+    snapshots(runs)?;
     // Beside the call without any; both have touched their heap.
     let mut sbm = sandbox(64 * 1024, 2)?;
     measure(runs, "heap_allocate_0", RUNS, || sbm.call(allocate, (0_usize,)).map(drop))?;
@@ -83,4 +84,31 @@ fn name(step: &str, size: &str) -> &'static str {
         ["heap_init_64k", "heap_init_1m", "heap_first_use_64k", "heap_first_use_1m", "heap_reset_64k", "heap_reset_1m"];
     let is_it = |row: &&str| row.strip_prefix(step) == Some(size);
     rows.into_iter().find(is_it).unwrap_or("?")
+}
+
+/// Snapshots and resets to them, by how many pages there are of the heap.
+fn snapshots(runs: &mut Runs) -> Result<(), Error> {
+    let rows = [("snapshot_4", "snapshot_reset_4", 16 * 1024), ("snapshot_64", "snapshot_reset_64", 256 * 1024)];
+    for (take, reset, heap) in rows {
+        if runs.wants(take) {
+            for run in 0..WARM_UP + runs.times(RUNS / 20) {
+                let mut sbm = sandbox(heap, 2)?;
+                sbm.call(use_all, (heap - heap / 8,))?;
+                let start = now();
+                sbm.snapshot()?;
+                if run >= WARM_UP {
+                    runs.add(start);
+                }
+            }
+            runs.print(take);
+        }
+        let mut sbm = sandbox(heap, 2)?;
+        sbm.call(use_all, (heap - heap / 8,))?;
+        sbm.snapshot()?;
+        measure(runs, reset, RUNS / 10, || {
+            sbm.reset()?;
+            sbm.call(null, ()).map(drop)
+        })?;
+    }
+    Ok(())
 }

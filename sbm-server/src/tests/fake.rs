@@ -125,6 +125,8 @@ pub(super) struct Fake {
     pub(super) stack_pointer: Option<u64>,
     pub(super) texts: Vec<(u32, Vec<u8>)>,
     pub(super) look_at: Option<u64>,
+    /// Pages that were copied, each from where to where in which sandbox.
+    pub(super) copied: Vec<(u32, u32, u32)>,
     /// How often a client was started again.
     pub(super) starts: u32,
     next: u32,
@@ -378,6 +380,16 @@ impl Platform for Fake {
         }
         self.parts.get_mut(part).unwrap().pages.extend(pages);
         Ok(if until < plan.frames() { Progress::More } else { Progress::Done })
+    }
+
+    fn copy(&mut self, from: (&u32, u32), to: (&u32, u32), count: u32) {
+        let sandbox = self.parts[from.0].sandbox;
+        assert_eq!(sandbox, self.parts[to.0].sandbox, "from one sandbox to another");
+        let page = |(part, first): (&u32, u32), number| self.parts[part].pages[(first + number) as usize];
+        let copied: Vec<_> = (0..count).map(|number| (sandbox, page(from, number), page(to, number))).collect();
+        assert!(copied.iter().all(|(_, from, to)| from != to));
+        self.effort += 2 * count;
+        self.copied.extend(copied);
     }
 
     fn share(&mut self, client: &u32, sandbox: &u32, share: &Share) -> Result<u32, Shortage> {

@@ -25,7 +25,7 @@ impl World {
 
     fn heap_of(&self, handle: Handle) -> Zone {
         let sandbox = self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
-        sandbox.zones.heap.unwrap()
+        sandbox.zones.heap.unwrap().0
     }
 
     fn touch(&mut self, handle: Handle, address: u32) -> Handled {

@@ -331,6 +331,7 @@ enum Step {
     Init(u64, u16, Option<Own>),
     Destroy(u64, usize),
     Reset(u64, usize),
+    Snapshot(u64, usize),
     Grow(u64, usize, Vec<u16>),
     Shrink(u64, usize, usize),
     Map(u64, usize, u32, u16, bool),
@@ -375,6 +376,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         6 => (0u64..20, 0u32..66).prop_map(|(at, page)| Step::Touch(at, page)),
         4 => (who(), at()).prop_map(|(who, at)| Step::Destroy(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Reset(who, at)),
+        2 => (who(), at()).prop_map(|(who, at)| Step::Snapshot(who, at)),
         6 => (who(), at(), proptest::collection::vec(prop_oneof![1u16..3, 0u16..700], 1..3))
             .prop_map(|(who, at, pages)| Step::Grow(who, at, pages)),
         4 => (who(), at(), at()).prop_map(|(who, at, base)| Step::Shrink(who, at, base)),
@@ -478,6 +480,9 @@ proptest! {
                     }
                 }
                 Step::Destroy(who, at) => { ask(&mut world, who, &Request::Destroy(pick(at))); }
+                Step::Snapshot(who, at) => {
+                    ask(&mut world, who, &Request::Snapshot(pick(at)));
+                }
                 Step::Reset(who, at) => { ask(&mut world, who, &Request::Reset(pick(at))); }
                 Step::Grow(who, at, pages) => {
                     let request = Request::Grow { handle: pick(at), buffers: buffers(&pages) };
@@ -500,7 +505,7 @@ proptest! {
                 Step::Touch(at, page) => if let Some(index) = SandboxIndex::new(at, SANDBOXES) {
                     let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref();
                     let heap = sandbox.and_then(|sandbox| sandbox.zones.heap);
-                    let first = heap.map_or(ARENA_BASE, |heap| heap.pages().address) - PAGE;
+                    let first = heap.map_or(ARENA_BASE, |(heap, _)| heap.pages().address) - PAGE;
                     // Each third time a page of the statics, or one beside them.
                     let address = if page % 3 == 0 { DATA - PAGE + page / 3 % 6 * PAGE } else { first + page * PAGE };
                     if world.server.fault(&mut world.machine, index, touch(address.into())) == Handled::GoesOn {

@@ -8,6 +8,7 @@ mod life;
 mod limits;
 mod rights;
 mod shares;
+mod snapshot;
 mod time;
 mod work;
 

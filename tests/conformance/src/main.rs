@@ -36,6 +36,7 @@ mod registers;
 mod safe;
 mod services;
 mod seventeen;
+mod snapshot;
 mod statics;
 mod typed;
 mod values;
@@ -64,6 +65,7 @@ fn main(env: &'static Env) -> u8 {
             errors::TESTS,
             heap::TESTS,
             statics::TESTS,
+            snapshot::TESTS,
             plain::TESTS,
             safe::TESTS,
         ],

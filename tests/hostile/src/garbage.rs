@@ -86,7 +86,7 @@ fn plain(length: usize) -> MessageInfo {
 }
 
 /// One request of each kind, the harmless ones valid for a sandbox of this client's.
-fn requests(handle: Handle) -> Result<[(Words, usize); 8], Why> {
+fn requests(handle: Handle) -> Result<[(Words, usize); 9], Why> {
     let buffers = [BufferSpec::new(1, BufferAccess::ReadOnly), BufferSpec::new(3, BufferAccess::ReadWrite)];
     let spec = Spec { buffers: buffers.into_iter().collect(), ..Spec::default() };
     let requests = [
@@ -95,11 +95,12 @@ fn requests(handle: Handle) -> Result<[(Words, usize); 8], Why> {
         Request::Grow { handle, buffers: buffers.into_iter().collect() },
         Request::Map { handle, address: ARENA_BASE, pages: 1, access: BufferAccess::ReadOnly },
         Request::Reset(handle),
+        Request::Snapshot(handle),
         Request::Destroy(handle),
         Request::Console(b""),
         Request::Usage,
     ];
-    let mut coded = [([0; WORDS], 0); 8];
+    let mut coded = [([0; WORDS], 0); 9];
     for ((words, length), request) in coded.iter_mut().zip(&requests) {
         let message =
             Message::<MAX_MESSAGE>::new(request).map_err(|_| Why::new(format_args!("a request does not fit")))?;
@@ -251,9 +252,10 @@ fn a_text_over_the_limit_is_refused() -> Verdict {
 }
 
 /// Requests that take a handle.
-fn by_handle(handle: Handle) -> [Request<'static>; 4] {
+fn by_handle(handle: Handle) -> [Request<'static>; 5] {
     [
         Request::Reset(handle),
+        Request::Snapshot(handle),
         Request::Grow { handle, buffers: [BufferSpec::new(1, BufferAccess::ReadOnly)].into_iter().collect() },
         Request::Map { handle, address: ARENA_BASE, pages: 1, access: BufferAccess::ReadOnly },
         Request::Destroy(handle),

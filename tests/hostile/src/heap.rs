@@ -15,7 +15,7 @@ use sel4::{
     syscall::{CALL, NB_SEND, REPLY, SEND},
 };
 
-use crate::observer::Observer;
+use crate::observer::{Observer, keep_up};
 
 pub(crate) const TESTS: &[Test] = tests![
     a_spoiled_heap_harms_its_own_calls_until_a_reset,
@@ -210,6 +210,7 @@ fn a_large_sandbox_that_was_destroyed_writes_no_more() -> Verdict {
         for offset in [size / 8, size / 4, size / 2, size - 1] {
             sbm.call(touch, (offset,))?;
         }
+        keep_up(&mut sbm)?;
         sbm.call(answer_and_count, (sbm::map_writable(&SHARED),))?;
         for _ in 0..3 {
             sel4::r#yield();

@@ -10,6 +10,7 @@
 //! | `values` | a sandbox sends results and requests that are none |
 //! | `services` | a sandbox asks for what it must not have |
 //! | `statics` | a sandbox spoils its private statics, and what they are reset from |
+//! | `snapshot` | snapshots are taken of what was spoiled, and of what runs on |
 //! | `heap` | a sandbox spoils its heap, or wants more than there is |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
@@ -35,6 +36,7 @@ mod printing;
 mod registers;
 mod reports;
 mod services;
+mod snapshot;
 mod statics;
 mod strangers;
 mod transfer;
@@ -72,6 +74,7 @@ fn main(env: &'static Env) -> u8 {
         memory::TESTS,
         heap::TESTS,
         statics::TESTS,
+        snapshot::TESTS,
         garbage::TESTS,
     ];
     harness::run(env, tests)

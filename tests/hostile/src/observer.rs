@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Who looks on while others misbehave: another sandbox, the client itself, and the server.
 
+use core::{hint::black_box, time::Duration};
+
 use harness::{Verdict, check, same};
 use sbm::{Error, OutputBuffer, Sbm, Tainted, Usage, shared_out};
 
@@ -20,6 +22,18 @@ fn count(output: &mut [u8]) -> u32 {
     let calls = u32::from_le_bytes(*first) + 1;
     *first = calls.to_le_bytes();
     calls
+}
+
+/// Has a sandbox keep up with its client, so that it gets its turn when that yields, although the client shares the CPU with a
+/// neighbour: a quantum begins while it is called.
+pub(crate) fn keep_up(sbm: &mut Sbm) -> Result<(), Error> {
+    sbm.call_within(Duration::from_secs(2), spin, (20_000_000_u32,)).map(drop)
+}
+
+fn spin(times: u32) {
+    for number in 0..times {
+        black_box(number);
+    }
 }
 
 impl Observer {

@@ -451,6 +451,11 @@ impl Instance {
         let _ = server::request(&Request::Destroy(self.handle));
     }
 
+    /// Makes the present state of heap and statics what a reset returns to.
+    pub(crate) fn snapshot(&mut self) -> Result<(), Error> {
+        server::request(&Request::Snapshot(self.handle)).map(drop)
+    }
+
     /// Makes the sandbox what it was at first, but for mappings and for what the client wrote to input buffers.
     pub(crate) fn reset(&mut self) -> Result<(), Error> {
         server::request(&Request::Reset(self.handle))?;

@@ -234,9 +234,10 @@ impl Sbm {
     /// Puts the sandbox back to its first state, whatever it is doing, after an error and at any other time.
     ///
     /// It is then as good as a new one: its registers are set anew, its private statics are what the program starts with, its
-    /// stack and its heap are zero, and so are the argument
-    /// page, the buffers of arguments and those of [`Builder::output`]. What remains is the client's: what it wrote to buffers of
-    /// [`Builder::input`], the pages that were mapped and what is in them, and the sizes that buffers have grown to.
+    /// stack and its heap are zero, and so are the argument page, the buffers of arguments and those of
+    /// [`Builder::output`]. After a [`snapshot`](Sbm::snapshot), heap and statics are what they were then. What remains is the
+    /// client's: what it wrote to buffers of [`Builder::input`], the pages that were mapped and what is in them, and the sizes
+    /// that buffers have grown to.
     ///
     /// # Errors
     /// [`Error::Server`].
@@ -244,6 +245,22 @@ impl Sbm {
         self.instance.reset()?;
         self.error = None;
         Ok(())
+    }
+
+    /// Makes the present state of heap and private statics what a [`reset`](Sbm::reset) returns to: after a first call that
+    /// was expensive, so that what it has made need not be made again. Nothing else of the sandbox is kept, and a sandbox
+    /// has one snapshot.
+    ///
+    /// Its cost goes with what there is of both. What the function has left there is kept, also where it was hostile.
+    ///
+    /// # Errors
+    /// The error that sticks, if one does. [`Error::Server`], and nothing has changed: there is a snapshot already, or the
+    /// sandbox has as many other additions as it can have (EINVAL); there is no memory (ENOMEM). [`Error::Quota`].
+    pub fn snapshot(&mut self) -> Result<(), Error> {
+        match &self.error {
+            Some(error) => Err(error.clone()),
+            None => self.instance.snapshot(),
+        }
     }
 
     /// Returns the slot, in this client's CSpace, of the capability to call the sandbox: for measurements and tests of
