@@ -64,8 +64,9 @@ pub struct Memory {
 /// Bytes of stack that one level may take, beside copies of the value.
 const LEVEL: usize = 16 << 10;
 
-/// Copies of a value that may lie on the stack at one level.
-const COPIES: usize = 6;
+/// Copies of a value that may lie on the stack at one level. How large the outermost value is, its reader has chosen, and not
+/// the bytes.
+const COPIES: usize = 3;
 
 /// What may still be decoded.
 ///
@@ -137,7 +138,8 @@ impl Bounds {
         self.promise_box::<T, E>()?;
         // Somewhere in the frame of this level.
         let here = core::ptr::from_ref(&level).addr();
-        if level.depth >= MAX_NESTING || here < self.stack_end.saturating_add(LEVEL + COPIES * size_of::<T>()) {
+        let copies = if level.depth == 0 { 0 } else { COPIES };
+        if level.depth >= MAX_NESTING || here < self.stack_end.saturating_add(LEVEL + copies * size_of::<T>()) {
             return Err(self.refuse(Unreadable::Nested { limit: level.depth }));
         }
         self.depth.set(level.depth + 1);
