@@ -4,7 +4,7 @@
 //! Apart from the program `bench`, since these need a heap and input, which would weigh on the rows that begin at boot. The
 //! arguments are the same, but for `profile`. The first input file is a policy of AppArmor, the second an image of ext4.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 extern crate alloc;
 
