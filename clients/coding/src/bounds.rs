@@ -61,6 +61,11 @@ pub struct Memory {
     pub stack_end: usize,
 }
 
+impl Memory {
+    /// As much as the host of a test has.
+    pub const ENOUGH: Self = Self { has_room: |_| true, stack_end: 0 };
+}
+
 /// Bytes of stack that one level may take, beside copies of the value.
 const LEVEL: usize = 16 << 10;
 

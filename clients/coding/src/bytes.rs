@@ -110,7 +110,7 @@ mod tests {
     const ROOMY: usize = 1 << 20;
 
     fn read_in<'de, T: Deserialize<'de>>(bytes: &'de [u8], most_bytes: usize) -> Result<T, Unreadable> {
-        decode(bytes, most_bytes, Memory { has_room: |_| true, stack_end: 0 })
+        decode(bytes, most_bytes, Memory::ENOUGH)
     }
 
     fn comes_back<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: T) {

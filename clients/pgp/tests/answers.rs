@@ -6,7 +6,7 @@ mod common;
 
 use common::packets::*;
 use common::{count, parse};
-use sbm_coding::{Unreadable, decode};
+use sbm_coding::{Memory, Unreadable, decode};
 use sbm_pgp::{Keyring, listing};
 use serde_bytes::Bytes;
 
@@ -27,7 +27,7 @@ fn with(entry: usize, at: usize, byte: u8) -> Result<Keyring, Unreadable> {
     let mut bytes = postcard::to_allocvec(&sample()).unwrap();
     // In front of the entries stands their length, in two bytes.
     bytes[2 + entry * ENTRY + at] = byte;
-    decode(&bytes, 1 << 16, |_| true)
+    decode(&bytes, 1 << 16, Memory::ENOUGH)
 }
 
 fn text(keyring: &Keyring) -> String {
@@ -40,7 +40,7 @@ fn text(keyring: &Keyring) -> String {
 fn a_list_comes_back_as_it_was() {
     let bytes = postcard::to_allocvec(&sample()).unwrap();
     assert_eq!(bytes[..2], [0x90, 0x01], "three entries");
-    let keyring: Keyring = decode(&bytes, 1 << 16, |_| true).unwrap();
+    let keyring: Keyring = decode(&bytes, 1 << 16, Memory::ENOUGH).unwrap();
     assert_eq!(keyring, sample());
     assert!(keyring.is_sound());
     assert_eq!(count(&keyring), 3);
@@ -65,10 +65,13 @@ fn what_is_no_entry_is_not_sound() {
 fn entries_that_are_not_whole_do_not_decode() {
     let zeros = |len| postcard::to_allocvec(&(Bytes::new(&vec![0; len]), Bytes::new(b""), 0_u32)).unwrap();
     for len in [0, ENTRY, 2 * ENTRY] {
-        assert_eq!(decode::<Keyring>(&zeros(len), 1 << 16, |_| true).map(|keyring| count(&keyring)), Ok(len / ENTRY));
+        assert_eq!(
+            decode::<Keyring>(&zeros(len), 1 << 16, Memory::ENOUGH).map(|keyring| count(&keyring)),
+            Ok(len / ENTRY)
+        );
     }
     for len in [1, ENTRY - 1, ENTRY + 1] {
-        assert_eq!(decode::<Keyring>(&zeros(len), 1 << 16, |_| true), Err(Unreadable::Malformed));
+        assert_eq!(decode::<Keyring>(&zeros(len), 1 << 16, Memory::ENOUGH), Err(Unreadable::Malformed));
     }
 }
 

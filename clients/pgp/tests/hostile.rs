@@ -13,7 +13,7 @@ use common::packets::*;
 use common::{count, files, parse, testdata};
 use proptest::prelude::*;
 use proptest::sample::{Index, select};
-use sbm_coding::decode;
+use sbm_coding::{Memory, decode};
 use sbm_pgp::{Keyring, ParseError, listing};
 
 /// Parses any input and checks all that must hold.
@@ -24,7 +24,7 @@ fn check(input: &[u8]) {
     list(&keyring);
     let bytes = postcard::to_allocvec(&keyring).unwrap();
     assert!(bytes.len() <= 25 * input.len(), "a packet of 2 bytes becomes an entry of 48");
-    assert_eq!(decode::<Keyring>(&bytes, usize::MAX, |_| true).unwrap(), keyring);
+    assert_eq!(decode::<Keyring>(&bytes, usize::MAX, Memory::ENOUGH).unwrap(), keyring);
 }
 
 /// Lists keys that may say anything.
@@ -40,7 +40,7 @@ fn list(keyring: &Keyring) {
 
 /// Reads what a sandbox may have answered, as its caller does.
 fn list_answer(bytes: &[u8]) {
-    if let Ok(Ok(keyring)) = decode::<Result<Keyring, ParseError>>(bytes, 1 << 16, |_| true) {
+    if let Ok(Ok(keyring)) = decode::<Result<Keyring, ParseError>>(bytes, 1 << 16, Memory::ENOUGH) {
         assert!(count(&keyring) * 48 <= bytes.len());
         list(&keyring);
     }

@@ -259,6 +259,7 @@ fn a_result_that_nests_without_end_is_an_error() -> Verdict {
 
 /// A value that is large for each byte of its form.
 #[derive(Debug, PartialEq, Serialize, Deserialize)]
+#[expect(clippy::large_enum_variant, reason = "what is tested")]
 enum Wide {
     Leaf,
     Node(Box<Self>),

@@ -6,7 +6,7 @@ use libfuzzer_sys::fuzz_target;
 use sbm_pgp::{Keyring, ParseError, listing};
 
 fuzz_target!(|bytes: &[u8]| {
-    let Ok(answer) = sbm_coding::decode::<Result<Keyring, ParseError>>(bytes, 1 << 20, |_| true) else { return };
+    let Ok(answer) = sbm_coding::decode::<Result<Keyring, ParseError>>(bytes, 1 << 20, sbm_coding::Memory::ENOUGH) else { return };
     let mut text = String::new();
     match answer {
         Ok(keyring) => {
