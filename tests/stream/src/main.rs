@@ -9,7 +9,7 @@
 //!
 //! The input file is the list, `/var/lib/dpkg/status`.
 #![no_std]
-#![no_main]
+#![cfg_attr(not(test), no_main)]
 
 use sbm::{ChunkError, Chunks, Env, Error, Proxy, Reader, Sbm, embedded_io::BufRead, println, serve};
 use serde::{Deserialize, Serialize};
