@@ -13,6 +13,7 @@
 use core::str;
 
 use sbm_abi::limits::MAX_CLIENTS;
+use sbm_text::is_command;
 
 use crate::ClientId;
 
@@ -21,24 +22,6 @@ pub const MARK: &str = "| ";
 
 /// Stands for what does not reach the console.
 const REPLACED: &[u8] = b"?";
-
-/// Tells whether a terminal takes a character for a command, or shows other characters in another order or place for it:
-/// controls, line and paragraph separators, marks and overrides of direction, and what has no width.
-fn is_command(character: char) -> bool {
-    character.is_control()
-        || matches!(
-            character,
-            '\u{ad}'
-                | '\u{61c}'
-                | '\u{180e}'
-                | '\u{200b}'..='\u{200f}'
-                | '\u{2028}'..='\u{202e}'
-                | '\u{2060}'..='\u{206f}'
-                | '\u{feff}'
-                | '\u{fff9}'..='\u{fffb}'
-                | '\u{e0000}'..='\u{e007f}'
-        )
-}
 
 /// Most bytes of a character.
 const CHARACTER: usize = 4;

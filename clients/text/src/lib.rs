@@ -13,8 +13,10 @@ use core::fmt::{self, Write as _};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Line<'a>(pub &'a [u8]);
 
-/// Tells whether a terminal takes a character for a command, or shows others in another order or place for it.
-fn is_command(character: char) -> bool {
+/// Tells whether a terminal takes a character for a command, or shows others in another order or place for it: controls,
+/// line and paragraph separators, marks and overrides of direction, and what has no width.
+#[must_use]
+pub fn is_command(character: char) -> bool {
     character.is_control()
         || matches!(
             character,
