@@ -13,9 +13,9 @@ use sbm_abi::{Chunks, Handle, Pages, Response, ZONE_CHUNKS, Zone, limits::MAX_GR
 use crate::{
     ClientId, Plan, Platform, Progress, SLICE, Server, Shortage, SnapshotError,
     heap::extend_chunk,
+    owned::Owned,
     platform::Exhausted,
     quota::Room,
-    server::Owned,
     table::{Additions, Chunk, Growth},
     work::Job,
 };
