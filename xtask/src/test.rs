@@ -9,6 +9,7 @@ mod apparmor;
 mod console;
 mod ext4;
 mod failures;
+mod guest;
 mod host;
 mod image;
 mod outside;

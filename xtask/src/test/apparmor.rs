@@ -8,17 +8,14 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
 use sbm_apparmor::{Caller, NoIds, Profile, listing, unpack};
 
-use super::Tally;
+use super::{Tally, guest::Guest};
 use crate::cli::TestOptions;
-use crate::console::Console;
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::qemu::{Ending, Machine};
-use crate::system::Description;
+use crate::qemu::Ending;
 use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
@@ -115,30 +112,13 @@ impl Caller for Ids {
     }
 }
 
-/// Boots one image with different inputs.
-struct Guest<'a> {
-    workspace: &'a Workspace,
-    image: &'a Image,
-    options: &'a TestOptions,
-}
-
-impl Guest<'_> {
-    fn run(&self, arguments: &[&str], files: &[(&str, &Path)]) -> Result<(Vec<String>, Ending), Failure> {
-        let inputs = files.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect();
-        let system = Description::of_one(Some(PROGRAM), arguments, inputs);
-        let mut machine = Machine::new(&self.options.machine);
-        machine.items = system.items()?;
-        let console = Console::new(&self.image.guest, self.workspace.root(), &system);
-        let mut lines = Vec::new();
-        let timeout = Some(Duration::from_secs(self.options.timeout));
-        let ending = machine.run(self.image, timeout, |line| lines.push(console.read(line).text))?;
-        Ok((lines, ending))
-    }
+fn run_with(guest: &Guest<'_>, arguments: &[&str], files: &[(&str, &Path)]) -> Result<(Vec<String>, Ending), Failure> {
+    guest.boot(PROGRAM, arguments, files.iter().map(|(name, path)| ((*name).to_owned(), (*path).to_owned())).collect())
 }
 
 fn listed(guest: &Guest<'_>, batch: &[Policy]) -> Result<Verdict, Failure> {
     let files: Vec<_> = batch.iter().map(|policy| (policy.name.as_str(), policy.path.as_path())).collect();
-    let (lines, ending) = guest.run(&["--json"], &files)?;
+    let (lines, ending) = run_with(guest, &["--json"], &files)?;
     let mut ids = Ids(1);
     let mut objects = lines.iter().filter(|line| line.starts_with('{'));
     let verdict = batch.iter().try_for_each(|policy| {
@@ -172,7 +152,7 @@ fn lossy(bytes: &[u8]) -> String {
 }
 
 fn text(guest: &Guest<'_>, sample: &Policy) -> Result<Verdict, Failure> {
-    let (lines, _) = guest.run(&[], &[(&sample.name, &sample.path)])?;
+    let (lines, _) = run_with(guest, &[], &[(&sample.name, &sample.path)])?;
     let wanted =
         ["policy 0 sample.aa", "profile sample (complain", "  capability ", "  rlimit      nofile 1024", "  sha256 "];
     Ok(wanted.iter().try_for_each(|start| {
@@ -204,7 +184,7 @@ fn refused(guest: &Guest<'_>, sample: &Policy, folder: &Path) -> Result<Verdict,
     };
     let mut files: Vec<_> = damaged.iter().map(|(name, path)| (name.as_str(), path.as_path())).collect();
     files.push((&sample.name, &sample.path));
-    let (lines, ending) = guest.run(&["--json"], &files)?;
+    let (lines, ending) = run_with(guest, &["--json"], &files)?;
     let is_refused =
         |name: &str| lines.iter().any(|line| line.starts_with(&format!("{PROGRAM}: {name}: not listed: ")));
     if let Some((name, _)) = damaged.iter().find(|(name, _)| !is_refused(name)) {

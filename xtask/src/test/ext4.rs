@@ -6,15 +6,12 @@
 
 use std::fs;
 use std::path::Path;
-use std::time::Duration;
 
-use super::Tally;
+use super::{Tally, guest::Guest};
 use crate::cli::TestOptions;
-use crate::console::Console;
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::qemu::{Ending, Machine};
-use crate::system::Description;
+use crate::qemu::Ending;
 use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
@@ -54,24 +51,8 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     Ok(tally)
 }
 
-/// Boots one image with different commands.
-struct Guest<'a> {
-    workspace: &'a Workspace,
-    image: &'a Image,
-    options: &'a TestOptions,
-}
-
-impl Guest<'_> {
-    fn run(&self, disk: &Path, command: &[&str]) -> Result<(Vec<String>, Ending), Failure> {
-        let system = Description::of_one(Some(PROGRAM), command, vec![("disk".to_owned(), disk.to_owned())]);
-        let mut machine = Machine::new(&self.options.machine);
-        machine.items = system.items()?;
-        let console = Console::new(&self.image.guest, self.workspace.root(), &system);
-        let mut lines = Vec::new();
-        let timeout = Some(Duration::from_secs(self.options.timeout));
-        let ending = machine.run(self.image, timeout, |line| lines.push(console.read(line).text))?;
-        Ok((lines, ending))
-    }
+fn run_on(guest: &Guest<'_>, disk: &Path, command: &[&str]) -> Result<(Vec<String>, Ending), Failure> {
+    guest.boot(PROGRAM, command, vec![("disk".to_owned(), disk.to_owned())])
 }
 
 fn ended(ending: &Ending, lines: &[String]) -> Verdict {
@@ -83,7 +64,7 @@ fn ended(ending: &Ending, lines: &[String]) -> Verdict {
 
 /// Compares kind, permissions, owners, sizes and names of all files in a directory.
 fn listed(guest: &Guest<'_>, disk: &Path, directory: &str) -> Result<Verdict, Failure> {
-    let (lines, ending) = guest.run(disk, &["ls", directory])?;
+    let (lines, ending) = run_on(guest, disk, &["ls", directory])?;
     let expected = match images::list(disk, directory) {
         Ok(expected) => expected,
         Err(why) => return Ok(Err(why)),
@@ -112,7 +93,7 @@ fn listed(guest: &Guest<'_>, disk: &Path, directory: &str) -> Result<Verdict, Fa
 
 fn hashed(guest: &Guest<'_>, disk: &Path, path: &str) -> Result<Verdict, Failure> {
     use sha2::{Digest as _, Sha256};
-    let (lines, ending) = guest.run(disk, &["sha256", path])?;
+    let (lines, ending) = run_on(guest, disk, &["sha256", path])?;
     let dump = disk.with_extension("dump");
     let command = format!("dump {path} \"{}\"", images::text(&dump));
     let expected =
@@ -124,7 +105,7 @@ fn hashed(guest: &Guest<'_>, disk: &Path, path: &str) -> Result<Verdict, Failure
 }
 
 fn printed(guest: &Guest<'_>, disk: &Path) -> Result<Verdict, Failure> {
-    let (lines, ending) = guest.run(disk, &["cat", "/links/near"])?;
+    let (lines, ending) = run_on(guest, disk, &["cat", "/links/near"])?;
     let found = lines.iter().any(|line| line == "Hello, disk!");
     Ok(ended(&ending, &lines).and_then(|()| if found { Ok(()) } else { Err("the text is not there".to_owned()) }))
 }
@@ -138,7 +119,7 @@ fn refused(guest: &Guest<'_>, bare: &Path, damage: &Damage) -> Result<Verdict, F
         Some(path) => &["sha256", path],
         None => &["tree"],
     };
-    let (lines, ending) = guest.run(&disk, command)?;
+    let (lines, ending) = run_on(guest, &disk, command)?;
     // What is left of it is not worth its room.
     let _ = fs::remove_file(&disk);
     let refusal = lines.iter().find(|line| line.starts_with(&format!("{PROGRAM}: ")));

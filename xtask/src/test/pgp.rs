@@ -11,19 +11,16 @@ mod listed;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use serde_json::Value;
 
 use self::gpg::{Gpg, NoList};
 use self::listed::{Certificate, certificates};
-use super::Tally;
+use super::{Tally, guest::Guest};
 use crate::cli::TestOptions;
-use crate::console::Console;
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::qemu::{Ending, Machine};
-use crate::system::Description;
+use crate::qemu::Ending;
 use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
@@ -56,7 +53,7 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     let guest = Guest { workspace, image, options };
     let mut tally = Tally::default();
 
-    let boot = guest.run(&[], &[])?;
+    let boot = run_with(&guest, &[], &[])?;
     tally.tell(PROGRAM, "a_planted_bug_is_stopped_and_its_sandbox_used_again", planted_bug(&boot));
     tally.tell(PROGRAM, "a_parser_that_loops_is_stopped_where_it_loops", planted_loop(&boot));
     tally.tell(PROGRAM, "without_a_file_the_carried_keyring_is_listed", carried_keyring(&boot, &data));
@@ -74,31 +71,16 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
     Ok(tally)
 }
 
-/// Boots one image with different inputs.
-struct Guest<'a> {
-    workspace: &'a Workspace,
-    image: &'a Image,
-    options: &'a TestOptions,
-}
-
 /// What the client printed, and how it ended.
 struct Boot {
     lines: Vec<String>,
     ending: Ending,
 }
 
-impl Guest<'_> {
-    fn run(&self, arguments: &[&str], files: &[PathBuf]) -> Result<Boot, Failure> {
-        let inputs = files.iter().enumerate().map(|(number, path)| (name(number, path), path.clone())).collect();
-        let system = Description::of_one(Some(PROGRAM), arguments, inputs);
-        let mut machine = Machine::new(&self.options.machine);
-        machine.items = system.items()?;
-        let console = Console::new(&self.image.guest, self.workspace.root(), &system);
-        let mut lines = Vec::new();
-        let timeout = Some(Duration::from_secs(self.options.timeout));
-        let ending = machine.run(self.image, timeout, |line| lines.push(console.read(line).text))?;
-        Ok(Boot { lines, ending })
-    }
+fn run_with(guest: &Guest<'_>, arguments: &[&str], files: &[PathBuf]) -> Result<Boot, Failure> {
+    let inputs = files.iter().enumerate().map(|(number, path)| (name(number, path), path.clone())).collect();
+    let (lines, ending) = guest.boot(PROGRAM, arguments, inputs)?;
+    Ok(Boot { lines, ending })
 }
 
 impl Boot {
@@ -179,7 +161,7 @@ fn refused(guest: &Guest<'_>, data: &Path) -> Result<Verdict, Failure> {
     for batch in malformed.chunks(BATCH - 1) {
         let sound = data.join("demo.pgp");
         let all: Vec<_> = batch.iter().chain([&sound]).cloned().collect();
-        let boot = guest.run(&["--json"], &all)?;
+        let boot = run_with(guest, &["--json"], &all)?;
         let verdict = batch.iter().enumerate().try_for_each(|(number, path)| {
             let name = name(number, path);
             boot.refusal(&name).ok_or_else(|| format!("{name} is not refused"))?;
@@ -207,7 +189,7 @@ fn too_long(guest: &Guest<'_>, data: &Path) -> Result<Verdict, Failure> {
     if let Err(error) = made {
         return Ok(Err(format!("{}: {error}", long.display())));
     }
-    let boot = guest.run(&["--json"], &[long.clone(), sound.clone()])?;
+    let boot = run_with(guest, &["--json"], &[long.clone(), sound.clone()])?;
     let refusal = boot.refusal(&name(0, &long)).unwrap_or("nothing");
     let listed = boot.objects(&name(1, &sound)).map(|objects| objects.len());
     Ok(match (refusal.contains("a result of 1,9"), listed) {
@@ -257,7 +239,7 @@ fn compare(
     tally: &mut Tally,
 ) -> Result<(), Failure> {
     for batch in keyrings.chunks(BATCH) {
-        let boot = guest.run(&["--json"], batch)?;
+        let boot = run_with(guest, &["--json"], batch)?;
         for (number, path) in batch.iter().enumerate() {
             let name = name(number, path);
             let test = format!("lists_{}", file_name(path));

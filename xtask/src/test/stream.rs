@@ -3,15 +3,12 @@
 
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
-use std::time::Duration;
 
-use super::{STREAM, Tally};
+use super::{STREAM, Tally, guest::Guest};
 use crate::cli::TestOptions;
-use crate::console::Console;
 use crate::failure::Failure;
 use crate::image::Image;
-use crate::qemu::{Ending, Machine};
-use crate::system::Description;
+use crate::qemu::Ending;
 use crate::tally::Verdict;
 use crate::workspace::Workspace;
 
@@ -34,13 +31,8 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
         tally.skipped += 1;
         return Ok(tally);
     }
-    let system = Description::of_one(Some(STREAM), &[&format!("times={TIMES}")], vec![("list".to_owned(), path)]);
-    let mut machine = Machine::new(&options.machine);
-    machine.items = system.items()?;
-    let console = Console::new(&image.guest, workspace.root(), &system);
-    let mut lines = Vec::new();
-    let timeout = Some(Duration::from_secs(options.timeout));
-    let ending = machine.run(image, timeout, |line| lines.push(console.read(line).text))?;
+    let guest = Guest { workspace, image, options };
+    let (lines, ending) = guest.boot(STREAM, &[&format!("times={TIMES}")], vec![("list".to_owned(), path)])?;
     tally.tell(STREAM, name, compare(&lines, &ending));
     Ok(tally)
 }
