@@ -178,12 +178,16 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let Some(client) = &mut self.clients[id.get()] else { return };
         let was_first = client.cpu.since.replace(clock.now).is_some();
         let called = platform.calls(&client.objects);
+        // It has had the one that it calls set up long ago, or has others in between: it is the last one from now on.
+        if let Some(index) = called.and_then(|index| SandboxIndex::new(index as u64, N)) {
+            let forward = &mut client.cpu.forward;
+            if let Some(at) = forward.iter().position(|other| *other == index) {
+                forward[at..].rotate_left(1);
+            }
+            self.put_forward(platform, id, index);
+        }
         if !was_first {
             self.set_priorities(platform, id);
-        }
-        // It has had it set up long ago, or has others in between.
-        if let Some(index) = called.and_then(|index| SandboxIndex::new(index as u64, N)) {
-            self.put_forward(platform, id, index);
         }
     }
 
@@ -196,17 +200,21 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Gives the client's thread and the sandboxes that it put forward the priority that they have now.
+    ///
+    /// The kernel lets a thread run before others of its new priority, and a quantum is shorter than its time slice: whoever
+    /// comes last runs first, and who comes first may not run at all. So the client's own thread is the last, and before it
+    /// the sandbox that it calls.
     fn set_priorities(&mut self, platform: &mut P, id: ClientId) {
         let Some(client) = &self.clients[id.get()] else { return };
         let priority = client.cpu.priority();
-        // One that has ended does not run, and may be gone in part.
-        if client.ends.is_none() {
-            platform.set_priority(&client.objects, priority);
-        }
         for index in &client.cpu.forward {
             if let Some(sandbox) = &self.sandboxes[index.get()].sandbox {
                 platform.set_sandbox_priority(&sandbox.objects, priority);
             }
+        }
+        // One that has ended does not run, and may be gone in part.
+        if client.ends.is_none() {
+            platform.set_priority(&client.objects, priority);
         }
     }
 

@@ -101,12 +101,21 @@ pub(super) struct Owner {
 /// Steps in which a client is started again.
 const STEPS: u32 = 3;
 
+/// A thread, by the name of its client or its sandbox.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Thread {
+    Client(u32),
+    Sandbox(u32),
+}
+
 /// The machine.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Fake {
     pub(super) left: (u32, u32),
     /// Operations until one fails, if one is to.
     pub(super) fails_in: Option<u32>,
+    /// Whose priorities were set, one after the other.
+    pub(super) priorities: Vec<Thread>,
     /// Operations until one finds memory that is not ready, if one is to.
     pub(super) is_late_in: Option<u32>,
     /// Somebody was told that memory is not ready.
@@ -517,12 +526,14 @@ impl Platform for Fake {
         let owner = self.owners.get_mut(client).unwrap();
         assert!(!owner.is_stopped, "the priority of a client that has ended");
         owner.priority = priority;
+        self.priorities.push(Thread::Client(*client));
     }
 
     fn set_sandbox_priority(&mut self, sandbox: &u32, priority: u8) {
         let held = self.boxes.get_mut(sandbox).expect("the priority of a sandbox that is gone");
         assert!(!held.is_ended, "the priority of a thread that is gone");
         held.priority = priority;
+        self.priorities.push(Thread::Sandbox(*sandbox));
     }
 
     fn dismantle<'a>(&mut self, sandbox: &mut u32, mut parts: impl Iterator<Item = &'a mut u32>) -> Progress {

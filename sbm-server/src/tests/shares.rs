@@ -6,7 +6,7 @@ use std::{vec, vec::Vec};
 use sbm_abi::{Handle, Message, Request, Response, limits::MAX_MESSAGE};
 use sbm_system::{ClientSet, OnEnd};
 
-use super::{NOW, PRIORITIES, World, client, index, spec};
+use super::{NOW, PRIORITIES, World, client, fake::Thread, index, spec};
 use crate::Effect;
 use crate::shares::MOST_FORWARD;
 
@@ -57,6 +57,27 @@ fn two_of_one_priority_are_first_in_turn() {
     assert_eq!((world.first(), world.machine.look_at), (vec![0], Some(NOW + QUANTUM)));
     for turn in 1..20 {
         assert_eq!(world.next_quantum(), (NOW + QUANTUM * turn, vec![(turn % 2) as u32]));
+    }
+}
+
+#[test]
+fn a_client_and_the_sandbox_that_it_calls_run_before_its_others() {
+    let mut world = World::new();
+    world.look(NOW);
+    world.set_quota(0, crate::Quota { limit: super::PLENTY, ..super::QUOTA });
+    let sandboxes: Vec<Handle> = (0..=MOST_FORWARD).map(|_| world.init(0, 1)).collect();
+    let named = |world: &World, handle| {
+        Thread::Sandbox(world.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap().objects)
+    };
+    // One that keeps up already, and one that does not.
+    for called in [sandboxes[3], sandboxes[0], sandboxes[8]] {
+        world.machine.owners.get_mut(&0).unwrap().calls = Some(index(called).get());
+        while world.next_quantum().1 != [1] {}
+        world.machine.priorities.clear();
+        assert_eq!(world.next_quantum().1, [0]);
+        let last = world.machine.priorities.last_chunk().copied();
+        assert_eq!(last, Some([named(&world, called), Thread::Client(0)]));
+        assert!(world.keeps_up(called));
     }
 }
 

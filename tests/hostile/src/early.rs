@@ -209,14 +209,16 @@ fn a_sandbox_that_runs_on_can_be_destroyed() -> Verdict {
 
 fn many_sandboxes_that_run_on_leave_the_others_their_turns() -> Verdict {
     let mut observer = Observer::new()?;
-    // With the observer and the one below as many as keep up with their client beside a neighbour.
-    let mut running = [const { None }; 6];
+    // As many as keep up with their client beside a neighbour, and more.
+    let mut running = [const { None }; 12];
     for place in &mut running {
         let mut sbm = sandbox()?;
         same!(sbm.call(answer_then_spin, ())?.assume_checked(), 1);
         *place = Some(sbm);
     }
-    for _ in 0..10 {
+    // For many quanta beside a neighbour, since each begins with other threads in the way.
+    let start = sbm::now();
+    while sbm::now() - start < Duration::from_millis(200) {
         observer.undisturbed()?;
         works(&mut sandbox()?)?;
     }
