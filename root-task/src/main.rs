@@ -20,6 +20,7 @@ mod machine;
 mod memory;
 mod object;
 mod own_fault;
+mod part;
 mod platform;
 mod sandbox;
 mod serve;

@@ -9,7 +9,8 @@ use sbm_server::{Answer, Exhausted, Free, Names, Plan, Platform, Progress, Share
 use crate::{
     client::Client,
     machine::Machine,
-    sandbox::{self, Part, Sandbox},
+    part::{self, Part},
+    sandbox::{self, Sandbox},
     watch::Watch,
 };
 
@@ -53,7 +54,7 @@ impl Platform for Machine {
     }
 
     fn copy(&mut self, from: (&Part, u32), to: (&Part, u32), count: u32) {
-        sandbox::copy(self, from, to, count);
+        part::copy(self, from, to, count);
     }
 
     fn share(&mut self, _: &Client, _: &Sandbox, share: &Share) -> Result<Part, Shortage> {
@@ -75,7 +76,7 @@ impl Platform for Machine {
     }
 
     fn remove(&mut self, part: Part) {
-        sandbox::remove(self, part);
+        part::remove(self, part);
     }
 
     fn cover(&mut self, client: &mut Client, region: u16) -> Result<(), Shortage> {
