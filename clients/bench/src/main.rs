@@ -29,6 +29,7 @@ mod statics;
 mod time;
 mod turns;
 mod typed;
+mod walk;
 
 use sbm::{Env, Error, Sbm, println};
 
@@ -45,9 +46,10 @@ pub(crate) const RUNS: usize = 1000;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 10] = [
+const GROUPS: [Group; 11] = [
     calls::run,
     typed::run,
+    walk::run,
     services::run,
     faults::run,
     time::run,

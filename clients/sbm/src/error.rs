@@ -7,7 +7,7 @@ use heapless::String;
 use sbm_abi::{Errno, Fault, FaultKind, OverQuota, Region};
 use sbm_coding::Unreadable;
 
-use crate::{client::time::LONGEST_BUDGET, tainted::Refused};
+use crate::{client::time::LONGEST_BUDGET, tainted::Refused, walk::WalkError};
 
 /// What says how long calls can be at most, where that is less than an hour.
 const LONGEST_MS: &str = "`longest-ms` in the description of the system";
@@ -99,6 +99,8 @@ pub enum Error {
     },
     /// A value from the sandbox did not pass its check. No call ends so: it is there for `?`.
     Refused(Refused),
+    /// A walk through a sandbox's heap did not go on. No call ends so.
+    Walk(WalkError),
 }
 
 /// Why a call cannot take an argument, or a sandbox a buffer.
@@ -162,7 +164,8 @@ impl Error {
             Self::Server(errno) => *errno,
             Self::Quota(over) => over.errno(),
             Self::Argument { .. } | Self::Stack { .. } | Self::Heap { .. } | Self::Budget { .. } => Errno::Invalid,
-            Self::Refused(_) => Errno::BadMessage,
+            Self::Walk(WalkError::NoHeap) => Errno::Invalid,
+            Self::Refused(_) | Self::Walk(_) => Errno::BadMessage,
         }
     }
 }
@@ -176,6 +179,12 @@ impl From<Errno> for Error {
 impl From<Refused> for Error {
     fn from(refused: Refused) -> Self {
         Self::Refused(refused)
+    }
+}
+
+impl From<WalkError> for Error {
+    fn from(error: WalkError) -> Self {
+        Self::Walk(error)
     }
 }
 
@@ -236,6 +245,7 @@ impl fmt::Display for Error {
                 if *limit < LONGEST_BUDGET { write!(f, " ({LONGEST_MS})") } else { Ok(()) }
             }
             Self::Refused(refused) => write!(f, "{refused}"),
+            Self::Walk(error) => write!(f, "{error}"),
         }
     }
 }

@@ -77,6 +77,7 @@ mod plain {
 }
 mod tainted;
 mod value;
+mod walk;
 
 pub use argument::{
     Argument, Arguments,
@@ -113,6 +114,7 @@ pub use sbm_macros::{Pod, service};
 pub use serde;
 pub use tainted::{Refused, Tainted};
 pub use value::{Value, Word};
+pub use walk::{Far, FarSlice, Walk, WalkError};
 
 #[doc(hidden)]
 #[cfg(not(sbm_guest))]

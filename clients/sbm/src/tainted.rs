@@ -3,6 +3,8 @@
 
 use bytemuck::Zeroable;
 
+use crate::walk::{Far, FarSlice};
+
 /// A value that a sandbox chose, whatever its function was meant to do.
 ///
 /// There is no way to its content but a check. A check that accepts everything is spelled so, for a reviewer to find:
@@ -74,6 +76,27 @@ impl<T: PartialOrd> Tainted<T> {
     /// [`Refused`] if it is above.
     pub fn at_most(self, limit: T) -> Result<T, Refused> {
         self.check(|value| *value <= limit)
+    }
+}
+
+impl<T> Tainted<Far<T>> {
+    /// Returns the pointer, for which a [walk](crate::Sbm::walk) is the check.
+    pub const fn far(self) -> Far<T> {
+        self.0
+    }
+}
+
+impl<T> Tainted<Option<Far<T>>> {
+    /// Returns the pointer if there is one, for which a [walk](crate::Sbm::walk) is the check.
+    pub const fn far(self) -> Option<Far<T>> {
+        self.0
+    }
+}
+
+impl<T> Tainted<FarSlice<T>> {
+    /// Returns the pointer, for which a [walk](crate::Sbm::walk) is the check.
+    pub const fn far(self) -> FarSlice<T> {
+        self.0
     }
 }
 

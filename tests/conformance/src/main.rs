@@ -15,6 +15,7 @@
 //! | `typed` | values of any type that serde knows, closures, generic functions |
 //! | `statics` | private statics |
 //! | `heap` | the crate `alloc` in a sandbox, and where its heap ends |
+//! | `walk` | what a function has built in its heap, read where it lies |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
 //! | `safe` | what safe code alone can try |
@@ -40,6 +41,7 @@ mod snapshot;
 mod statics;
 mod typed;
 mod values;
+mod walk;
 mod warm;
 
 use sbm::Env;
@@ -66,6 +68,7 @@ fn main(env: &'static Env) -> u8 {
             heap::TESTS,
             statics::TESTS,
             snapshot::TESTS,
+            walk::TESTS,
             plain::TESTS,
             safe::TESTS,
         ],

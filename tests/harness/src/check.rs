@@ -53,6 +53,12 @@ impl From<sbm::Error> for Why {
     }
 }
 
+impl From<sbm::WalkError> for Why {
+    fn from(error: sbm::WalkError) -> Self {
+        Self::new(format_args!("a walk did not go on: {error}"))
+    }
+}
+
 impl From<sbm::Refused> for Why {
     fn from(refused: sbm::Refused) -> Self {
         Self::new(format_args!("{refused}"))

@@ -12,6 +12,7 @@
 //! | `statics` | a sandbox spoils its private statics, and what they are reset from |
 //! | `snapshot` | snapshots are taken of what was spoiled, and of what runs on |
 //! | `heap` | a sandbox spoils its heap, or wants more than there is |
+//! | `walk` | a sandbox builds what leads its client astray |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
 //! With the argument `fault` the client itself faults, with `hang` it never ends, with those of `ending` it does what it
@@ -42,6 +43,7 @@ mod strangers;
 mod transfer;
 mod unanswered;
 mod values;
+mod walk;
 
 use sbm::Env;
 
@@ -75,6 +77,7 @@ fn main(env: &'static Env) -> u8 {
         heap::TESTS,
         statics::TESTS,
         snapshot::TESTS,
+        walk::TESTS,
         garbage::TESTS,
     ];
     harness::run(env, tests)

@@ -4,9 +4,9 @@
 
 use core::cell::Cell;
 
-use sbm_abi::Asked;
+use sbm_abi::{Asked, Pages, limits::PAGE};
 
-use super::{instance::Instance, request::Answer};
+use super::{env::env, instance::Instance, memory::SharedMemory, request::Answer};
 use crate::{
     argument::Arguments,
     inside::entry::{Thunk, Words},
@@ -67,4 +67,14 @@ pub(crate) fn argument_page() -> usize {
     let Some(desk) = RUNNING.0.get() else { panic!("a request out of no call") };
     // SAFETY: `run` lent it for the length of the call, which is running.
     unsafe { (*desk.instance).argument_page() }
+}
+
+/// Returns where functions that run here have what they allocate: the client's statics, of which its own heap is a part.
+pub(super) fn heap() -> SharedMemory {
+    let data = env().map();
+    #[expect(clippy::cast_possible_truncation, reason = "a program has at most MAX_DATA_PAGES")]
+    let count = ((data.data_end - data.data) / PAGE) as u16;
+    // SAFETY: they are the program's own, for its life. They are only read, between calls, by instructions of which the
+    // compiler knows nothing else.
+    unsafe { SharedMemory::new(Pages { address: data.data, count }) }
 }

@@ -22,6 +22,7 @@ use super::{
     server,
     text::Text,
     time::{Budget, Paused},
+    walked::WalkedHeap,
 };
 use crate::{
     argument::Arguments,
@@ -46,7 +47,9 @@ pub struct Instance {
     pub(super) stack: Pages,
     /// Where the function's stack pointer was when a call was ended, until that is told; else 0.
     pub(super) stack_pointer: u32,
-    heap: Option<Zone>,
+    heap: Option<Pages>,
+    /// The heap as its client sees it, if it does.
+    walked: Option<WalkedHeap>,
     private_statics: bool,
     /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
     buffers: [[Option<Buffer>; 2]; MAX_PARAMETERS],
@@ -85,6 +88,8 @@ pub(crate) enum Planned {
     Mail,
     /// For the client's own use.
     Own,
+    /// For the heap.
+    Heap,
 }
 
 /// What a client says of all calls of a sandbox.
@@ -124,7 +129,8 @@ impl Instance {
             arguments: arguments.address,
             stack,
             stack_pointer: 0,
-            heap: layout.heap(),
+            heap: layout.heap().map(Zone::pages),
+            walked: None,
             private_statics: layout.statics_ground().is_some(),
             buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],
             others: Vec::new(),
@@ -153,6 +159,10 @@ impl Instance {
                 Planned::Mail => instance.mail[access as usize] = Some(buffer),
                 // As many as the spec, which has the same limit.
                 Planned::Own => drop(instance.others.push(buffer)),
+                Planned::Heap => {
+                    instance.heap = Some(pages);
+                    instance.walked = Some(WalkedHeap::new(buffer));
+                }
             }
         }
         instance.own = instance.others.len();
@@ -177,7 +187,7 @@ impl Instance {
         self.arguments().set_word(SELF_OFFSET as usize / 8, u64::from(self.arguments));
         self.arguments().set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
         self.write_mailboxes();
-        if let Some(heap) = self.heap.map(Zone::pages) {
+        if let Some(heap) = self.heap {
             let word = u64::from(heap.address) | u64::from(heap.count) << 32;
             self.arguments().set_word(HEAP_OFFSET as usize / 8, word);
         }
@@ -236,7 +246,10 @@ impl Instance {
         // In powers of four, so that a client whose input grows does not ask each time.
         let power = bytes.div_ceil(PAGE as usize).max(1).next_power_of_two();
         let pages = if power.trailing_zeros().is_multiple_of(2) { power } else { power * 2 };
-        let pages = u16::try_from(pages).unwrap_or(u16::MAX).min(MAX_BUFFER_PAGES);
+        self.grow_by(u16::try_from(pages).unwrap_or(u16::MAX).min(MAX_BUFFER_PAGES), access)
+    }
+
+    fn grow_by(&mut self, pages: u16, access: BufferAccess) -> Result<Buffer, Error> {
         let spec = BufferSpec::new(pages, access);
         let buffers = Vec::from_slice(&[spec]).map_err(|_| Errno::Invalid)?;
         let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {
@@ -402,7 +415,7 @@ impl Instance {
                 Error::Panic(panic_text(bytes))
             }
             Outcome::NoRoom(bytes) => {
-                let heap = self.heap.map_or(0, |heap| heap.pages().bytes() as usize);
+                let heap = self.heap.map_or(0, |heap| heap.bytes() as usize);
                 Error::NoRoom { bytes: usize::try_from(bytes).unwrap_or(usize::MAX), heap }
             }
             Outcome::Returned(_) | Outcome::Asked(..) | Outcome::Garbled => Error::Garbled,
@@ -432,7 +445,7 @@ impl Instance {
             arguments: self.arguments().pages(),
             stack: self.stack,
             buffers: &buffers,
-            heap: self.heap.map(Zone::pages),
+            heap: self.heap,
             client: env().map(),
         };
         map.region_of(address)
@@ -453,7 +466,23 @@ impl Instance {
 
     /// Makes the present state of heap and statics what a reset returns to.
     pub(crate) fn snapshot(&mut self) -> Result<(), Error> {
-        server::request(&Request::Snapshot(self.handle)).map(drop)
+        // Memory first, so that what is refused has changed nothing.
+        let heap = self.heap.filter(|_| self.walked.is_some());
+        let ground = heap.map(|heap| self.grow_by(heap.count, BufferAccess::ReadOnly)).transpose()?;
+        if let Err(error) = server::request(&Request::Snapshot(self.handle)) {
+            ground.into_iter().for_each(|ground| self.give_back(ground));
+            return Err(error);
+        }
+        if let Some((walked, ground)) = self.walked.as_mut().zip(ground) {
+            walked.keep(ground);
+        }
+        Ok(())
+    }
+
+    /// Returns what the client can read of the heap that functions build in.
+    pub(crate) fn walked(&self) -> Option<SharedMemory> {
+        let walked = self.walked.as_ref()?;
+        Some(if self.isolated { walked.memory() } else { here::heap() })
     }
 
     /// Makes the sandbox what it was at first, but for mappings and for what the client wrote to input buffers.
@@ -468,6 +497,9 @@ impl Instance {
             if index >= self.own || buffer.access() == BufferAccess::ReadWrite {
                 buffer.wipe();
             }
+        }
+        if let Some(walked) = &mut self.walked {
+            walked.reset();
         }
         Ok(())
     }

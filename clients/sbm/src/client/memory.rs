@@ -66,6 +66,18 @@ impl SharedMemory {
         }
     }
 
+    /// Copies the bytes at an address to `target` if all of them lie here, and tells whether they do.
+    #[inline]
+    pub(crate) fn read_at(self, address: usize, target: &mut [u8]) -> bool {
+        match address.checked_sub(self.address()) {
+            Some(offset) if self.fits(offset, target.len()) => {
+                self.read(offset, target);
+                true
+            }
+            _ => false,
+        }
+    }
+
     /// Copies all of it to the start of `target`; what does not fit is not copied, which a caller's sizes rule out.
     pub(crate) fn copy_to(self, target: Self) {
         let length = self.len().min(target.len());

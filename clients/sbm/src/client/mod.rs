@@ -18,3 +18,4 @@ pub(crate) mod start;
 mod text;
 pub(crate) mod time;
 mod trace;
+mod walked;

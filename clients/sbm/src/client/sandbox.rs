@@ -34,6 +34,7 @@ use crate::{
     },
     tainted::Tainted,
     value::Value,
+    walk::{Walk, WalkError},
 };
 
 /// Most bytes of a coded result, unless its client says otherwise.
@@ -80,6 +81,7 @@ impl Sbm {
         Builder {
             stack,
             heap: 0,
+            walked: false,
             private_statics: false,
             buffers: Vec::new(),
             planned: Vec::new(),
@@ -263,6 +265,24 @@ impl Sbm {
         }
     }
 
+    /// Begins a walk of so many steps through what functions have built in the sandbox's heap: a [`Far`](crate::Far) that one
+    /// has returned is followed to what it names, and so are those that stand there. Each step copies one value, slice or text
+    /// out; where the steps are used up the walk ends with an error, so that nothing built inside can be without end.
+    ///
+    /// Where functions run without [isolation](Isolation::None), they allocate from the client's heap, and any of its statics
+    /// can be walked.
+    ///
+    /// # Errors
+    /// The error that sticks, if one does. [`WalkError::NoHeap`] where the sandbox has no heap or its
+    /// client cannot read it: see [`Builder::walked`].
+    pub fn walk(&self, steps: u32) -> Result<Walk<'_>, Error> {
+        if let Some(error) = &self.error {
+            return Err(error.clone());
+        }
+        let memory = self.instance.walked().ok_or(WalkError::NoHeap)?;
+        Ok(Walk::new(memory, steps))
+    }
+
     /// Returns the slot, in this client's CSpace, of the capability to call the sandbox: for measurements and tests of
     /// the system itself.
     #[must_use]
@@ -348,6 +368,7 @@ enum Wanted {
 pub struct Builder {
     stack: usize,
     heap: usize,
+    walked: bool,
     private_statics: bool,
     buffers: Vec<BufferSpec, MAX_BUFFERS>,
     planned: Vec<Planned, MAX_BUFFERS>,
@@ -398,6 +419,14 @@ impl Builder {
     /// what was taken.
     pub const fn heap(mut self, bytes: usize) -> Self {
         self.heap = bytes;
+        self
+    }
+
+    /// Lets the client read the heap where it lies, by [`Sbm::walk`]: what functions have built there need not be written into
+    /// a result. The heap has whole pages then, and all of its memory from the set-up on; it counts as one of the sandbox's
+    /// buffers, and a [`reset`](Sbm::reset) clears it as a whole.
+    pub const fn walked(mut self) -> Self {
+        self.walked = true;
         self
     }
 
@@ -488,7 +517,8 @@ impl Builder {
     ///
     /// # Errors
     /// [`Error::Argument`], [`Error::Stack`]: out of limits. [`Error::Server`]: over the quota, or out of memory.
-    pub fn build(self) -> Result<Sbm, Error> {
+    pub fn build(mut self) -> Result<Sbm, Error> {
+        let heap_pages = if self.walked { self.plan_walked()? } else { heap_pages(self.heap)? };
         if let Some((number, why)) = self.unfit {
             return Err(Error::Argument { number, why });
         }
@@ -505,7 +535,7 @@ impl Builder {
         let data = env().map();
         #[expect(clippy::cast_possible_truncation, reason = "a program has at most MAX_DATA_PAGES")]
         let statics_pages = if self.private_statics { ((data.data_end - data.data) / PAGE) as u16 } else { 0 };
-        let own = Own { heap_pages: heap_pages(self.heap)?, statics_pages };
+        let own = Own { heap_pages, statics_pages };
         let spec = Spec {
             stack_pages,
             buffers: self.buffers,
@@ -536,6 +566,19 @@ impl Builder {
             Ok(at) if number <= MAX_PARAMETERS => self.plan(Planned::Argument(at), number, bytes, access),
             Ok(_) | Err(_) => self.unfit = Some((number, Unfit::Number { limit: MAX_PARAMETERS })),
         }
+    }
+
+    /// Plans a heap that the client can read, and returns the pages of another one: none.
+    fn plan_walked(&mut self) -> Result<u16, Error> {
+        let bytes = self.heap;
+        if bytes > MAX_BUFFER_BYTES {
+            return Err(Error::Heap { bytes, limit: MAX_BUFFER_BYTES });
+        }
+        if bytes > 0 {
+            let fewest = usize::from(*HEAP_PAGES.start()) * PAGE as usize;
+            self.plan(Planned::Heap, 0, bytes.max(fewest), BufferAccess::ReadWrite);
+        }
+        Ok(0)
     }
 
     fn own(&mut self, bytes: usize, access: BufferAccess) -> BufferName {
