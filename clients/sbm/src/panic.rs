@@ -4,7 +4,7 @@
 use core::panic::PanicInfo;
 
 use crate::{
-    client::{console::write, env::env, start::__exit},
+    client::{console::write_line, env::env, start::__exit},
     inside::panic::{end_call, in_sandbox, place},
 };
 
@@ -14,6 +14,6 @@ fn panic(info: &PanicInfo<'_>) -> ! {
         end_call(info);
     }
     let (file, line) = place(info);
-    write(format_args!("client panic: {} at {file}:{line} program={}\n", info.message(), env().program()));
+    write_line(format_args!("client panic: {} at {file}:{line} program={}", info.message(), env().program()));
     __exit(101)
 }

@@ -99,6 +99,10 @@ fn speak_in_bytes() {
     harness::raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, asked, words);
 }
 
+fn speak_up() {
+    sbm::println!("heard on a line of its own");
+}
+
 /// By the facade `log`, which is a matter of statics.
 fn log() {
     log::info!("logged {}", 1);
@@ -123,6 +127,17 @@ fn whisper() {
     sbm::println!("never heard");
 }
 
+/// Has a function print, and a fault reported, while the client's own line has no end.
+fn print_in_the_middle_of_a_line() -> Verdict {
+    let mut sbm = Sbm::new()?;
+    sbm::print!("begun by the client, ");
+    sbm::print!("before a text");
+    sbm.call(speak_up, ())?.assume_checked();
+    sbm::print!("begun by the client, before a report");
+    check!(sbm.call(|| harness::raw::read(0), ()).is_err(), "it read address 0");
+    Ok(())
+}
+
 /// Has functions print.
 fn print_in_sandboxes() -> Verdict {
     for isolation in [Isolation::Strong, Isolation::None] {
@@ -133,6 +148,7 @@ fn print_in_sandboxes() -> Verdict {
         Sbm::new()?.call(function, ())?.assume_checked();
     }
     check!(Sbm::builder().report(false).build()?.call(fault_while_speaking, ()).is_err(), "it read address 0");
+    print_in_the_middle_of_a_line()?;
     Sbm::builder().text_limit(0).build()?.call(whisper, ())?.assume_checked();
     Sbm::builder().private_statics().build()?.call(log_by_itself, ())?.assume_checked();
     let mut without = Sbm::builder().report(false).build()?;

@@ -3,11 +3,11 @@
 //! another one's.
 //!
 //! The client is `tests/hostile/src/printing.rs`; a neighbour runs beside it. The lines are looked at as they arrive,
-//! before this tool makes them safe for a terminal.
+//! before this tool makes them safe for a terminal. And what `--json` leaves of a client's lines on standard output.
 
 use std::time::Duration;
 
-use super::Tally;
+use super::{Tally, failures};
 use crate::cli::TestOptions;
 use crate::console::{Console, Line};
 use crate::failure::Failure;
@@ -36,6 +36,7 @@ const TESTS: &[Test] = &[
     Test { name: "a_character_in_several_messages_arrives", run: whole_characters },
     Test { name: "no_client_writes_a_line_of_another_one_or_the_root_task", run: names },
     Test { name: "what_a_sandbox_prints_is_told_as_its_own", run: text_of_sandboxes },
+    Test { name: "what_a_sandbox_prints_begins_a_line_where_its_client_has_not_ended_one", run: begun_lines },
     Test { name: "another_clients_line_is_never_a_part_of_one", run: whole_lines },
     Test { name: "no_client_has_an_address_of_another_program_looked_up", run: addresses },
 ];
@@ -63,7 +64,44 @@ pub(super) fn run(workspace: &Workspace, image: &Image, options: &TestOptions) -
         }
         tally.count(verdict.is_ok());
     }
+    for (name, run) in [
+        ("json_leaves_the_clients_own_lines_on_standard_output", objects_alone as fn(&_, &_) -> Verdict),
+        ("without_json_a_client_is_not_told_to_write_it", no_objects),
+    ] {
+        tally.tell(super::CONSOLE, name, run(workspace, options));
+    }
     Ok(tally)
+}
+
+/// Returns what a client that lists keys writes, and the others: its lines on standard output, and on standard error.
+fn listed(workspace: &Workspace, options: &TestOptions, first: &[&str]) -> Result<[Vec<String>; 2], String> {
+    let arguments = [&["run", "pgp-keys", "--input", "clients/pgp/testdata/demo.pgp"], first].concat();
+    let run = || failures::prepare(workspace, &arguments, options.kernel.kernel_config)?.output();
+    let output = run().map_err(|error| error.to_string())?;
+    if !output.status.success() {
+        return Err(output.status.to_string());
+    }
+    Ok([output.stdout, output.stderr].map(|text| String::from_utf8_lossy(&text).lines().map(str::to_owned).collect()))
+}
+
+/// Expects an object for each of the file's three keys, and nothing else beside them.
+fn objects_alone(workspace: &Workspace, options: &TestOptions) -> Verdict {
+    let [out, error] = listed(workspace, options, &["--json"])?;
+    let is_object = |line: &String| matches!(serde_json::from_str(line), Ok(serde_json::Value::Object(_)));
+    if out.len() != 3 || !out.iter().all(is_object) {
+        return Err(format!("standard output has {out:?}"));
+    }
+    if error.iter().any(|line| line.starts_with("root-task: ")) {
+        Ok(())
+    } else {
+        Err(format!("nobody else's: {error:?}"))
+    }
+}
+
+fn no_objects(workspace: &Workspace, options: &TestOptions) -> Verdict {
+    let [out, _] = listed(workspace, options, &[])?;
+    let objects = out.iter().filter(|line| line.starts_with('{')).count();
+    if objects == 0 && out.len() > 3 { Ok(()) } else { Err(format!("{objects} objects among {} lines", out.len())) }
 }
 
 /// Bytes that are no UTF-8 have become U+FFFD on their way here.
@@ -151,6 +189,20 @@ fn text_of_sandboxes(lines: &[(String, Line)]) -> Verdict {
     Ok(())
 }
 
+fn begun_lines(lines: &[(String, Line)]) -> Verdict {
+    let own: Vec<_> = lines.iter().filter(|(_, line)| line.is_of(WRITER)).map(|(_, line)| line.text.as_str()).collect();
+    for (begun, next) in [
+        ("begun by the client, before a text", " of hostile: heard on a line of its own"),
+        ("begun by the client, before a report", "sandbox fault: page fault, read at 0x0 "),
+    ] {
+        let follows = |pair: &[&str]| pair[0] == begun && pair[1].contains(next);
+        if !own.windows(2).any(follows) {
+            return Err(format!("no line is `{begun}` with the next one: {next}"));
+        }
+    }
+    Ok(())
+}
+
 fn whole_lines(lines: &[(String, Line)]) -> Verdict {
     let start = format!("{NEIGHBOUR}| {NEIGHBOUR}: 300 cycles undisturbed");
     match lines.iter().filter(|(raw, _)| raw.starts_with(&start)).count() {
@@ -161,7 +213,9 @@ fn whole_lines(lines: &[(String, Line)]) -> Verdict {
 
 fn addresses(lines: &[(String, Line)]) -> Verdict {
     let place = " at hostile::printing::";
-    let own = lines.iter().filter(|(_, line)| line.text.contains("program=hostile") && line.text.contains(place));
+    let own = lines
+        .iter()
+        .filter(|(_, line)| line.text.starts_with("sandbox fault: own program=hostile") && line.text.contains(place));
     if own.count() != 1 {
         return Err("its own address was not looked up".to_owned());
     }

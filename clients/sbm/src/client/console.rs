@@ -1,13 +1,19 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Text to the system's console.
 
-use core::fmt::{self, Write};
+use core::{
+    fmt::{self, Write},
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use sbm_abi::limits::MAX_CONSOLE;
 
 use super::server;
 #[cfg(sbm_guest)]
 use crate::inside::text;
+
+/// Whether the program has begun a line and not ended it.
+static BEGUN: AtomicBool = AtomicBool::new(false);
 
 /// Gathers text and sends it in messages as long as they may be.
 struct Console {
@@ -16,8 +22,13 @@ struct Console {
 }
 
 impl Console {
+    const fn new() -> Self {
+        Self { bytes: [0; MAX_CONSOLE], length: 0 }
+    }
+
     fn flush(&mut self) {
-        if self.length > 0 {
+        if let Some(last) = self.bytes[..self.length].last() {
+            BEGUN.store(*last != b'\n', Ordering::Relaxed);
             // There is nobody to tell that the console does not take text.
             let _ = server::console(&self.bytes[..self.length]);
             self.length = 0;
@@ -59,10 +70,17 @@ pub fn print(arguments: fmt::Arguments<'_>) {
 
 /// Writes to the console. Only for code that runs in the client.
 pub(crate) fn write(arguments: fmt::Arguments<'_>) {
-    let mut console = Console { bytes: [0; MAX_CONSOLE], length: 0 };
+    let mut console = Console::new();
     // Writing to the buffer cannot fail; a `Display` that does ends its own output.
     let _ = console.write_fmt(arguments);
     console.flush();
+}
+
+/// Writes a line that is the library's own, or a sandbox's: one that the program has begun ends first. Only for code that runs
+/// in the client.
+pub(crate) fn write_line(arguments: fmt::Arguments<'_>) {
+    let begun = if BEGUN.load(Ordering::Relaxed) { "\n" } else { "" };
+    write(format_args!("{begun}{arguments}\n"));
 }
 
 /// Prints to the system's console. A function in a sandbox prints by its caller, up to [`Builder::text_limit`]: its lines

@@ -16,6 +16,7 @@ use sbm_coding::words;
 use super::{
     buffer::BufferName,
     call::Reply,
+    console::write_line,
     env::env,
     instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned, Terms},
     log,
@@ -203,7 +204,7 @@ impl Sbm {
     #[cold]
     fn refuse(&self, error: &Error) -> Error {
         if self.report {
-            crate::println!("sandbox of {}: not called, it waits for a reset since: {error}", env().name());
+            write_line(format_args!("sandbox of {}: not called, it waits for a reset since: {error}", env().name()));
         }
         error.clone()
     }
@@ -333,17 +334,19 @@ fn report(error: &Error, instance: &Instance, trace: &Trace) {
     match error {
         Error::Fault { fault: Fault { ip, .. }, region: Region::StackGuard } => {
             let size = instance.stack_bytes() / 1024;
-            crate::println!(
+            write_line(format_args!(
                 "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}{trace}"
-            );
+            ));
         }
         Error::Fault { fault: Fault { ip, .. }, region: Region::ClientData } if !instance.has_private_statics() => {
-            crate::println!("sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}{trace}");
+            write_line(format_args!(
+                "sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}{trace}"
+            ));
         }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
-            crate::println!("sandbox fault: {error} program={program} ip={ip:#x}{trace}");
+            write_line(format_args!("sandbox fault: {error} program={program} ip={ip:#x}{trace}"));
         }
-        _ => crate::println!("sandbox of {name}: {error}"),
+        _ => write_line(format_args!("sandbox of {name}: {error}")),
     }
 }
 

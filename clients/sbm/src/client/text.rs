@@ -58,7 +58,7 @@ impl Text {
     }
 
     fn write(&self, line: &str) {
-        console::write(format_args!("sandbox {} of {}: {line}\n", self.sandbox, env().name()));
+        console::write_line(format_args!("sandbox {} of {}: {line}", self.sandbox, env().name()));
     }
 
     /// Writes what the call has left without an end.
