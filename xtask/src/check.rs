@@ -21,9 +21,9 @@ use crate::workspace::{CargoError, Workspace, run_cargo};
 /// Why checks failed.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum CheckError {
-    /// Cargo cannot be started.
-    #[error("cargo cannot be started ({cause}); install rustup from https://rustup.rs")]
-    Start { cause: io::Error },
+    /// Cargo did not come to checking anything.
+    #[error(transparent)]
+    Cargo(#[from] CargoError),
     /// The claims, or the tests that they name, cannot be read.
     #[error("the claims of docs/security.md cannot be checked ({cause}); restore the file")]
     Claims { cause: io::Error },
@@ -91,7 +91,7 @@ fn failure(name: String, command: Command) -> Result<Option<String>, CheckError>
             Ok(None)
         }
         Err(CargoError::Failed) => Ok(Some(name)),
-        Err(CargoError::Start { cause }) => Err(CheckError::Start { cause }),
+        Err(cause) => Err(cause.into()),
     }
 }
 
@@ -137,7 +137,7 @@ fn cargo(workspace: &Workspace, kernel: &Kernel, side: Side, verb: &str) -> Resu
 fn is_formatted(workspace: &Workspace) -> Result<bool, CheckError> {
     let mut fmt = workspace.cargo();
     fmt.args(["fmt", "--all", "--", "--check", "--files-with-diff"]);
-    let output = fmt.output().map_err(|cause| CheckError::Start { cause })?;
+    let output = fmt.output().map_err(|cause| CheckError::Cargo(CargoError::Start { cause }))?;
     for line in String::from_utf8_lossy(&output.stdout).lines() {
         let path = Path::new(line).strip_prefix(workspace.root()).unwrap_or(Path::new(line));
         eprintln!("{} is not formatted; run `cargo fmt --all`", path.display());

@@ -20,7 +20,7 @@ use crate::failure::{Failure, Reason};
 use crate::kernel::Kernel;
 use crate::qemu::Item;
 use crate::ui::Step;
-use crate::workspace::{CargoError, Client, GUEST_TARGET, ROOT_TASK, Workspace, run_cargo};
+use crate::workspace::{CargoError, Client, GUEST_TARGET, ROOT_TASK, Workspace, is_of_full_disk, run_cargo};
 
 /// How guest programs are compiled and linked, beside their [layout](LAYOUT). The linker is the one that comes with the
 /// pinned compiler, which makes the layout the same on every host.
@@ -51,7 +51,7 @@ pub(crate) enum GuestError {
     #[error("{} cannot be prepared ({cause}); check the free space there", path.display())]
     File { path: PathBuf, cause: io::Error },
     /// objcopy failed.
-    #[error("objcopy cannot convert {} ({message}); run `cargo xtask setup`", path.display())]
+    #[error("objcopy cannot convert {} ({message}); {}", path.display(), advice(message))]
     Objcopy { path: PathBuf, message: String },
 }
 
@@ -59,6 +59,11 @@ impl Reason for GuestError {
     fn is_request(&self) -> bool {
         false
     }
+}
+
+/// Returns what helps against a message of a tool that writes files.
+pub(crate) fn advice(message: &str) -> &'static str {
+    if is_of_full_disk(message) { "free some space there" } else { "run `cargo xtask setup`" }
 }
 
 /// What an image is for.
@@ -101,7 +106,10 @@ impl Guest {
         if let Err(cause) = run_cargo(build_of(workspace, kernel, &clients)?, &step) {
             // One that does not build stands in the way of those only that want it.
             clients.retain(is_needed);
-            if clients.is_empty() || run_cargo(build_of(workspace, kernel, &clients)?, &step).is_err() {
+            if matches!(cause, CargoError::Full)
+                || clients.is_empty()
+                || run_cargo(build_of(workspace, kernel, &clients)?, &step).is_err()
+            {
                 return Err(GuestError::Cargo { what: "a client", cause }.into());
             }
             eprintln!(
@@ -223,7 +231,11 @@ fn keep(from: &Path, to: &Path) -> Result<(), GuestError> {
         return Ok(());
     }
     fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(failed)?;
-    fs::copy(from, to).map(drop).map_err(failed)
+    fs::copy(from, to).map(drop).map_err(|cause| {
+        // A part of a program would be the younger one the next time. Where it cannot be removed there is nothing else to do.
+        let _ = fs::remove_file(to);
+        failed(cause)
+    })
 }
 
 /// Tells whether a file was made after its source was.
@@ -240,7 +252,7 @@ pub(crate) fn convert(from: &Path, to: &Path, arguments: &[&str]) -> Result<(), 
     let folder = to.parent().unwrap_or(Path::new("."));
     fs::create_dir_all(folder).map_err(|cause| GuestError::File { path: folder.to_owned(), cause })?;
     let failed = |message: String| GuestError::Objcopy { path: from.to_owned(), message };
-    let output = Command::new("objcopy").args(arguments).arg(from).arg(to).output();
+    let output = Command::new("objcopy").args(arguments).arg(from).arg(to).env("LC_ALL", "C").output();
     let output = output.map_err(|cause| failed(cause.to_string()))?;
     if output.status.success() {
         Ok(())

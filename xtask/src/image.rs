@@ -54,7 +54,7 @@ pub(crate) enum ImageError {
     #[error("grub-mkrescue cannot be started ({cause}); run `cargo xtask setup`")]
     Start { cause: io::Error },
     /// grub-mkrescue failed.
-    #[error("grub-mkrescue failed ({message}); run `cargo xtask setup`")]
+    #[error("grub-mkrescue failed ({message}); {}", guest::advice(message))]
     Grub { message: String },
 }
 
@@ -149,17 +149,28 @@ impl Image {
         let output = Command::new("grub-mkrescue")
             .args(["--directory=/usr/lib/grub/i386-pc", "--output"])
             .args([&iso, &tree])
+            .env("LC_ALL", "C")
             .stdin(Stdio::null())
             .output()
             .map_err(|cause| ImageError::Start { cause })?;
         if !output.status.success() {
-            let text = String::from_utf8_lossy(&output.stderr);
-            let message = text.lines().find(|line| line.contains("error")).unwrap_or("no message").to_owned();
+            // A part of it would be the younger one the next time.
+            let _ = fs::remove_file(&iso);
+            let message = telling_line(&String::from_utf8_lossy(&output.stderr));
             return Err(ImageError::Grub { message }.into());
         }
         step.done();
         Ok(iso)
     }
+}
+
+/// Returns the line of grub-mkrescue, or of what it calls, that says most.
+fn telling_line(text: &str) -> String {
+    let has = |word: &'static str| move |line: &&str| line.contains(word);
+    if text.lines().any(|line| has("exceeds free space on media")(&line)) {
+        return "No space left on device".to_owned();
+    }
+    text.lines().find(has("error")).unwrap_or("no message").trim_start_matches("grub-mkrescue: ").to_owned()
 }
 
 /// Bytes of a page, for each of which the kernel has a slot at boot.

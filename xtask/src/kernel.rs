@@ -143,6 +143,12 @@ pub(crate) fn selection(workspace: &Workspace, options: &KernelOptions) -> Resul
     Ok(Selection::from_environment()?.map_or_else(default, absolute))
 }
 
+/// Returns what to call the kernel that would be chosen in folder names.
+pub(crate) fn chosen_name(options: &KernelOptions) -> Result<String, Failure> {
+    let prefix = installed(options)?;
+    Ok(prefix.map_or_else(|| default_name(options.kernel_config()), |prefix| folder_name(&prefix.into_selection())))
+}
+
 /// Returns the environment that names the kernel that is, or will be, chosen.
 pub(crate) fn environment(
     workspace: &Workspace,

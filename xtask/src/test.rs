@@ -7,6 +7,7 @@
 
 mod apparmor;
 mod console;
+mod disk;
 mod ext4;
 mod failures;
 mod guest;
@@ -50,6 +51,9 @@ const SYSTEMS: &str = "systems";
 
 /// The suite of what must fail.
 const FAILURES: &str = "failures";
+
+/// The suite of what a full disk comes to.
+const DISK: &str = "disk";
 
 /// The suite that compares what the client of this name lists.
 const PGP_KEYS: &str = "pgp-keys";
@@ -129,7 +133,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
         say!("{} is left out: on a debug kernel its sandboxes could stop the machine", suite.program);
     }
     let (alone, chosen): (Vec<_>, Vec<_>) = chosen.into_iter().partition(|suite| suite.root);
-    let needs_image = [CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, STREAM, BENCH]
+    let needs_image = [CONSOLE, SYSTEMS, FAILURES, DISK, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, STREAM, BENCH]
         .iter()
         .any(|name| is_chosen(name, false))
         || !chosen.is_empty();
@@ -178,6 +182,10 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
     if is_chosen(FAILURES, false) {
         tally.add(failures::run(workspace, options));
     }
+    if is_chosen(DISK, false) {
+        host.require(&[Need::Iso])?;
+        tally.add(disk::run(workspace, options));
+    }
     if is_chosen(IMAGE, false) {
         host.require(&[Need::Iso])?;
         tally.add(image::run(workspace, options));
@@ -189,7 +197,7 @@ fn run(workspace: &Workspace, host: &Host, options: &TestOptions) -> Result<Tall
 }
 
 fn check_names<'a>(options: &TestOptions, suites: impl Iterator<Item = &'a str>) -> Result<(), TestError> {
-    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, STREAM, BENCH];
+    let own = [HOST, CONSOLE, SYSTEMS, FAILURES, DISK, IMAGE, OUTSIDE, PGP_KEYS, APPARMOR, EXT4, STREAM, BENCH];
     let known: Vec<_> = own.into_iter().chain(suites).collect();
     match options.suites.iter().find(|name| !known.contains(&name.as_str())) {
         Some(name) => Err(TestError::UnknownSuite { name: name.clone(), known: known.join(", ") }),

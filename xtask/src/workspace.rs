@@ -251,6 +251,12 @@ pub(crate) enum CargoError {
     /// Cargo reports an error, which was printed.
     #[error("see the compiler's messages above")]
     Failed,
+    /// What it writes has no room.
+    #[error(
+        "the disk of the target folder, or of temporary files, is full; free some space there, or set CARGO_TARGET_DIR or \
+         TMPDIR to a folder elsewhere"
+    )]
+    Full,
 }
 
 /// Runs cargo and shows what it is at; its messages are printed only if it fails.
@@ -276,10 +282,20 @@ pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoEr
         return Ok(());
     }
     step.clear();
+    // Each compiler and linker says it in a dozen lines of its own.
+    if messages.iter().any(|line| is_of_full_disk(line)) {
+        return Err(CargoError::Full);
+    }
     for line in messages.iter().filter(|line| !is_progress(line)) {
         eprintln!("{line}");
     }
     Err(CargoError::Failed)
+}
+
+/// Tells whether a line of a compiler or a linker says that the disk is full.
+pub(crate) fn is_of_full_disk(line: &str) -> bool {
+    // A linker that has mapped what it writes is ended by a signal.
+    ["No space left on device", "[Bus error]"].iter().any(|text| line.contains(text))
 }
 
 /// Tells whether a line of cargo says what it is at, and not what it finds.

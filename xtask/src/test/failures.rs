@@ -503,7 +503,7 @@ fn rustc() -> OsString {
 }
 
 /// Checks how a call ended: with which error line, and, if something is asked for, after which line of the guest.
-fn check(error_has: &[&str], report_has: &[&str], output: &Output) -> Result<(), String> {
+pub(super) fn check(error_has: &[&str], report_has: &[&str], output: &Output) -> Result<(), String> {
     let (stdout, stderr) = (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
     let errors: Vec<_> = stderr.lines().filter(|line| line.starts_with("error: ")).collect();
     let [error] = errors.as_slice() else {
