@@ -13,5 +13,5 @@ fn main() {
             println!("cargo::rustc-env=SBM_ARCHIVE={}", archive.display());
         }
     }
-    println!("cargo::rustc-link-arg-bins=-Wl,--defsym=program_base=0x10000000");
+    println!("cargo::rustc-link-arg-bins=--defsym=program_base=0x10000000");
 }

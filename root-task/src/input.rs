@@ -12,11 +12,12 @@ use sbm_abi::{
     Input, MAX_INPUTS, Pages,
     limits::{INPUT_BASE, INPUT_END, PAGE},
 };
+use sbm_loader::Archive;
 use sbm_server::place_input;
 use sbm_system::{System, Wrong};
 use sel4::{Error, cap, cap_type::SmallPage};
 
-use crate::{failing::Failing, launch::archived, machine::Machine, object::Row, turns::Turns};
+use crate::{failing::Failing, machine::Machine, object::Row, turns::Turns};
 
 /// Bytes that one transfer brings.
 const DMA_PAGES: u32 = 16;
@@ -115,6 +116,7 @@ impl HostInput {
         machine: &mut Machine,
         ports: cap::IOPort,
         buffer: &'static mut [u8; TEXT_BYTES],
+        archive: &Archive<'static>,
     ) -> Result<Self, InputError> {
         let mut input = Self { system: System::standard(), files: Vec::new(), failing: None, turns: None };
         let mut texts = Texts(buffer);
@@ -126,12 +128,12 @@ impl HostInput {
             description = text(device, &mut texts, DESCRIPTION)?;
         }
         if description.is_none() {
-            (host, description) = (None, archived(DESCRIPTION));
+            (host, description) = (None, archive.find(DESCRIPTION));
         }
         if let Some(bytes) = description {
             input.system = System::decode(bytes).map_err(|_| InputError::Malformed)?;
         }
-        input.system.check(|name| archived(name).is_some()).map_err(InputError::Wrong)?;
+        input.system.check(|name| archive.find(name).is_some()).map_err(InputError::Wrong)?;
         for (number, name) in input.system.inputs.iter().enumerate() {
             let mut path = String::<40>::new();
             // There is room for a path of this form.
@@ -139,7 +141,7 @@ impl HostInput {
             let before = input.files.last().map(|file| file.pages);
             let file = match &mut host {
                 Some(device) => read_file(machine, device, &path, name, before)?,
-                None => copy_file(machine, archived(&path).ok_or(InputError::Device)?, name, before)?,
+                None => copy_file(machine, archive.find(&path).ok_or(InputError::Device)?, name, before)?,
             };
             // As many as the description can have.
             let _ = input.files.push(file);

@@ -6,7 +6,7 @@ use sbm_abi::{
     Input, MAX_INPUTS, Pages, StartInfo,
     limits::{CODE_BASE, MAX_CODE_BYTES, MAX_DATA_BYTES, PROGRAM_END},
 };
-use sbm_loader::{Archive, ElfError, Limits, LoadPlan};
+use sbm_loader::{Archive, ArchiveError, ElfError, Limits, LoadPlan};
 use sbm_objects::SizeBits;
 use sbm_server::{ClientId, Program, ProgramError, Shortage};
 use sbm_system::{Priorities, System};
@@ -26,13 +26,14 @@ pub(crate) const LIMITS: Limits = Limits {
     data_bytes: MAX_DATA_BYTES as u64,
 };
 
-/// Finds a file of the archive: a program, or what the host would hand over under this name.
-pub(crate) fn archived(name: &str) -> Option<&'static [u8]> {
-    Archive::new(ARCHIVE).ok().and_then(|archive| archive.find(name))
+/// Opens the archive: programs, and what the host would hand over otherwise.
+pub(crate) fn archive() -> Result<Archive<'static>, ArchiveError> {
+    Archive::new(ARCHIVE)
 }
 
 /// Where all clients come from. It does not change once they run.
 pub(crate) struct Origin {
+    pub(crate) archive: Option<Archive<'static>>,
     /// The description, which adds up.
     pub(crate) system: System<'static>,
     /// Its input files, in its order.
@@ -44,6 +45,7 @@ pub(crate) struct Origin {
 
 impl Origin {
     pub(crate) const NOTHING: Self = Self {
+        archive: None,
         system: System { inputs: Vec::new(), clients: Vec::new() },
         files: Vec::new(),
         boot_ticks: 0,
@@ -66,7 +68,8 @@ impl Launch {
     /// Finds all that the client at a place of the description is started with.
     pub(crate) fn new(origin: &'static Origin, id: ClientId) -> Result<Self, LoadError> {
         let client = origin.system.clients.get(id.get()).ok_or(LoadError::Gone)?;
-        let file = LoadPlan::new(archived(client.program).ok_or(LoadError::Gone)?, &LIMITS)?;
+        let program = origin.archive.as_ref().and_then(|archive| archive.find(client.program));
+        let file = LoadPlan::new(program.ok_or(LoadError::Gone)?, &LIMITS)?;
         let files = origin.files.iter().enumerate().filter(|(number, _)| client.has_input(*number));
         let inputs: Vec<InputFile, MAX_INPUTS> = files.map(|(_, file)| *file).collect();
         let pages: Vec<Pages, MAX_INPUTS> = inputs.iter().map(|file| file.pages).collect();

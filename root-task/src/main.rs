@@ -64,6 +64,8 @@ const PANIC: u8 = 0x12;
 #[root_task(stack_size = 128 * 1024)]
 fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let boot_ticks = clock::ticks();
+    // Nothing here is compiled to vectors, so no switch to this thread has to save those of a client.
+    init_thread::slot::TCB.cap().tcb_disable_fpu()?;
     let ports = ports(bootinfo)?;
     require_ram(bootinfo, &ports);
     let measurement = Measurement::start(ports[3].cap().cast())?;
@@ -80,9 +82,16 @@ fn main(bootinfo: &BootInfoPtr) -> Result<Never, Error> {
     let mut machine = Machine::new(memory, console, port_slot(3).cap(), measurement)?;
     own_fault::watch(&mut machine)?;
     println!("root-task: seL4, {} MiB of memory", machine.memory.total_bytes() >> 20);
-    let (failing, turns) = match HostInput::read(&mut machine, port_slot(2).cap(), texts) {
+    let Ok(archive) = launch::archive() else { refuse(&"its archive of programs is damaged; build the image anew") };
+    let (failing, turns) = match HostInput::read(&mut machine, port_slot(2).cap(), texts, &archive) {
         Ok(HostInput { system, files, failing, turns }) => {
-            *origin = Origin { system, files, boot_ticks, ticks_per_second: machine.clock().per_second };
+            *origin = Origin {
+                archive: Some(archive),
+                system,
+                files,
+                boot_ticks,
+                ticks_per_second: machine.clock().per_second,
+            };
             (failing, turns)
         }
         Err(error) => refuse(&error),

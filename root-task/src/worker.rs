@@ -130,6 +130,7 @@ impl Worker {
         let registers = context.inner_mut();
         (registers.rdi, registers.rsi, registers.rdx) =
             (calls.cap::<sel4::cap_type::Endpoint>().bits(), bell.bits(), buffer as u64);
+        thread.tcb_disable_fpu()?;
         thread.tcb_write_all_registers(true, &context)?;
         Ok(Self { thread, bell, priority: AHEAD, rests: false, revoking: None, revoked: None })
     }

@@ -89,6 +89,8 @@ pub struct Plan<'a> {
     /// Paging structures to make, in this order.
     pub tables: Vec<Table, MAX_TABLES>,
     parts: Parts<'a>,
+    /// The number of new pages.
+    frames: u32,
 }
 
 /// What the new pages are.
@@ -111,7 +113,7 @@ impl<'a> Plan<'a> {
         for table in Table::of(layout.regions()).filter(|table| lacks(*table)) {
             tables.push(table).ok()?;
         }
-        Some(Self { code_frames, tables, parts: Parts::Layout(layout) })
+        Some(Self { code_frames, tables, parts: Parts::Layout(layout), frames: layout.memory_pages() })
     }
 
     /// Adds the paging structures for statics, which lie elsewhere than a layout, to those of a new sandbox.
@@ -121,12 +123,17 @@ impl<'a> Plan<'a> {
 
     /// Plans a chunk of the heap of a sandbox, which has the paging structures for it.
     pub(crate) const fn of_chunk(pages: Pages) -> Plan<'static> {
-        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages) }
+        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages), frames: pages.count as u32 }
     }
 
     /// Plans a chunk of the statics of a sandbox, which has the paging structures for it, with its ground.
     pub(crate) const fn of_statics(pages: Pages, ground: u32) -> Plan<'static> {
-        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Statics(pages, ground) }
+        Plan {
+            code_frames: 0,
+            tables: Vec::new(),
+            parts: Parts::Statics(pages, ground),
+            frames: 2 * pages.count as u32,
+        }
     }
 
     /// Plans the ground of chunks of a heap, from `base` on, in a sandbox that lacks some paging structures, unless these are
@@ -138,7 +145,8 @@ impl<'a> Plan<'a> {
                 tables.push(table).ok()?;
             }
         }
-        Some(Self { code_frames: 0, tables, parts: Parts::Ground(heap, chunks, base) })
+        let frames = heap.chunks(chunks).map(|(_, pages)| u32::from(pages.count)).sum();
+        Some(Self { code_frames: 0, tables, parts: Parts::Ground(heap, chunks, base), frames })
     }
 
     /// Returns the pages to make and map.
@@ -166,20 +174,15 @@ impl<'a> Plan<'a> {
 
     /// Returns the number of new pages.
     #[must_use]
-    pub fn frames(&self) -> u32 {
-        match &self.parts {
-            Parts::Layout(layout) => layout.memory_pages(),
-            Parts::Chunk(pages) => u32::from(pages.count),
-            Parts::Statics(pages, _) => 2 * u32::from(pages.count),
-            Parts::Ground(heap, chunks, _) => heap.chunks(*chunks).map(|(_, pages)| u32::from(pages.count)).sum(),
-        }
+    pub const fn frames(&self) -> u32 {
+        self.frames
     }
 
     /// Returns the number of new pages that the client has as well: all but stack, heap, statics and grounds.
     #[must_use]
     pub fn shared_frames(&self) -> u32 {
         match &self.parts {
-            Parts::Layout(layout) => layout.memory_pages() - layout.stack().map_or(0, |stack| u32::from(stack.count)),
+            Parts::Layout(layout) => self.frames - layout.stack().map_or(0, |stack| u32::from(stack.count)),
             Parts::Chunk(_) | Parts::Statics(..) | Parts::Ground(..) => 0,
         }
     }

@@ -3,5 +3,5 @@
 
 fn main() {
     println!("cargo::rerun-if-changed=build.rs");
-    println!("cargo::rustc-link-arg-bins=-Wl,--defsym=program_base=0x10000000");
+    println!("cargo::rustc-link-arg-bins=--defsym=program_base=0x10000000");
 }

@@ -16,7 +16,7 @@ use crate::guest;
 use crate::host::{Host, Need};
 use crate::kernel::Kernel;
 use crate::ui::Step;
-use crate::workspace::{CargoError, Workspace, run_cargo};
+use crate::workspace::{CLIENT_TARGET, CargoError, ROOT_TARGET, Workspace, run_cargo};
 
 /// Why checks failed.
 #[derive(Debug, thiserror::Error)]
@@ -116,11 +116,10 @@ impl Side {
 
 /// Prepares a call of cargo for all packages of one side.
 fn cargo(workspace: &Workspace, kernel: &Kernel, side: Side, verb: &str) -> Result<Command, Failure> {
+    let [clients, roots] = workspace.guest_packages();
     let (mut cargo, packages) = match side {
-        Side::Guest | Side::Root => {
-            let [clients, roots] = workspace.guest_packages();
-            (guest::cargo(workspace, kernel, verb)?, if side == Side::Root { roots } else { clients })
-        }
+        Side::Guest => (guest::cargo(workspace, kernel, CLIENT_TARGET, verb)?, clients),
+        Side::Root => (guest::cargo(workspace, kernel, ROOT_TARGET, verb)?, roots),
         Side::Host => {
             let mut cargo = workspace.cargo();
             cargo.arg(verb);

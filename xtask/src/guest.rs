@@ -20,20 +20,26 @@ use crate::failure::{Failure, Reason};
 use crate::kernel::Kernel;
 use crate::qemu::Item;
 use crate::ui::Step;
-use crate::workspace::{CargoError, Client, GUEST_TARGET, ROOT_TASK, Workspace, is_of_full_disk, run_cargo};
+use crate::workspace::{
+    CLIENT_TARGET, CargoError, Client, ROOT_TARGET, ROOT_TASK, Workspace, is_of_full_disk, run_cargo,
+};
 
 /// How guest programs are compiled and linked, beside their [layout](LAYOUT). The linker is the one that comes with the
 /// pinned compiler, which makes the layout the same on every host.
-const FLAGS: &[&str] = &[
-    "-Crelocation-model=static",
-    "-Crelro-level=off",
-    "-Clink-arg=-nostartfiles",
-    "-Clink-arg=-nostdlib",
-    "-Clink-arg=-static",
-    "-Clink-arg=-no-pie",
-    "-Clink-arg=-fuse-ld=lld",
-    "-Clink-arg=-Wl,-z,max-page-size=0x1000,-z,norelro,--build-id=none",
+const FLAGS: &[&str] = &["-Crelocation-model=static", "-Crelro-level=off"];
+
+/// The linker's flags for clients, which the C compiler calls.
+const CLIENT_LINK: &[&str] = &[
+    "-nostartfiles",
+    "-nostdlib",
+    "-static",
+    "-no-pie",
+    "-fuse-ld=lld",
+    "-Wl,-z,max-page-size=0x1000,-z,norelro,--build-id=none",
 ];
+
+/// The linker's flags for what boots in the root task's place, which the compiler's own linker takes.
+const ROOT_LINK: &[&str] = &["-zmax-page-size=0x1000", "-znorelro", "--build-id=none"];
 
 /// The linker script of guest programs, relative to the checkout.
 const LAYOUT: &str = "clients/sbm/guest.ld";
@@ -99,7 +105,7 @@ impl Guest {
             clients.retain(is_needed);
         }
         let folder = folder(workspace, kernel);
-        let built = cargo_folder(workspace).join(GUEST_TARGET).join("release");
+        let clients_folder = built(workspace, CLIENT_TARGET);
         let programs = folder.join("programs");
 
         let step = Step::maybe("building the clients");
@@ -120,7 +126,7 @@ impl Guest {
         let mut stripped = Vec::new();
         for client in &clients {
             let (program, copy) = (programs.join(&client.program), folder.join("stripped").join(&client.program));
-            keep(&built.join(&client.program), &program)?;
+            keep(&clients_folder.join(&client.program), &program)?;
             convert(&program, &copy, &["--strip-all"])?;
             stripped.push((client.program.clone(), copy));
         }
@@ -132,11 +138,11 @@ impl Guest {
         step.done();
 
         let step = Step::maybe("building the root task");
-        let mut cargo = cargo(workspace, kernel, "build")?;
+        let mut cargo = cargo(workspace, kernel, ROOT_TARGET, "build")?;
         cargo.env("SBM_ARCHIVE", &archive).arg("--package").arg(workspace.package_spec(ROOT_TASK));
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "the root task", cause })?;
         let root_task = programs.join(root_name);
-        keep(&built.join(ROOT_TASK), &root_task)?;
+        keep(&built(workspace, ROOT_TARGET).join(ROOT_TASK), &root_task)?;
         step.done();
 
         let with_path = |client: Client| {
@@ -151,12 +157,12 @@ impl Guest {
     /// Builds a suite that boots in the root task's place, and nothing else.
     pub(crate) fn build_alone(workspace: &Workspace, kernel: &Kernel, suite: &Client) -> Result<Self, Failure> {
         let step = Step::maybe("building the suite that boots by itself");
-        let mut cargo = cargo(workspace, kernel, "build")?;
+        let mut cargo = cargo(workspace, kernel, ROOT_TARGET, "build")?;
         cargo.arg("--package").arg(workspace.package_spec(&suite.package));
         run_cargo(cargo, &step).map_err(|cause| GuestError::Cargo { what: "a suite", cause })?;
         let folder = folder(workspace, kernel);
         let root_task = folder.join("programs").join(&suite.program);
-        keep(&cargo_folder(workspace).join(GUEST_TARGET).join("release").join(&suite.program), &root_task)?;
+        keep(&built(workspace, ROOT_TARGET).join(&suite.program), &root_task)?;
         step.done();
         Ok(Self { root_task, clients: Vec::new(), folder, carried: Carried::default() })
     }
@@ -181,20 +187,31 @@ fn cargo_folder(workspace: &Workspace) -> PathBuf {
     workspace.target().join("guest/cargo")
 }
 
-/// Prepares a call of cargo for the guest's part of the checkout: its target, profile, flags, kernel and archive.
-pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
-    prepare(workspace.cargo(), workspace, kernel, verb)
+/// Returns where cargo leaves programs for a target.
+fn built(workspace: &Workspace, target: &str) -> PathBuf {
+    cargo_folder(workspace).join(target).join("release")
+}
+
+/// Prepares a call of cargo for a part of the checkout that runs in the guest: its target, profile, flags, kernel and archive.
+pub(crate) fn cargo(workspace: &Workspace, kernel: &Kernel, target: &str, verb: &str) -> Result<Command, GuestError> {
+    prepare(workspace.cargo(), workspace, kernel, target, verb)
 }
 
 /// Prepares a call of cargo for the guest's part of what is worked on.
 fn own_cargo(workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
-    prepare(workspace.own_cargo(), workspace, kernel, verb)
+    prepare(workspace.own_cargo(), workspace, kernel, CLIENT_TARGET, verb)
 }
 
-fn prepare(mut cargo: Command, workspace: &Workspace, kernel: &Kernel, verb: &str) -> Result<Command, GuestError> {
-    cargo.args([verb, "--release", "--target", GUEST_TARGET, "--target-dir"]).arg(cargo_folder(workspace));
+fn prepare(
+    mut cargo: Command,
+    workspace: &Workspace,
+    kernel: &Kernel,
+    target: &str,
+    verb: &str,
+) -> Result<Command, GuestError> {
+    cargo.args([verb, "--release", "--target", target, "--target-dir"]).arg(cargo_folder(workspace));
     // Takes precedence over RUSTFLAGS and configuration files, so that the host's flags do not reach the guest.
-    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, kernel)?.join("\u{1f}"));
+    cargo.env("CARGO_ENCODED_RUSTFLAGS", flags(workspace, kernel, target)?.join("\u{1f}"));
     cargo.envs(kernel.environment()).env("SBM_ARCHIVE", archive_path(workspace, kernel));
     // No header says which flags the kernel clears on a system call, and a suite has to know.
     cargo.env("SBM_KERNEL_CLEARS", if kernel.is_default() { "all flags" } else { "unknown flags" });
@@ -205,12 +222,14 @@ fn prepare(mut cargo: Command, workspace: &Workspace, kernel: &Kernel, verb: &st
 ///
 /// Cargo keeps what it built with different flags apart. So the kernel and the layout are among them: changing between
 /// kernels builds nothing twice, and another layout links everything anew.
-fn flags(workspace: &Workspace, kernel: &Kernel) -> Result<Vec<String>, GuestError> {
+fn flags(workspace: &Workspace, kernel: &Kernel, target: &str) -> Result<Vec<String>, GuestError> {
     let path = workspace.root().join(LAYOUT);
     let layout = fs::read(&path).map_err(|cause| GuestError::File { path: path.clone(), cause })?;
     let mut hasher = DefaultHasher::new();
     (kernel.name(), layout).hash(&mut hasher);
     let mut flags: Vec<_> = FLAGS.iter().map(|&flag| flag.to_owned()).collect();
+    let link = if target == ROOT_TARGET { ROOT_LINK } else { CLIENT_LINK };
+    flags.extend(link.iter().map(|flag| format!("-Clink-arg={flag}")));
     // Not by `-Wl`, which takes a comma in the path for a separator.
     flags.push("-Clink-arg=-T".to_owned());
     flags.push(format!("-Clink-arg={}", path.display()));

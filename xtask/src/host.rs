@@ -13,6 +13,7 @@ use std::process::{Command, Output, Stdio};
 
 use crate::failure::Reason;
 use crate::ui::Step;
+use crate::workspace::ROOT_TARGET;
 
 /// Why the host is not ready.
 #[derive(Debug, thiserror::Error)]
@@ -32,6 +33,14 @@ pub(crate) enum HostError {
     /// apt reports an error.
     #[error("apt-get failed ({message}); install with: {command}")]
     Apt { message: String, command: String },
+    /// The compiler cannot make code for the root task, and there is no rustup.
+    #[error(
+        "the Rust target {ROOT_TARGET} is missing on this host, and there is no rustup; install it from https://rustup.rs"
+    )]
+    NoRustup,
+    /// rustup reports an error.
+    #[error("rustup failed; to see why, type: {command}")]
+    Rustup { command: String },
     /// apt succeeded, and something is still not there.
     #[error("{missing} still missing after apt-get installed {packages}; check PATH")]
     StillMissing { missing: String, packages: String },
@@ -137,17 +146,33 @@ impl Host {
     /// Makes sure that the host has what is needed.
     pub(crate) fn require(&self, needs: &[Need]) -> Result<(), HostError> {
         let missing = missing_tools(needs);
-        if missing.is_empty() {
+        if !missing.is_empty() {
+            let packages = packages(&missing);
+            self.install(&names(&missing), &packages)?;
+            let still = missing_tools(needs);
+            if !still.is_empty() {
+                return Err(HostError::StillMissing { missing: names(&still), packages: packages.join(" ") });
+            }
+        }
+        if needs.contains(&Need::Guest) { self.require_target() } else { Ok(()) }
+    }
+
+    /// Makes sure that the compiler has the target of the root task.
+    fn require_target(&self) -> Result<(), HostError> {
+        if has_target() {
             return Ok(());
         }
-        let packages = packages(&missing);
-        self.install(&names(&missing), &packages)?;
-        let still = missing_tools(needs);
-        if still.is_empty() {
-            Ok(())
-        } else {
-            Err(HostError::StillMissing { missing: names(&still), packages: packages.join(" ") })
+        let command = format!("rustup target add {ROOT_TARGET}");
+        if find_command("rustup").is_none() {
+            return Err(HostError::NoRustup);
         }
+        if !self.may_install {
+            return Err(HostError::Missing { missing: format!("the Rust target {ROOT_TARGET} is"), command });
+        }
+        eprintln!("installing with rustup: {ROOT_TARGET}");
+        let output = Command::new("rustup").args(["target", "add", ROOT_TARGET]).stdin(Stdio::null()).output();
+        let installed = output.is_ok_and(|output| output.status.success()) && has_target();
+        if installed { Ok(()) } else { Err(HostError::Rustup { command }) }
     }
 
     fn install(&self, missing: &str, packages: &[String]) -> Result<(), HostError> {
@@ -225,6 +250,12 @@ fn is_executable(file: &Path) -> bool {
 fn is_root() -> bool {
     use std::os::unix::fs::MetadataExt as _;
     fs::metadata("/proc/self").is_ok_and(|data| data.uid() == 0)
+}
+
+/// Tells whether the compiler has the libraries of the root task's target.
+fn has_target() -> bool {
+    let asked = Command::new("rustc").args(["--print", "target-libdir", "--target", ROOT_TARGET]).output();
+    asked.is_ok_and(|output| Path::new(String::from_utf8_lossy(&output.stdout).trim()).is_dir())
 }
 
 fn missing_tools(needs: &[Need]) -> Vec<&'static Tool> {

@@ -19,7 +19,11 @@ use crate::failure::Reason;
 use crate::ui::Step;
 
 /// The target that guest programs are built for.
-pub(crate) const GUEST_TARGET: &str = "x86_64-unknown-linux-gnu";
+pub(crate) const CLIENT_TARGET: &str = "x86_64-unknown-linux-gnu";
+
+/// Target of what boots in the root task's place: code that never touches a vector register, so that the kernel never has to
+/// hand them from a client to the root task and back.
+pub(crate) const ROOT_TARGET: &str = "x86_64-unknown-none";
 
 /// The package, and the program, of the root task.
 pub(crate) const ROOT_TASK: &str = "root-task";

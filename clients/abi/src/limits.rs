@@ -69,7 +69,7 @@ pub const MAX_MESSAGE: usize = 960;
 /// Most bytes of console output in one request.
 pub const MAX_CONSOLE: usize = 900;
 
-/// Bytes of the argument page that hold argument words; the rest takes text: a panic's, or what a function prints.
+/// Bytes of the argument page that hold argument words; the rest takes text: a panic's, and what a function prints.
 pub const ARGUMENT_BYTES: u32 = 1024;
 /// Most words of arguments: two for each of six parameters.
 pub const MAX_ARGUMENT_WORDS: usize = 12;
@@ -94,9 +94,13 @@ pub const SELF_OFFSET: u32 = ARGUMENT_BYTES - 8;
 /// Offset in the argument page at which a sandbox writes the text of a panic.
 pub const PANIC_TEXT_OFFSET: u32 = ARGUMENT_BYTES;
 /// Most bytes of a panic's text.
-pub const PANIC_TEXT_BYTES: u32 = PAGE - ARGUMENT_BYTES;
+pub const PANIC_TEXT_BYTES: u32 = LINE_OFFSET - PANIC_TEXT_OFFSET;
 /// Most bytes of text in one request to print, which stand where a panic's text does.
 pub const TEXT_BYTES: usize = 240;
+/// Offset in the argument page at which the client keeps the line that a running function has not ended.
+pub const LINE_OFFSET: u32 = PAGE - LINE_BYTES as u32;
+/// Most bytes of such a line.
+pub const LINE_BYTES: usize = 200;
 
 /// Slot in a client's CSpace of its badged endpoint to the server.
 pub const CLIENT_SERVER_SLOT: u64 = 1;
@@ -126,7 +130,7 @@ mod tests {
         assert_eq!(CAPTURES_OFFSET + MAX_CAPTURES as u32, NO_ROOM_OFFSET);
         assert_eq!((NO_ROOM_OFFSET + 8, HEAP_OFFSET + 8), (HEAP_OFFSET, STACK_TOP_OFFSET));
         assert_eq!((STACK_TOP_OFFSET + 8, SELF_OFFSET + 8), (SELF_OFFSET, PANIC_TEXT_OFFSET));
-        assert_eq!(PANIC_TEXT_OFFSET + PANIC_TEXT_BYTES, PAGE);
+        assert_eq!((PANIC_TEXT_OFFSET + PANIC_TEXT_BYTES, LINE_OFFSET + LINE_BYTES as u32), (LINE_OFFSET, PAGE));
     }
 
     #[test]

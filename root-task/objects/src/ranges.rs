@@ -103,17 +103,22 @@ impl<const UNITS: usize> Ranges<UNITS> {
     /// When there is none of that size.
     pub fn alloc(&mut self, size: SizeBits) -> Result<Span, OutOfRanges> {
         let wanted = size.bits() + 1;
-        if self.free_at(ROOT) < wanted {
+        let mut largest = self.free_at(ROOT);
+        if largest < wanted {
             return Err(OutOfRanges { requested: size, largest: self.largest() });
         }
         let (mut node, mut level) = (ROOT, Self::TOP);
         while level > size.bits() {
-            if self.free_at(node) == level + 1 {
-                (*self.at(2 * node), *self.at(2 * node + 1)) = (level, level);
+            // The halves of a node are the pair of its number.
+            let halves = &mut self.tree[node];
+            if largest == level + 1 {
+                *halves = [level; 2];
             }
-            let (left, right) = (self.free_at(2 * node), self.free_at(2 * node + 1));
-            let go_left = left >= wanted && (right < wanted || left <= right);
-            node = 2 * node + usize::from(!go_left);
+            // What is too small, or in use, wraps around to more than any that is large enough.
+            let [left, right] = halves.map(|largest| largest.wrapping_sub(wanted));
+            let go_right = right < left;
+            largest = halves[usize::from(go_right)];
+            node = 2 * node + usize::from(go_right);
             level -= 1;
         }
         *self.at(node) = USED;

@@ -390,11 +390,11 @@ fn a_forged_lack_of_room_is_the_sandboxs_own_error() -> Verdict {
 fn a_panic_of_impossible_length_is_efault() -> Verdict {
     let mut sbm = quiet()?;
     let panicked = Label::Panicked as u64;
-    for length in [3073, 4096, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
+    for length in [2873, 4096, u64::from(u32::MAX), u64::from(u32::MAX) + 1, u64::MAX] {
         let result = sbm.call(answer_unit, (panicked, length, 0_u64, 0_u64, 1_usize));
         garbled(&mut sbm, result)?;
     }
-    for length in [0_u64, 1, 200, 256, 257, 3072] {
+    for length in [0_u64, 1, 200, 256, 257, 2872] {
         let result = sbm.call(answer_unit, (panicked, length, 0_u64, 0_u64, 1_usize));
         check!(matches!(result, Err(Error::Panic(_))), "no panic but {result:?}");
         sbm.reset()?;

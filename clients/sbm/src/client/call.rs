@@ -21,6 +21,15 @@ pub(crate) struct Reply {
 }
 
 impl Reply {
+    pub(super) const fn new(label: u64, words: [u64; 3]) -> Self {
+        Self { label, words }
+    }
+
+    #[inline]
+    pub(super) const fn parts(self) -> (u64, [u64; 3]) {
+        (self.label, self.words)
+    }
+
     /// Returns what a function returned, if one did.
     #[inline]
     pub(crate) const fn returned(self) -> Option<[u64; 2]> {

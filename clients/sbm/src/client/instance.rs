@@ -113,9 +113,19 @@ const fn unfit(at: usize, why: Unfit) -> Error {
     Error::Argument { number: at + 1, why }
 }
 
-impl Instance {
+/// A sandbox that the server has just made, and where it is.
+pub(crate) struct Made<'a> {
+    handle: Handle,
+    layout: Layout<'a>,
+    arguments: Pages,
+    stack: Pages,
+    /// It is one that was used before.
+    used: bool,
+}
+
+impl<'a> Made<'a> {
     /// `sbm_init`: has the server make the sandbox.
-    pub(crate) fn new(spec: &Spec, planned: &[Planned], serial: u64, terms: &Terms) -> Result<Self, Error> {
+    pub(crate) fn new(spec: &'a Spec) -> Result<Self, Error> {
         let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
             return Err(Error::Server(Errno::BadMessage));
         };
@@ -124,10 +134,18 @@ impl Instance {
         let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else {
             return Err(Error::Server(Errno::BadMessage));
         };
-        let mut instance = Self {
-            handle,
+        Ok(Self { handle, layout, arguments, stack, used })
+    }
+}
+
+impl Instance {
+    /// Refers to a sandbox; its buffers follow.
+    pub(crate) fn new(made: &Made<'_>, serial: u64, terms: &Terms) -> Self {
+        let Made { handle, layout, arguments, stack, .. } = made;
+        Self {
+            handle: *handle,
             arguments: arguments.address,
-            stack,
+            stack: *stack,
             stack_pointer: 0,
             heap: layout.heap().map(Zone::pages),
             walked: None,
@@ -142,35 +160,39 @@ impl Instance {
             requests_left: 0,
             count_handlers: terms.count_handlers,
             text_limit: terms.text_limit,
-            text: Text::new(handle.index()),
+            text: Text::NONE,
             paused: None,
             mapped: Vec::new(),
             claimed: 0,
             isolated: terms.isolated,
-        };
+        }
+    }
+
+    /// Takes up the buffers that the sandbox was made with, and what they were planned for.
+    pub(crate) fn equip(&mut self, made: &Made<'_>, planned: &[Planned]) {
+        let Made { layout, used, .. } = made;
         for ((pages, access), planned) in layout.buffers().zip(planned) {
             let mut buffer = Buffer::new(pages, access, None);
             // What the client alone could write it has zeroed itself (`destroy`); the rest now, with the old thread gone.
-            if used && access == BufferAccess::ReadWrite {
+            if *used && access == BufferAccess::ReadWrite {
                 buffer.wipe();
             }
             match planned {
-                Planned::Argument(at) => instance.buffers[usize::from(*at)][access as usize] = Some(buffer),
-                Planned::Mail => instance.mail[access as usize] = Some(buffer),
+                Planned::Argument(at) => self.buffers[usize::from(*at)][access as usize] = Some(buffer),
+                Planned::Mail => self.mail[access as usize] = Some(buffer),
                 // As many as the spec, which has the same limit.
-                Planned::Own => drop(instance.others.push(buffer)),
+                Planned::Own => drop(self.others.push(buffer)),
                 Planned::Heap => {
-                    instance.heap = Some(pages);
-                    instance.walked = Some(WalkedHeap::new(buffer));
+                    self.heap = Some(pages);
+                    self.walked = Some(WalkedHeap::new(buffer));
                 }
             }
         }
-        instance.own = instance.others.len();
-        if used {
-            instance.clear_arguments();
+        self.own = self.others.len();
+        if *used {
+            self.clear_arguments();
         }
-        instance.write_anchors();
-        Ok(instance)
+        self.write_anchors();
     }
 
     #[inline]
@@ -385,11 +407,6 @@ impl Instance {
 
     pub(super) const fn argument_page(&self) -> usize {
         self.arguments as usize
-    }
-
-    /// Writes what a call has printed without an end of its line.
-    pub(crate) fn end_text(&mut self) {
-        self.text.end();
     }
 
     /// Brings what a closure has captured in place.

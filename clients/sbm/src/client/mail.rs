@@ -23,7 +23,7 @@ impl Instance {
     /// Begins to take requests of a call.
     pub(super) fn begin_requests(&mut self) {
         self.requests_left = self.request_limit;
-        self.text.begin(self.text_limit);
+        self.begin_text();
     }
 
     /// Answers the requests of a running call until it returns, and returns its two words.

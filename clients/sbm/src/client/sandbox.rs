@@ -18,7 +18,7 @@ use super::{
     call::Reply,
     console::write_line,
     env::env,
-    instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Planned, Terms},
+    instance::{Instance, MAX_BUFFER_BYTES, MAX_PARAMETERS, Made, Planned, Terms},
     log,
     time::Budget,
     trace::Trace,
@@ -163,7 +163,8 @@ impl Sbm {
             arguments.finish(&self.instance);
             return Ok(Tainted::new(value));
         }
-        self.go_on(reply, arguments)
+        let (label, [first, second, third]) = reply.parts();
+        self.go_on(label, first, second, third, arguments)
     }
 
     /// Runs a staged call without a sandbox.
@@ -174,8 +175,17 @@ impl Sbm {
     }
 
     /// Goes on with a call that asks for something, returned more than two words, or was aborted.
+    // By parts, which stay in registers where a call does not come here.
     #[inline(never)]
-    fn go_on<R: Value, A: Arguments>(&mut self, reply: Reply, mut arguments: A) -> Result<Tainted<R>, Error> {
+    fn go_on<R: Value, A: Arguments>(
+        &mut self,
+        label: u64,
+        first: u64,
+        second: u64,
+        third: u64,
+        mut arguments: A,
+    ) -> Result<Tainted<R>, Error> {
+        let reply = Reply::new(label, [first, second, third]);
         if reply.is_end() {
             // Whoever waits for a fault waits for everything that comes before it is told.
             return Err(self.abort_by(reply));
@@ -552,16 +562,18 @@ impl Builder {
             count_handlers: self.count_handlers,
             text_limit: self.text_limit,
         };
-        let mut instance = Instance::new(&spec, &self.planned, self.serial, &terms)?;
+        let made = Made::new(&spec)?;
+        let instance = Instance::new(&made, self.serial, &terms);
+        // Filled in where it stays: moving it takes as long as a call.
+        let mut sbm = Sbm { instance, error: None, report: self.report, budget };
+        sbm.instance.equip(&made, &self.planned);
         if let Some(page) = log::wanted()
             && terms.isolated
             && !self.private_statics
-            && let Err(error) = instance.map(0, Pages { address: page, count: 1 }, BufferAccess::ReadOnly)
         {
-            instance.destroy();
-            return Err(error);
+            sbm.instance.map(0, Pages { address: page, count: 1 }, BufferAccess::ReadOnly)?;
         }
-        Ok(Sbm { instance, error: None, report: self.report, budget })
+        Ok(sbm)
     }
 
     fn room(&mut self, number: usize, bytes: usize, access: BufferAccess) {
