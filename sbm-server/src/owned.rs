@@ -153,8 +153,11 @@ fn undo<P: Platform>(
     }
 }
 
+/// Most page tables that a client is given in one go.
+const COVERED_AT_ONCE: usize = 8;
+
 /// Makes sure that there is room for what is asked, and gives the client the page tables that it lacks to share `layout`. It
-/// keeps them, and is charged for them.
+/// keeps them, and is charged for them. Where it lacks many, it is asked again for the rest.
 pub(crate) fn cover<P: Platform, E: From<OverQuota> + From<Exhausted> + From<Shortage>>(
     platform: &mut P,
     client: &mut Client<P>,
@@ -164,8 +167,14 @@ pub(crate) fn cover<P: Platform, E: From<OverQuota> + From<Exhausted> + From<Sho
 ) -> Result<(), E> {
     const TABLE: Charge = Charge { pages: 1, slots: 1 };
     room.admits(client.used(), asked)?;
+    let mut made = 0;
     for region in layout.shared_regions() {
         if !client.has_table(region) {
+            if made == COVERED_AT_ONCE {
+                client.asks_again = true;
+                return Err(Shortage::NotReady.into());
+            }
+            made += 1;
             room.admits(client.used(), Amounts { pages: asked.pages + 1, slots: asked.slots + 1, ..asked })?;
             let number = u16::try_from(region).map_err(|_| Exhausted)?;
             platform.cover(&mut client.objects, number)?;

@@ -4,12 +4,17 @@
 use core::ops::Range;
 
 use heapless::Vec;
-use sbm_abi::{BufferAccess, Chunks, Layout, Pages, Zone, limits::LARGE_PAGE};
+use sbm_abi::{
+    BufferAccess, Chunks, Layout, Pages, Zone,
+    limits::{LARGE_PAGE, MAX_DATA_BYTES, MAX_SPAN},
+};
 
 use crate::{Charge, Exhausted, Platform};
 
-/// Most paging structures of one sandbox below its first page directory.
-pub(crate) const MAX_TABLES: usize = 48;
+/// Most paging structures of one sandbox below its first page directory: for a span and statics of any size that there can be.
+pub(crate) const MAX_TABLES: usize = 64;
+
+const _: () = assert!((MAX_SPAN.div_ceil(LARGE_PAGE) + MAX_DATA_BYTES / LARGE_PAGE + 1) as usize <= MAX_TABLES);
 
 /// Most pages that are made or mapped in one step.
 pub const SLICE: u32 = 32;

@@ -373,6 +373,8 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) next_mark: usize,
     /// From when on a look goes through its marks.
     pub(crate) marks_from: u64,
+    /// Whether its request is carried out by another step at once: it lacks page tables.
+    pub(crate) asks_again: bool,
     /// Regions of the arena for which the client has a page table: a bit each.
     covered: [u64; REGIONS.div_ceil(64)],
 }
@@ -403,6 +405,7 @@ impl<P: Platform> Client<P> {
             sleeps_until: None,
             next_mark: 0,
             marks_from: 0,
+            asks_again: false,
             covered: [0; REGIONS.div_ceil(64)],
         }
     }

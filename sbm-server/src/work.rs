@@ -232,10 +232,10 @@ impl<P: Platform, const N: usize> Server<P, N> {
         match stop {
             Stop::Refused(errno) => refuse(errno),
             Stop::NotYet => {
-                let waits = !self.has_doomed(id);
+                let has_doomed = self.has_doomed(id);
                 if let Some(client) = &mut self.clients[id.get()] {
                     client.job = Some(Job::Ask(asked));
-                    client.waits = waits;
+                    client.waits = !core::mem::take(&mut client.asks_again) && !has_doomed;
                 }
                 self.wait(id)
             }

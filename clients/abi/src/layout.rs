@@ -15,7 +15,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Zone, is_heap_size,
     limits::{
-        DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_DATA_PAGES, PAGE, STACK_PAGES,
+        DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_DATA_PAGES, MAX_SPAN, PAGE,
+        STACK_PAGES,
     },
 };
 
@@ -127,6 +128,11 @@ pub enum LayoutError {
         /// Pages that were asked for.
         pages: u16,
     },
+    /// All of it together takes more addresses than [`MAX_SPAN`].
+    Span {
+        /// Bytes of addresses, with the guards.
+        bytes: u32,
+    },
     /// The pages of a heap are no power of two, or not within [`HEAP_PAGES`].
     Heap {
         /// Pages that were asked for.
@@ -146,6 +152,9 @@ impl core::fmt::Display for LayoutError {
             }
             Self::Count { buffers } => write!(f, "{buffers} buffers; there can be 1 to {MAX_BUFFERS}"),
             Self::Statics { pages } => write!(f, "{pages} pages of statics; a program has {MAX_DATA_PAGES} at most"),
+            Self::Span { bytes } => {
+                write!(f, "{bytes} bytes in all, with guards; one set-up or growth takes {MAX_SPAN} at most")
+            }
             Self::Heap { pages } => {
                 let (fewest, most) = (HEAP_PAGES.start(), HEAP_PAGES.end());
                 write!(f, "a heap of {pages} pages; it has a power of two of them, {fewest} to {most}")
@@ -214,6 +223,9 @@ impl<'a> Layout<'a> {
         // The statics themselves lie at the client's addresses.
         for pages in [own.heap_pages, own.statics_pages].into_iter().filter(|pages| *pages > 0) {
             layout.end += PAGE + u32::from(pages) * PAGE;
+        }
+        if layout.end > MAX_SPAN {
+            return Err(LayoutError::Span { bytes: layout.end });
         }
         #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
         {
@@ -330,7 +342,8 @@ mod tests {
             assert_eq!(Layout::of_growth(&buffers), Err(LayoutError::Buffer { number: 1, pages }));
         }
         assert_eq!(Layout::of_growth(&[]), Err(LayoutError::Count { buffers: 0 }));
-        assert_eq!(Layout::of_growth(&[good; MAX_BUFFERS + 1]), Err(LayoutError::Count { buffers: MAX_BUFFERS + 1 }));
+        let small = BufferSpec::new(1, BufferAccess::ReadOnly);
+        assert_eq!(Layout::of_growth(&[small; MAX_BUFFERS + 1]), Err(LayoutError::Count { buffers: MAX_BUFFERS + 1 }));
     }
 
     #[test]
@@ -347,12 +360,31 @@ mod tests {
     }
 
     #[test]
+    fn what_takes_too_many_addresses_in_all_is_refused() {
+        let of = |pages| BufferSpec::new(pages, BufferAccess::ReadOnly);
+        let most = MAX_SPAN / PAGE - 3;
+        let rest = u16::try_from(most - 2 * u32::from(MAX_BUFFER_PAGES)).unwrap();
+        let full = [of(MAX_BUFFER_PAGES), of(MAX_BUFFER_PAGES), of(rest)];
+        assert_eq!(Layout::of_growth(&full).unwrap().span_bits(), 27);
+        let over = [of(MAX_BUFFER_PAGES), of(MAX_BUFFER_PAGES), of(rest + 1)];
+        assert_eq!(Layout::of_growth(&over), Err(LayoutError::Span { bytes: MAX_SPAN + PAGE }));
+        // No sum of what is allowed is cut.
+        let all = [of(MAX_BUFFER_PAGES); MAX_BUFFERS];
+        let bytes = MAX_BUFFERS as u32 * (u32::from(MAX_BUFFER_PAGES) + 1) * PAGE;
+        assert_eq!(Layout::of_growth(&all), Err(LayoutError::Span { bytes }));
+    }
+
+    #[test]
     fn what_is_wrong_with_a_shape_is_told_in_words() {
         use std::string::ToString;
 
         for (error, words) in [
             (LayoutError::Stack { pages: 300 }, "a stack of 300 pages; it has 1 to 256"),
-            (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 1024"),
+            (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 12288"),
+            (
+                LayoutError::Span { bytes: 1 << 27 },
+                "134217728 bytes in all, with guards; one set-up or growth takes 113246208 at most",
+            ),
             (LayoutError::Count { buffers: 9 }, "9 buffers; there can be 1 to 8"),
             (LayoutError::Heap { pages: 5 }, "a heap of 5 pages; it has a power of two of them, 4 to 16384"),
         ] {

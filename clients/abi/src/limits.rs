@@ -38,8 +38,10 @@ pub const INPUT_END: u32 = 0x4300_0000;
 
 /// Most buffers of one sandbox; SBM's calls take at most six parameters.
 pub const MAX_BUFFERS: usize = 8;
-/// Most pages of one buffer (4 MiB); what is larger is mapped, not copied.
-pub const MAX_BUFFER_PAGES: u16 = 1024;
+/// Most pages of one buffer: as many as the input files have (48 MiB).
+pub const MAX_BUFFER_PAGES: u16 = 12_288;
+/// Most bytes of addresses that one set-up or growth takes, guards included: its page tables are made in one go.
+pub const MAX_SPAN: u32 = 54 * LARGE_PAGE;
 /// Fewest and most pages of a sandbox's stack.
 pub const STACK_PAGES: core::ops::RangeInclusive<u16> = 1..=256;
 /// Pages of a sandbox's stack where the client names none: with it and without buffers a sandbox fits 32 KiB.

@@ -22,6 +22,7 @@ mod clock;
 mod faults;
 mod heap;
 mod keyring;
+mod large;
 mod life;
 mod profile;
 mod services;
@@ -46,7 +47,7 @@ pub(crate) const RUNS: usize = 1000;
 type Group = fn(&'static Env, &mut Runs) -> Result<(), Error>;
 
 /// All groups. What is left of the last one goes when the program ends.
-const GROUPS: [Group; 11] = [
+const GROUPS: [Group; 12] = [
     calls::run,
     typed::run,
     walk::run,
@@ -56,6 +57,7 @@ const GROUPS: [Group; 11] = [
     life::run,
     keyring::run,
     heap::run,
+    large::run,
     statics::run,
     life::alive,
 ];

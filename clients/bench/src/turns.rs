@@ -67,8 +67,8 @@ fn crowd(env: &'static Env) -> Result<(), Error> {
         sbm.call(length, (copy_in(bytes),))?;
         print!("{:900}", '.');
     }
-    // Pages that are made by steps, on both sides and by touch.
-    let mut sbm = Sbm::builder().report(false).room_in(1, 1 << 20).heap(1 << 20).build()?;
+    // Nearly as many page tables as there can be, and pages that are made by steps, on both sides and by touch.
+    let mut sbm = Sbm::builder().report(false).room_in(1, 40 << 20).heap(64 << 20).build()?;
     sbm.call(null, ())?;
     sbm.call(fill, (1_usize << 18,))?;
     drop(sbm);

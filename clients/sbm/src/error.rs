@@ -83,6 +83,13 @@ pub enum Error {
         /// Most that there can be.
         limit: usize,
     },
+    /// The library refused a sandbox whose buffers, heap and statics are each within limits, but not all together.
+    Large {
+        /// Bytes that they take in all, with the pages between them.
+        bytes: usize,
+        /// Most that one sandbox is set up with; buffers can be added later.
+        limit: usize,
+    },
     /// The library refused the size of a stack.
     Stack {
         /// Bytes that were asked for.
@@ -163,7 +170,11 @@ impl Error {
             Self::Canceled { .. } => Errno::Canceled,
             Self::Server(errno) => *errno,
             Self::Quota(over) => over.errno(),
-            Self::Argument { .. } | Self::Stack { .. } | Self::Heap { .. } | Self::Budget { .. } => Errno::Invalid,
+            Self::Argument { .. }
+            | Self::Stack { .. }
+            | Self::Heap { .. }
+            | Self::Large { .. }
+            | Self::Budget { .. } => Errno::Invalid,
             Self::Walk(WalkError::NoHeap) => Errno::Invalid,
             Self::Refused(_) | Self::Walk(_) => Errno::BadMessage,
         }
@@ -233,6 +244,10 @@ impl fmt::Display for Error {
             Self::Argument { number, why } => write!(f, "argument {number} {why}"),
             Self::Heap { bytes, limit } => {
                 write!(f, "a heap of {} bytes; it has at most {}", Grouped(*bytes), Grouped(*limit))
+            }
+            Self::Large { bytes, limit } => {
+                let (bytes, limit) = (Grouped(*bytes), Grouped(*limit));
+                write!(f, "a sandbox of {bytes} bytes of buffers, heap and statics; it is set up with at most {limit}")
             }
             Self::Stack { bytes, limit } => {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))

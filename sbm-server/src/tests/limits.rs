@@ -342,8 +342,8 @@ fn a_sandbox_has_as_many_tables_as_its_list_has_room_for() {
     let mut world = large_world();
     let handle = world.init(0, 1);
     let grow = |world: &mut World, pages: &[u16]| world.ask(0, &Request::Grow { handle, buffers: buffers(pages) });
-    // Its own, twice 17, and 13: with the guards each reaches into one region more than its buffers fill.
-    for pages in [&[1024; 8][..], &[1024; 8], &[1024; 6]] {
+    // Its own, twice 17, 13, 15 and 1: with the guards each reaches into one region more than its buffers fill.
+    for pages in [&[1024; 8][..], &[1024; 8], &[1024; 6], &[1024; 7], &[400]] {
         assert!(matches!(grow(&mut world, pages), Response::Grown { .. }));
     }
     assert_eq!(world.sandbox(handle).tables.len(), MAX_TABLES);

@@ -117,6 +117,35 @@ fn a_spare_goes_for_pages_that_have_no_room() {
 }
 
 #[test]
+fn a_client_is_given_page_tables_in_steps() {
+    let mut world = World::new();
+    world.machine.left = (100_000, 400_000);
+    let limit = Amounts { pages: 40_000, slots: 80_000, ..LIMIT };
+    world.set_quota(0, Quota { limit, ..QUOTA });
+    let tables = |world: &World| world.machine.owners[&0].regions.len();
+    // Buffers of 9,000 pages reach into 18 regions.
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(9000))), Effect::Wait);
+    for given in [8, 16, 18] {
+        assert_eq!(tables(&world), given);
+        assert!(!has_answer(&world, 0) && world.server.has_work() && !world.server.waits());
+        assert!(matches!(world.ask(1, &Request::Usage), Response::Usage(Books { sandboxes: 0, .. })));
+        world.work();
+        world.check();
+    }
+    world.settle();
+    let Response::Ready { handle, .. } = world.answered(0) else { panic!("not ready") };
+    assert!(matches!(world.ask(0, &grow(handle, 9000)), Response::Grown { .. }));
+    assert_eq!(tables(&world), 36);
+    // It keeps them, so the next one begins at once.
+    world.ask(0, &Request::Destroy(handle));
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(9000))), Effect::Wait);
+    assert_eq!(tables(&world), 36);
+    world.settle();
+    assert!(matches!(world.answered(0), Response::Ready { .. }));
+    world.check();
+}
+
+#[test]
 fn what_is_grown_and_mapped_in_steps_goes_in_steps() {
     let mut world = large_world();
     let handle = world.init(0, 1);

@@ -6,8 +6,8 @@ use harness::{
     expect::{aborted, page, refused, works},
     raw, same, tests,
 };
-use sbm::{Access, Builder, Region, Sbm, Tainted, Unfit, shared, shared_out};
-use sbm_abi::limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, PAGE};
+use sbm::{Access, Builder, Errno, Error, Region, Sbm, Tainted, Unfit, shared, shared_out};
+use sbm_abi::limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_SPAN, PAGE};
 
 pub(crate) const TESTS: &[Test] = tests![
     what_is_written_to_an_input_is_seen_without_a_copy,
@@ -21,6 +21,8 @@ pub(crate) const TESTS: &[Test] = tests![
     a_view_refuses_what_is_not,
     as_many_buffers_as_the_limit_can_be_set_up,
     a_buffer_over_the_limit_is_refused,
+    buffers_of_the_largest_size_are_used_to_their_ends,
+    more_in_all_than_a_sandbox_is_set_up_with_is_refused,
     a_buffer_of_another_sandbox_is_refused,
     an_input_can_be_named_twice,
     an_output_named_twice_is_refused,
@@ -31,6 +33,13 @@ const PAGE_BYTES: usize = PAGE as usize;
 const MAX_BUFFER_BYTES: usize = MAX_BUFFER_PAGES as usize * PAGE_BYTES;
 
 // Functions that run in sandboxes.
+
+/// Copies the first and the last byte.
+fn copy_ends(input: &[u8], output: &mut [u8]) -> usize {
+    let (last, written) = (input.len() - 1, output.len() - 1);
+    (output[0], output[written]) = (input[0], input[last]);
+    last
+}
 
 fn invert(input: &[u8], output: &mut [u8]) {
     for (from, to) in input.iter().zip(output) {
@@ -222,6 +231,35 @@ fn a_buffer_over_the_limit_is_refused() -> Verdict {
     let mut builder = quiet();
     builder.output(MAX_BUFFER_BYTES + 1);
     refused(builder.build(), 7, Unfit::Buffer { bytes: MAX_BUFFER_BYTES + 1, limit: MAX_BUFFER_BYTES })
+}
+
+fn buffers_of_the_largest_size_are_used_to_their_ends() -> Verdict {
+    let mut builder = quiet();
+    let (input, output) = (builder.input(MAX_BUFFER_BYTES), builder.output(MAX_BUFFER_BYTES));
+    let mut sbm = builder.build()?;
+    let bytes = sbm.input(input)?;
+    (bytes[0], bytes[MAX_BUFFER_BYTES - 1]) = (3, 5);
+    let last = sbm.call(copy_ends, (shared(input, MAX_BUFFER_BYTES), shared_out(output)))?.assume_checked();
+    same!(last, MAX_BUFFER_BYTES - 1);
+    let view = sbm.output(output)?;
+    let at = |offset| view.get::<u8>(offset).map(Tainted::assume_checked);
+    same!([at(0), at(MAX_BUFFER_BYTES - 1), at(1)], [Some(3), Some(5), Some(0)]);
+    Ok(())
+}
+
+fn more_in_all_than_a_sandbox_is_set_up_with_is_refused() -> Verdict {
+    let limit = MAX_SPAN as usize;
+    for builder in [
+        quiet().room_in(1, MAX_BUFFER_BYTES).room_in(2, MAX_BUFFER_BYTES).room_in(3, 12 << 20),
+        quiet().room_in(1, MAX_BUFFER_BYTES).heap(64 << 20),
+    ] {
+        let result = builder.build().map(drop);
+        check!(matches!(result, Err(Error::Large { bytes, limit: told }) if bytes > limit && told == limit));
+        same!(result.map_err(|error| error.errno()), Err(Errno::Invalid));
+    }
+    // Each by itself is not too much: what is larger in all is added later.
+    let mut sbm = quiet().heap(64 << 20).room_in(1, 32 << 20).build()?;
+    works(&mut sbm)
 }
 
 /// Two sandboxes of the same shape: where a buffer of one stands, the other has one of its own.

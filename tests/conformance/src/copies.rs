@@ -334,10 +334,10 @@ fn room_for_an_argument_that_no_call_has_is_refused() -> Verdict {
 }
 
 fn a_size_over_the_limit_is_told_with_number_size_and_limit() -> Verdict {
-    let Err(error) = Sbm::builder().room_in(3, 7_680_000).build() else {
+    let Err(error) = Sbm::builder().room_in(3, 76_800_000).build() else {
         return Err(Why::new(format_args!("granted")));
     };
-    let wanted = "argument 3 takes 7,680,000 bytes; a buffer holds at most 4,194,304";
+    let wanted = "argument 3 takes 76,800,000 bytes; a buffer holds at most 50,331,648";
     same!(Why::new(format_args!("{error}")), Why::new(format_args!("{wanted}")));
     Ok(())
 }

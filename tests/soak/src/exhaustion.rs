@@ -5,7 +5,7 @@ use harness::{Test, Verdict, Why, check, expect::works, same, server::request, t
 use sbm::{Errno, Error, Sbm, println};
 use sbm_abi::{
     BufferAccess, BufferSpec, Handle, Request, Response, Spec,
-    limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_GROWTHS, MAX_SANDBOXES, STACK_PAGES},
+    limits::{MAX_BUFFERS, MAX_GROWTHS, MAX_SANDBOXES, MAX_SPAN, PAGE, STACK_PAGES},
 };
 use static_cell::ConstStaticCell;
 
@@ -19,8 +19,9 @@ pub(crate) const TESTS: &[Test] = tests![
     small_sandboxes_until_the_table_is_full_come_back,
 ];
 
-/// Bytes of the largest buffer.
-const LARGEST: usize = 4 * 1024 * 1024;
+/// Bytes of a large buffer, and its pages: of so many page tables that a sandbox has room for as many growths as there can be.
+const LARGE_BYTES: usize = 4 * 1024 * 1024;
+const LARGE_PAGES: u16 = 1024;
 /// More large sandboxes than any machine here has the memory for.
 const MOST: usize = 256;
 
@@ -28,7 +29,7 @@ static LARGE: ConstStaticCell<heapless::Vec<Sbm, MOST>> = ConstStaticCell::new(h
 static HANDLES: ConstStaticCell<heapless::Vec<Handle, MAX_SANDBOXES>> = ConstStaticCell::new(heapless::Vec::new());
 
 fn large() -> Result<Sbm, Error> {
-    Sbm::builder().room_out(1, LARGEST).room_in(2, LARGEST).report(false).build()
+    Sbm::builder().room_out(1, LARGE_BYTES).room_in(2, LARGE_BYTES).report(false).build()
 }
 
 /// Checks that what was there before the end of all memory still works.
@@ -91,7 +92,11 @@ fn growths_until_memory_runs_out_come_back() -> Verdict {
 }
 
 fn the_largest_sandbox_within_the_limits_is_made() -> Verdict {
-    let buffers = [BufferSpec::new(MAX_BUFFER_PAGES, BufferAccess::ReadWrite); MAX_BUFFERS];
+    // Behind the argument page, the stack and their guards, each with a guard of its own.
+    let before = 3 + u32::from(*STACK_PAGES.end());
+    let pages = (MAX_SPAN / PAGE - before) / MAX_BUFFERS as u32 - 1;
+    let pages = u16::try_from(pages).map_err(|_| Why::new(format_args!("{pages} pages")))?;
+    let buffers = [BufferSpec::new(pages, BufferAccess::ReadWrite); MAX_BUFFERS];
     let spec = Spec { stack_pages: *STACK_PAGES.end(), buffers: buffers.into_iter().collect(), ..Spec::default() };
     let handle = init(&spec)?.map_err(|errno| Why::new(format_args!("refused with {errno}")))?;
     same!(request(&Request::Destroy(handle))?, Response::Done);
@@ -106,7 +111,7 @@ fn a_sandbox_grows_as_often_as_the_limit_says_and_no_further() -> Verdict {
     }
     let further = grow(handle)?;
     same!(request(&Request::Destroy(handle))?, Response::Done);
-    same!(refused, None, "refused growth of {} pages", MAX_BUFFER_PAGES);
+    same!(refused, None, "refused growth of {LARGE_PAGES} pages");
     same!(further, Err(Errno::Invalid));
     Ok(())
 }
@@ -121,7 +126,7 @@ fn init(spec: &Spec) -> Result<Result<Handle, Errno>, Why> {
 }
 
 fn grow(handle: Handle) -> Result<Result<(), Errno>, Why> {
-    let buffers = [BufferSpec::new(MAX_BUFFER_PAGES, BufferAccess::ReadWrite)].into_iter().collect();
+    let buffers = [BufferSpec::new(LARGE_PAGES, BufferAccess::ReadWrite)].into_iter().collect();
     match request(&Request::Grow { handle, buffers })? {
         Response::Grown { .. } => Ok(Ok(())),
         Response::Refused(errno) => Ok(Err(errno)),

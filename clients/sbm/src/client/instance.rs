@@ -5,11 +5,12 @@ use core::num::NonZeroU32;
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, Outcome, Pages, Region, Request, Response,
-    SandboxMap, Spec, Zone,
+    BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, LayoutError, Outcome, Pages, Region, Request,
+    Response, SandboxMap, Spec, Zone,
     limits::{
         ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, HEAP_OFFSET, MAX_BUFFER_PAGES, MAX_BUFFERS,
-        MAX_MAPPING_PAGES, MAX_MAPPINGS, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET, STACK_TOP_OFFSET,
+        MAX_MAPPING_PAGES, MAX_MAPPINGS, MAX_SPAN, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET,
+        STACK_TOP_OFFSET,
     },
 };
 
@@ -113,6 +114,15 @@ const fn unfit(at: usize, why: Unfit) -> Error {
     Error::Argument { number: at + 1, why }
 }
 
+/// Says what is wrong with the shape of a sandbox, as the server would find it.
+#[cold]
+const fn refusal(error: LayoutError) -> Error {
+    match error {
+        LayoutError::Span { bytes } => Error::Large { bytes: bytes as usize, limit: MAX_SPAN as usize },
+        _ => Error::Server(Errno::Invalid),
+    }
+}
+
 /// A sandbox that the server has just made, and where it is.
 pub(crate) struct Made<'a> {
     handle: Handle,
@@ -126,11 +136,12 @@ pub(crate) struct Made<'a> {
 impl<'a> Made<'a> {
     /// `sbm_init`: has the server make the sandbox.
     pub(crate) fn new(spec: &'a Spec) -> Result<Self, Error> {
+        let layout = Layout::of_sandbox(spec).map_err(refusal)?;
         let Response::Ready { handle, base, used } = server::request(&Request::Init(spec.clone()))? else {
             return Err(Error::Server(Errno::BadMessage));
         };
         // The server has laid out the same.
-        let layout = Layout::of_sandbox(spec).map_err(|_| Errno::BadMessage)?.at(base);
+        let layout = layout.at(base);
         let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else {
             return Err(Error::Server(Errno::BadMessage));
         };

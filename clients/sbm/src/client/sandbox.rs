@@ -490,7 +490,7 @@ impl Builder {
     }
 
     /// Sets how long a result may be, in `postcard`'s form, and how much memory it may take once it is decoded; and
-    /// how many bytes a request may send, or ask for. A mebibyte unless told otherwise, and 4 at most. A longer one ends its
+    /// how many bytes a request may send, or ask for. A mebibyte unless told otherwise, and 48 at most. A longer one ends its
     /// call with [`Error::Long`] or [`Error::Unreadable`], and so does one for which the client's heap has no room.
     pub const fn result_limit(mut self, bytes: usize) -> Self {
         self.result_limit = bytes;
@@ -529,7 +529,7 @@ impl Builder {
     /// Sets up the sandbox: `sbm_init`.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Stack`]: out of limits. [`Error::Server`]: over the quota, or out of memory.
+    /// [`Error::Argument`], [`Error::Stack`], [`Error::Heap`], [`Error::Large`]: out of limits. [`Error::Server`]: over the quota, or out of memory.
     pub fn build(mut self) -> Result<Sbm, Error> {
         let heap_pages = if self.walked { self.plan_walked()? } else { heap_pages(self.heap)? };
         if let Some((number, why)) = self.unfit {
