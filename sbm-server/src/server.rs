@@ -207,7 +207,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         match terms.on_end {
             OnEnd::Restart(most) if restarts < most => {
                 if let Ok(objects) = platform.again(objects, restarts + 1) {
-                    let mut client = Client::new(objects, program, terms, cpu.again());
+                    let mut client = Client::new(objects, program, terms, cpu);
                     (client.restarts, client.quota) = (restarts + 1, quota);
                     // An end is no way to write more, or to have more of the CPU.
                     client.console_paid = console_paid;

@@ -57,11 +57,6 @@ impl Cpu {
         Self { priorities, is_shared: false, since: None, ahead: 0, forward: Vec::new() }
     }
 
-    /// Stands as before, with no sandboxes.
-    pub(crate) fn again(self) -> Self {
-        Self { forward: Vec::new(), ..self }
-    }
-
     /// Returns the priority of its thread.
     pub(crate) const fn priority(&self) -> u8 {
         if self.since.is_some() { self.priorities.first } else { self.priorities.usual }
