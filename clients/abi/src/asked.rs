@@ -97,6 +97,7 @@ mod tests {
             }
             prop_assert!(!Asked::new(of, method, room).is_coded());
             prop_assert!(Asked::new(of, method, room).coded().is_coded());
+            prop_assert!(Asked::new(of, method, room).coded().coded().is_coded());
         }
 
         #[test]

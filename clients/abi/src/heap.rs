@@ -175,6 +175,12 @@ mod tests {
     }
 
     #[test]
+    fn a_sandbox_has_the_chunks_of_the_largest_heap_and_the_most_statics_at_most() {
+        let count = |pages| (0..ZONE_CHUNKS).filter(|number| heap(pages).chunk(*number).is_some()).count();
+        assert_eq!(MAX_CHUNKS, count(*HEAP_PAGES.end()) + count(MAX_DATA_PAGES));
+    }
+
+    #[test]
     fn what_lies_outside_is_in_no_chunk() {
         let end = u64::from(heap(16).pages().end());
         for (address, chunk) in [(u64::from(BASE) - 1, None), (u64::from(BASE), Some(0)), (end, None)] {

@@ -4,13 +4,13 @@
 use sbm_abi::{
     BufferAccess, Chunks, Errno, FaultKind, Handle, LayoutError, Own, Pages, Registers, Request, Response, Restore,
     Spec, ZONE_CHUNKS, Zone,
-    limits::{HEAP_PAGES, PAGE},
+    limits::{HEAP_PAGES, INPUT_BASE, PAGE},
 };
 
 use super::{DATA, DATA_PAGES, ENTRIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, touch};
 use sbm_system::Amounts;
 
-use crate::{Charge, Effect, Handled, InitError, KernelFault, Quota, SLICE, State};
+use crate::{Charge, Effect, Handled, InitError, KernelFault, MapError, Quota, SLICE, State};
 
 fn with_heap(heap_pages: u16) -> Spec {
     Spec { own: Some(Own { heap_pages, statics_pages: 0 }), ..Spec::default() }
@@ -380,6 +380,14 @@ fn private_statics_are_as_many_as_the_program_has_and_nothing_is_mapped_over_the
     }
     let Response::Ready { handle, .. } = world.ask(0, &Request::Init(with_statics(DATA_PAGES))) else { panic!() };
     assert_eq!(world.ask(0, &map(handle, DATA + PAGE, 1)), Response::Refused(Errno::Invalid));
+    // What lies beside them is refused for what it is, or mapped.
+    let end = DATA + u32::from(DATA_PAGES) * PAGE;
+    for address in [DATA - PAGE, end] {
+        let pages = Pages { address, count: 1 };
+        let refused = world.server.map(&mut world.machine, client(0), handle, pages, BufferAccess::ReadOnly);
+        assert_eq!(refused, Err(MapError::NotHeld { address }));
+    }
+    assert_eq!(world.ask(0, &map(handle, INPUT_BASE, 1)), Response::Done);
     let plain = world.init(0, 1);
     assert_eq!(world.ask(0, &map(plain, DATA + PAGE, 1)), Response::Done);
     world.check();

@@ -4,11 +4,11 @@
 use std::{vec, vec::Vec};
 
 use sbm_abi::{Handle, Message, Request, Response, limits::MAX_MESSAGE};
-use sbm_system::{ClientSet, OnEnd};
+use sbm_system::{ClientSet, OnEnd, Priorities};
 
 use super::{NOW, PRIORITIES, World, client, fake::Thread, index, spec};
 use crate::Effect;
-use crate::shares::MOST_FORWARD;
+use crate::shares::{Cpu, MOST_FORWARD};
 
 /// Ticks of a quantum: a two-hundredth of a second.
 const QUANTUM: u64 = 5000;
@@ -58,6 +58,32 @@ fn two_of_one_priority_are_first_in_turn() {
     for turn in 1..20 {
         assert_eq!(world.next_quantum(), (NOW + QUANTUM * turn, vec![(turn % 2) as u32]));
     }
+}
+
+#[test]
+fn clients_of_each_priority_are_first_in_turn_among_themselves() {
+    let mut world = World::new();
+    let others = Priorities { usual: 4, first: 5 };
+    for number in 2..4 {
+        world.start(number);
+        world.server.clients[client(number.into()).get()].as_mut().unwrap().cpu = Cpu::new(others);
+    }
+    for turn in 0..6 {
+        world.look(NOW + QUANTUM * turn);
+        let has = |priority| world.machine.owners.iter().filter(move |(_, owner)| owner.priority == priority);
+        let first = |priority| has(priority).map(|(number, _)| u64::from(*number)).collect::<Vec<_>>();
+        assert_eq!((first(PRIORITIES.first), first(others.first)), (vec![turn % 2], vec![2 + turn % 2]));
+        assert_eq!(world.machine.look_at, Some(NOW + QUANTUM * (turn + 1)));
+    }
+}
+
+#[test]
+fn a_sleep_of_one_that_is_not_first_begins_no_quantum() {
+    let mut world = World::new();
+    world.look(NOW);
+    let now = NOW + QUANTUM + 1;
+    assert_eq!(world.begin(1, now, &Request::Sleep { until: now + QUANTUM }), Effect::Wait);
+    assert_eq!((world.first(), world.machine.look_at), (vec![0], Some(NOW + QUANTUM)));
 }
 
 #[test]
