@@ -360,6 +360,17 @@ mod tests {
     }
 
     #[test]
+    fn more_statics_than_a_program_can_have_are_refused() {
+        let of = |pages| Spec { own: Some(Own { heap_pages: 0, statics_pages: pages }), ..Spec::default() };
+        for pages in [MAX_DATA_PAGES + 1, MAX_DATA_PAGES + 2, u16::MAX] {
+            assert_eq!(Layout::of_sandbox(&of(pages)), Err(LayoutError::Statics { pages }));
+        }
+        let most = of(MAX_DATA_PAGES);
+        let ground = Layout::of_sandbox(&most).unwrap().at(ARENA_BASE).statics_ground();
+        assert_eq!(ground, Some(Pages { address: ARENA_BASE + 6 * PAGE, count: MAX_DATA_PAGES }));
+    }
+
+    #[test]
     fn what_takes_too_many_addresses_in_all_is_refused() {
         let of = |pages| BufferSpec::new(pages, BufferAccess::ReadOnly);
         let most = MAX_SPAN / PAGE - 3;

@@ -10,8 +10,10 @@ use sbm_abi::{
 };
 use sbm_system::{Amounts, Key, Part, Terms, Why, Wrong};
 
-use super::{DATA, Fake, LIMIT, PLENTY, QUOTA, World, buffers, client, grow, map, spec};
-use crate::{Charge, GrowError, InitError, Launched, MapError, Plan, Platform, Quota, Server, plan::MAX_TABLES};
+use super::{DATA, Fake, LIMIT, PLENTY, QUOTA, World, begin, buffers, client, grow, map, spec};
+use crate::{
+    Charge, Effect, GrowError, InitError, Launched, MapError, Plan, Platform, Quota, Server, State, plan::MAX_TABLES,
+};
 
 fn refused(errno: Errno) -> Response {
     Response::Refused(errno)
@@ -224,6 +226,20 @@ fn a_spare_gives_its_index_for_another_shape() {
     let handles: std::vec::Vec<_> = (0..super::SANDBOXES).map(|_| world.init(0, 1)).collect();
     world.ask(0, &Request::Destroy(handles[3]));
     assert!(matches!(world.ask(0, &Request::Init(spec(2))), Response::Ready { used: false, .. }));
+    world.check();
+}
+
+#[test]
+fn a_large_spare_gives_its_index_when_it_is_taken_apart() {
+    let mut world = large_world();
+    world.set_quota(0, Quota { limit: PLENTY, ..QUOTA });
+    let large = world.init(0, 150);
+    let _others: std::vec::Vec<_> = (1..super::SANDBOXES).map(|_| world.init(0, 1)).collect();
+    world.ask(0, &Request::Destroy(large));
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(2))), Effect::Wait);
+    world.settle();
+    let Response::Ready { handle, used: false, .. } = world.answered(0) else { panic!("not ready") };
+    assert_eq!((handle.index(), world.state(large)), (large.index(), Some(State::Ready)));
     world.check();
 }
 
