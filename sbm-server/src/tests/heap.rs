@@ -7,7 +7,10 @@ use sbm_abi::{
     limits::{HEAP_PAGES, INPUT_BASE, PAGE},
 };
 
-use super::{DATA, DATA_PAGES, ENTRIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, touch};
+use super::{
+    DATA, DATA_PAGES, ENTRIES, PRIORITIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages,
+    touch,
+};
 use sbm_system::Amounts;
 
 use crate::{Charge, Effect, Handled, InitError, KernelFault, MapError, Quota, SLICE, State};
@@ -148,6 +151,28 @@ fn spares_make_room_for_a_heap() {
 }
 
 #[test]
+fn a_touch_waits_for_the_room_that_a_large_spare_leaves() {
+    let mut world = World::new();
+    let limit = Amounts { pages: 800, slots: 2000, ..QUOTA.limit };
+    world.set_quota(0, Quota { limit, ..QUOTA });
+    let spare = world.init(0, 150);
+    let (handle, heap) = world.init_heap(0, 64);
+    assert_eq!(world.ask(0, &Request::Destroy(spare)), Response::Done);
+    world.set_quota(0, Quota { limit: Amounts { pages: world.charge(0).pages + 4, ..limit }, ..QUOTA });
+    let last = heap.pages().end() - 1;
+    assert_eq!((world.touch(handle, last), world.state(spare)), (Handled::Waits, Some(State::Doomed)));
+    assert!(world.server.waits());
+    assert_eq!(world.server.busy_priority(), Some(PRIORITIES.usual), "there is something to do, and it waits");
+    while world.server.has_work() {
+        assert!(world.machine.went_on.is_empty());
+        world.work();
+    }
+    assert_eq!((world.machine.went_on.len(), world.server.waits()), (1, false));
+    assert_eq!(world.touch(handle, last), Handled::GoesOn);
+    world.check();
+}
+
+#[test]
 fn whoever_restarts_clears_the_chunks_that_are_there() {
     let mut world = World::new();
     let (handle, heap) = world.init_heap(0, 64);
@@ -163,7 +188,7 @@ fn whoever_restarts_clears_the_chunks_that_are_there() {
     let cleared = Registers::reset(ENTRIES, arguments, stack, restore);
     assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
     assert_eq!(restarted(&world), cleared);
-    world.ask(0, &Request::Reset(handle));
+    assert_eq!(begin(&mut world, 0, &Request::Reset(handle)), Effect::Answer(Response::Done), "at once");
     assert_eq!(restarted(&world), cleared, "they stay");
     assert_eq!(world.touch(handle, heap.chunk(3).unwrap().address), Handled::Ended);
     assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
