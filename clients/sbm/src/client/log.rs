@@ -4,6 +4,9 @@
 //! What the facade's macros read, how far to go and who takes the records, are statics of that crate. The linker script
 //! puts them on a page of their own, which has nothing else and which a sandbox can read from here on. So what holds in the
 //! client holds in its sandboxes, and nothing there can change it.
+//!
+//! It has to be asked for, since that page is a mapping: a sandbox with one is dearer to set up and to end. Nothing tells a
+//! program that uses the facade from one that does not, before it runs: setting the facade's statics is a use of them.
 
 use core::sync::atomic::{AtomicU32, Ordering};
 
