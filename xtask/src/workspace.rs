@@ -37,6 +37,12 @@ pub(crate) enum WorkspaceError {
     /// `cargo metadata` fails.
     #[error("cargo cannot read the workspace ({message}); run `cargo metadata` to see why")]
     Metadata { message: String },
+    /// This tool has outlived its tree.
+    #[error("{} is gone, from which this tool was installed; install it again", tree.display())]
+    NoTree { tree: PathBuf },
+    /// The current folder belongs to no project.
+    #[error("no project is here; go to the folder of one, or begin one: cargo sbm new DIR")]
+    NoProject,
     /// The verb is for the checkout.
     #[error("this verb is for SBM's own tree; in a project, call cargo clippy and cargo fmt, and `cargo sbm test`")]
     NotHere,
@@ -91,7 +97,12 @@ impl Workspace {
 
     /// Finds the project that the current folder belongs to, to work on it with what the checkout has.
     pub(crate) fn of_project() -> Result<Self, WorkspaceError> {
-        let project = read_metadata(MetadataCommand::new().no_deps())?;
+        let project = read_metadata(MetadataCommand::new().no_deps()).map_err(|error| match error {
+            WorkspaceError::Metadata { message } if message.contains("could not find `Cargo.toml`") => {
+                WorkspaceError::NoProject
+            }
+            other => other,
+        })?;
         let target = project.target_directory.clone().into_std_path_buf();
         Ok(Self { metadata: metadata(Scope::Members)?, project: Some(project), target })
     }
@@ -332,7 +343,11 @@ fn metadata(scope: Scope) -> Result<Metadata, WorkspaceError> {
     // Set by `cargo run`; the manifest's place at build time serves when the tool is started by hand.
     let manifest = std::env::var("CARGO_MANIFEST_DIR").unwrap_or_else(|_| env!("CARGO_MANIFEST_DIR").to_owned());
     // The workspace's: of one that is asked for by a member's manifest, that member is the only default one.
-    command.manifest_path(Path::new(&manifest).join("..").join("Cargo.toml"));
+    let tree = Path::new(&manifest).parent().unwrap_or(Path::new("/"));
+    if !tree.join("Cargo.toml").exists() {
+        return Err(WorkspaceError::NoTree { tree: tree.to_owned() });
+    }
+    command.manifest_path(tree.join("Cargo.toml"));
     if scope == Scope::Members {
         command.no_deps();
     }

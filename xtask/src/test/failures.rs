@@ -109,6 +109,20 @@ const CASES: &[Case] = &[
         report: &[],
     },
     Case {
+        name: "a_tool_whose_tree_is_gone_is_told_to_be_installed_again",
+        arguments: &["run"],
+        variable: Some(("CARGO_MANIFEST_DIR", "/nonexistent/xtask")),
+        error: &["/nonexistent is gone", "install it again"],
+        report: &[],
+    },
+    Case {
+        name: "a_folder_of_no_project_is_told_with_how_to_begin_one",
+        arguments: &["sbm", "run"],
+        variable: Some(("SBM_CALLED_IN", "/")),
+        error: &["no project is here", "cargo sbm new DIR"],
+        report: &[],
+    },
+    Case {
         name: "a_description_with_an_unknown_key_is_refused_by_line_and_key",
         arguments: &["run", "--system", "tests/systems/unknown-key.toml"],
         variable: None,
