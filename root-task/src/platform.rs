@@ -8,6 +8,7 @@ use sbm_server::{Answer, Exhausted, Free, Names, Plan, Platform, Progress, Share
 
 use crate::{
     client::Client,
+    clock,
     machine::Machine,
     part::{self, Part},
     sandbox::{self, Sandbox},
@@ -203,5 +204,9 @@ impl Platform for Machine {
 
     fn free(&self) -> Free {
         Self::free(self)
+    }
+
+    fn now(&self) -> u64 {
+        clock::ticks()
     }
 }

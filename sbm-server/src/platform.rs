@@ -261,4 +261,7 @@ pub trait Platform {
 
     /// Returns what is free.
     fn free(&self) -> Free;
+
+    /// Returns the time-stamp counter.
+    fn now(&self) -> u64;
 }

@@ -5,7 +5,9 @@
 //! for a client as nobody's. So, where there are several clients of one priority, one at a time is *first*: its thread has a
 //! higher priority than those of the others, until its quantum is over, and then the client is next that has had least, by its
 //! share. Whoever is not first can neither run nor ask for anything while the first one has something to do; what the root
-//! task does for the first one falls into its quantum. Time that the first one does not use is the others'.
+//! task does for the first one falls into its quantum. Time that the first one does not use is the others'. Who wakes from a
+//! sleep and has had clearly less than the first one takes its place at once; of what it let go meanwhile it makes up for a
+//! quantum at most.
 //!
 //! ```text
 //!   priority first:   the client that is first, the sandboxes that it put forward; the worker, for it
@@ -29,7 +31,7 @@ pub(crate) const MOST_FORWARD: usize = 8;
 const QUANTA_PER_SECOND: u64 = 200;
 
 /// Parts of a tick that are counted, so that the largest share, of a thousand, makes a difference.
-const PARTS: u64 = 1000;
+const PARTS: u128 = 1000;
 
 impl Clock {
     /// Returns how long a quantum is.
@@ -44,22 +46,39 @@ pub(crate) struct Cpu {
     priorities: Priorities,
     /// Whether there are others.
     is_shared: bool,
-    /// Since when it is first, if it is.
-    since: Option<u64>,
-    /// How much more it has had than the one that had least: parts of ticks, divided by its share.
-    ahead: u64,
+    /// Whether it is first.
+    first: Option<First>,
+    /// How much it has had: parts of ticks, divided by its share. Not used up in the life of a machine.
+    had: u128,
+    /// Whether it had something to do when that was last asked.
+    is_awake: bool,
     /// The sandboxes that it put forward, in this order.
     forward: Vec<SandboxIndex, MOST_FORWARD>,
 }
 
+/// A client is first.
+#[derive(Debug, Clone, Copy)]
+struct First {
+    /// Since when it has not been charged.
+    since: u64,
+    /// When its quantum is over.
+    until: u64,
+}
+
 impl Cpu {
     pub(crate) const fn new(priorities: Priorities) -> Self {
-        Self { priorities, is_shared: false, since: None, ahead: 0, forward: Vec::new() }
+        Self { priorities, is_shared: false, first: None, had: 0, is_awake: false, forward: Vec::new() }
     }
 
     /// Returns the priority of its thread.
     pub(crate) const fn priority(&self) -> u8 {
-        if self.since.is_some() { self.priorities.first } else { self.priorities.usual }
+        if self.first.is_some() { self.priorities.first } else { self.priorities.usual }
+    }
+
+    /// Returns how much it has had.
+    #[cfg(test)]
+    pub(crate) const fn had(&self) -> u128 {
+        self.had
     }
 
     /// Lists the sandboxes that it put forward.
@@ -84,6 +103,11 @@ impl<P: Platform> Client<P> {
             None => self.sleeps_until.is_some(),
         };
         !waits || !self.doomed.is_empty()
+    }
+
+    /// Returns how much so many ticks are of its share.
+    fn by_share(&self, ticks: u64) -> u128 {
+        u128::from(ticks) * PARTS / u128::from(self.terms.share.max(1))
     }
 }
 
@@ -111,7 +135,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// Lets the next one be first where a client that was has nothing to do any more.
     pub(crate) fn pass_on(&mut self, platform: &mut P, clock: Clock, id: ClientId) {
         let client = self.clients[id.get()].as_ref();
-        if client.is_some_and(|client| client.cpu.since.is_some() && !client.wants_cpu()) {
+        if client.is_some_and(|client| client.cpu.first.is_some() && !client.wants_cpu()) {
             self.quantum_over = self.share_out(platform, clock);
             self.set_alarm(platform);
         }
@@ -124,7 +148,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         for id in ids(peers) {
             if let Some(client) = &mut self.clients[id.get()] {
                 client.cpu.is_shared = is_shared;
-                first = client.cpu.since.map(|since| (id, since)).or(first);
+                first = client.cpu.first.map(|is_first| (id, is_first)).or(first);
             }
         }
         if !is_shared {
@@ -133,45 +157,79 @@ impl<P: Platform, const N: usize> Server<P, N> {
             }
             return None;
         }
-        let wants = |id: &ClientId| self.clients[id.get()].as_ref().is_some_and(Client::wants_cpu);
-        if let Some((id, since)) = first {
-            let due = since.saturating_add(clock.quantum());
-            if clock.now < due && wants(&id) {
-                return Some(due);
-            }
-            self.charge(id, clock.now.saturating_sub(since));
+        if let Some((id, First { since, .. })) = first {
+            self.charge(id, since, clock.now);
         }
-        let wanting = ids(peers).filter_map(|id| {
-            let client = self.clients[id.get()].as_ref().filter(|client| client.wants_cpu())?;
-            Some((client.cpu.ahead, id))
-        });
+        let woken = self.wake_up(clock, peers);
+        let wants = |id: ClientId| self.clients[id.get()].as_ref().is_some_and(Client::wants_cpu);
+        if let Some((id, First { until, .. })) = first
+            && clock.now < until
+            && wants(id)
+            && !ids(woken).any(|woken| self.is_behind(clock, woken, id))
+        {
+            return Some(until);
+        }
+        let wanting = ids(peers).filter(|id| wants(*id));
+        let wanting = wanting.filter_map(|id| Some((self.clients[id.get()].as_ref()?.cpu.had, id)));
         // Of several that had as little, one that was not first just now.
-        let next = wanting.min_by_key(|(ahead, id)| (*ahead, first.is_some_and(|(first, _)| first == *id)));
-        if let Some((id, _)) = first.filter(|(id, _)| next.is_none_or(|(_, next)| next != *id)) {
+        let next = wanting.min_by_key(|(had, id)| (*had, first.is_some_and(|(first, _)| first == *id)));
+        let next = next.map(|(_, next)| next);
+        // Who sleeps pays for the change.
+        let payer = first.map(|(id, _)| id).filter(|id| !wants(*id));
+        if let Some((id, _)) = first.filter(|(id, _)| next.is_none_or(|next| next != *id)) {
             self.fall_back(platform, id);
         }
-        let (least, next) = next?;
-        for id in ids(peers) {
-            if let Some(client) = &mut self.clients[id.get()] {
-                client.cpu.ahead = client.cpu.ahead.saturating_sub(least);
-            }
-        }
+        let next = next?;
         self.go_first(platform, clock, next);
+        if let Some(payer) = payer {
+            let now = platform.now().max(clock.now);
+            self.charge(payer, clock.now, now);
+            self.charge(next, now, now);
+        }
         Some(clock.now.saturating_add(clock.quantum()))
     }
 
-    /// Notes that a client was first for so many ticks.
-    fn charge(&mut self, id: ClientId, ticks: u64) {
+    /// Takes note of who has something to do, and returns the clients that had nothing before. They have had as much as whoever
+    /// had least, but for a quantum.
+    fn wake_up(&mut self, clock: Clock, peers: u32) -> u32 {
+        let awake = |client: &Client<P>| client.cpu.is_awake && client.wants_cpu();
+        let clients = || ids(peers).filter_map(|id| self.clients[id.get()].as_ref());
+        let least = clients().filter(|client| awake(client)).map(|client| client.cpu.had).min();
+        let mut woken = 0;
+        for id in ids(peers) {
+            let Some(client) = &mut self.clients[id.get()] else { continue };
+            let is_awake = client.wants_cpu();
+            let was_awake = core::mem::replace(&mut client.cpu.is_awake, is_awake);
+            if client.cpu.is_awake && !was_awake {
+                let credit = client.by_share(clock.quantum());
+                client.cpu.had = client.cpu.had.max(least.map_or(0, |least| least.saturating_sub(credit)));
+                woken |= 1 << id.get();
+            }
+        }
+        woken
+    }
+
+    /// Tells whether a client has had less than the first one, by as much as a change is worth.
+    fn is_behind(&self, clock: Clock, id: ClientId, first: ClientId) -> bool {
+        let (Some(client), Some(first)) = (&self.clients[id.get()], &self.clients[first.get()]) else { return false };
+        client.cpu.had.saturating_add(client.by_share(clock.quantum() / 5)) <= first.cpu.had
+    }
+
+    /// Charges a client with the time that it was first.
+    fn charge(&mut self, id: ClientId, since: u64, now: u64) {
         if let Some(client) = &mut self.clients[id.get()] {
-            let parts = ticks.saturating_mul(PARTS) / u64::from(client.terms.share.max(1));
-            client.cpu.ahead = client.cpu.ahead.saturating_add(parts);
+            client.cpu.had = client.cpu.had.saturating_add(client.by_share(now.saturating_sub(since)));
+            if let Some(first) = &mut client.cpu.first {
+                first.since = now;
+            }
         }
     }
 
     /// Lets a client be first from now on.
     fn go_first(&mut self, platform: &mut P, clock: Clock, id: ClientId) {
         let Some(client) = &mut self.clients[id.get()] else { return };
-        let was_first = client.cpu.since.replace(clock.now).is_some();
+        let until = clock.now.saturating_add(clock.quantum());
+        let was_first = client.cpu.first.replace(First { since: clock.now, until }).is_some();
         let called = platform.calls(&client.objects);
         // It has had the one that it calls set up long ago, or has others in between: it is the last one from now on.
         if let Some(index) = called.and_then(|index| SandboxIndex::new(index as u64, N)) {
@@ -189,7 +247,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
     /// Lets a client be as the others of its priority.
     fn fall_back(&mut self, platform: &mut P, id: ClientId) {
         if let Some(client) = &mut self.clients[id.get()] {
-            client.cpu.since = None;
+            client.cpu.first = None;
         }
         self.set_priorities(platform, id);
     }
@@ -222,7 +280,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         if cpu.forward.contains(&index) {
             return;
         }
-        let (is_first, usual) = (cpu.since.is_some(), cpu.priorities.usual);
+        let (is_first, usual) = (cpu.first.is_some(), cpu.priorities.usual);
         let oldest = if cpu.forward.is_full() { Some(cpu.forward.remove(0)) } else { None };
         let _ = cpu.forward.push(index);
         if is_first {

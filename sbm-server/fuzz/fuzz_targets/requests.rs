@@ -74,6 +74,7 @@ impl Platform for Counting {
     fn add_pages(&mut self, (): &(), (): &(), _: &Plan<'_>) -> Result<(), Shortage> {
         self.part()
     }
+    fn copy(&mut self, _: (&(), u32), _: (&(), u32), _: u32) {}
     fn share(&mut self, (): &(), (): &(), _: &Share) -> Result<(), Shortage> {
         self.part()
     }
@@ -136,6 +137,9 @@ impl Platform for Counting {
     fn console(&mut self, (): &(), _: &[u8]) {}
     fn free(&self) -> Free {
         Free { bytes: 1 << 22, slots: 1 << 12 }
+    }
+    fn now(&self) -> u64 {
+        u64::from(self.calls)
     }
 }
 

@@ -134,6 +134,8 @@ pub(super) struct Fake {
     pub(super) stack_pointer: Option<u64>,
     pub(super) texts: Vec<(u32, Vec<u8>)>,
     pub(super) look_at: Option<u64>,
+    /// The time, where that of the request or look is not taken.
+    pub(super) now: u64,
     /// Pages that were copied, each from where to where in which sandbox.
     pub(super) copied: Vec<(u32, u32, u32)>,
     /// How often a client was started again.
@@ -632,5 +634,9 @@ impl Platform for Fake {
 
     fn free(&self) -> Free {
         Free { bytes: u64::from(self.left.0) * u64::from(PAGE), slots: self.left.1 }
+    }
+
+    fn now(&self) -> u64 {
+        self.now
     }
 }

@@ -152,18 +152,19 @@ fn whoever_had_more_than_its_quantum_waits_the_longer() {
 }
 
 #[test]
-fn whoever_sleeps_gives_its_quantum_away_and_saves_none() {
+fn whoever_sleeps_gives_its_quantum_away_and_saves_one_at_most() {
     let mut world = World::new();
     world.look(NOW);
     let until = NOW + 10 * QUANTUM;
     assert_eq!(world.begin(0, NOW + 1000, &Request::Sleep { until }), Effect::Wait);
     assert_eq!((world.first(), world.machine.look_at), (vec![1], Some(NOW + 1000 + QUANTUM)));
     while world.next_quantum().0 < until {
-        assert!(world.first() == [1] || world.machine.look_at.unwrap() > until);
+        assert!(world.first() == [1]);
     }
-    // Awake, it is next, and no longer than for a quantum.
+    // Awake, it is first at once; having slept so long it would be for nine quanta, but is for one, and from then on in turn.
+    assert_eq!((world.first(), world.machine.look_at), (vec![0], Some(until + QUANTUM)));
     let turns: Vec<_> = (0..4).map(|_| world.next_quantum().1[0]).collect();
-    assert!(turns == [0, 1, 0, 1] || turns == [1, 0, 1, 0], "{turns:?}");
+    assert_eq!(turns, [1, 0, 1, 0]);
     // Where all sleep nobody is first, and nobody looks before they wake.
     let now = world.machine.look_at.unwrap() - 1;
     for from in 0..2 {
@@ -172,6 +173,91 @@ fn whoever_sleeps_gives_its_quantum_away_and_saves_none() {
     assert_eq!((world.first(), world.machine.look_at), (vec![], Some(now + 9 * QUANTUM)));
     assert_eq!(world.next_quantum().1.len(), 1);
     world.check();
+}
+
+/// Has client 0 work for so long and sleep for so long, again and again, beside others that never sleep, and returns how much
+/// of the time it was first, in thousandths.
+fn share_of_sleeper(others: u32, work: u64, sleep: u64) -> u64 {
+    let mut world = World::new();
+    (2..=others).for_each(|other| world.start(other));
+    world.look(NOW);
+    let (mut now, mut had) = (NOW, 0);
+    // What is left of its work, while it is not asleep.
+    let mut left = Some(work);
+    let end = NOW + 200 * QUANTUM;
+    while now < end {
+        let due = world.machine.look_at.unwrap();
+        let is_first = world.first() == [0];
+        if let Some(rest) = left.filter(|rest| is_first && now + rest < due) {
+            (now, had, left) = (now + rest, had + rest, None);
+            assert_eq!(world.begin(0, now, &Request::Sleep { until: now + sleep }), Effect::Wait);
+            continue;
+        }
+        if is_first {
+            left = left.map(|rest| rest - (due - now));
+            had += due - now;
+        }
+        now = due;
+        world.look(now);
+        if left.is_none() && !world.machine.owners.get_mut(&0).unwrap().answers.drain(..).as_slice().is_empty() {
+            left = Some(work);
+        }
+    }
+    world.check();
+    had * 1000 / (end - NOW)
+}
+
+#[test]
+fn whoever_sleeps_in_between_has_what_it_works_or_its_share() {
+    // It works for half of the time, and half is its share.
+    for work in [QUANTUM / 10, QUANTUM / 5, QUANTUM / 2, QUANTUM - 1] {
+        let had = share_of_sleeper(1, work, work);
+        assert!((440..=510).contains(&had), "{had} of 1000, of {work} ticks at a time");
+    }
+    // In one go it has a quantum at most, and what it sleeps after it has waited is the others'.
+    for work in [QUANTUM, 3 * QUANTUM] {
+        let had = share_of_sleeper(1, work, work);
+        assert!((330..=350).contains(&had), "{had} of 1000, of {work} ticks at a time");
+    }
+    // It would work for most of the time.
+    let had = share_of_sleeper(1, 9 * QUANTUM / 10, QUANTUM / 10);
+    assert!((450..=530).contains(&had), "{had} of 1000");
+    // It works for a tenth of the time.
+    let had = share_of_sleeper(1, QUANTUM / 10, 9 * QUANTUM / 10);
+    assert!((95..=100).contains(&had), "{had} of 1000");
+    let had = share_of_sleeper(3, QUANTUM / 5, QUANTUM / 5);
+    assert!((220..=260).contains(&had), "{had} of 1000 beside three");
+}
+
+#[test]
+fn whoever_wakes_waits_for_its_turn_unless_it_is_behind() {
+    let (fifth, mut world) = (QUANTUM / 5, World::new());
+    world.look(NOW);
+    // It has had as much as the other one when it wakes, a tick less than it takes, and as much as it takes.
+    for (work, sleep, is_first) in [(fifth, fifth, false), (fifth, 2 * fifth - 1, false), (fifth, 2 * fifth, true)] {
+        let mut world = World::new();
+        world.look(NOW);
+        assert_eq!(world.begin(0, NOW + work, &Request::Sleep { until: NOW + work + sleep }), Effect::Wait);
+        world.look(NOW + work + sleep);
+        assert_eq!(world.first(), [u32::from(!is_first)], "after a sleep of {sleep}");
+        world.check();
+    }
+    // One with its share is behind the sooner that the other has a small one.
+    (world.terms(0).share, world.terms(1).share) = (2, 1);
+    assert_eq!(world.begin(0, NOW + 2 * fifth, &Request::Sleep { until: NOW + 4 * fifth }), Effect::Wait);
+    world.look(NOW + 4 * fifth);
+    assert_eq!(world.first(), [0]);
+}
+
+#[test]
+fn whoever_sleeps_pays_for_the_change() {
+    let mut world = World::new();
+    world.look(NOW);
+    world.machine.now = NOW + 1500;
+    assert_eq!(world.begin(0, NOW + 1000, &Request::Sleep { until: NOW + 10_000_000 }), Effect::Wait);
+    world.look(NOW + 1500 + 100);
+    let had = |place: usize| world.server.clients[place].as_ref().unwrap().cpu.had();
+    assert_eq!(had(0), 15 * had(1));
 }
 
 #[test]

@@ -43,6 +43,7 @@ fn main(env: &'static Env) -> u8 {
         ["aborts"] => aborts(),
         ["started"] => started(),
         ["looks"] => looks(),
+        ["naps"] => naps(),
         other => Err(Why::new(format_args!("there is no attack {other:?}"))),
     };
     if let Err(why) = done {
@@ -112,6 +113,18 @@ fn lives() -> Verdict {
 fn text() -> Verdict {
     loop {
         server::request(&Request::Console(&[b'x'; MAX_CONSOLE]))?;
+    }
+}
+
+/// Sleeps for as short as it can, so that it is first again and again, with as many threads as keep up with it.
+fn naps() -> Verdict {
+    let _sandboxes = some()?;
+    loop {
+        for micros in [1, 20, 100, 300] {
+            for _ in 0..20 {
+                sbm::sleep(Duration::from_micros(micros))?;
+            }
+        }
     }
 }
 

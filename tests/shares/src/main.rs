@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What a client keeps of the CPU that parses keyrings, beside one that takes all that it can, in each way that there is.
 //!
-//! The suite runs three times: beside rivals of its own priority, beside one with a third of its share, and beside rivals of a
-//! lower priority. QEMU's instruction counter is the clock: an
-//! instruction takes a nanosecond. The program `rival` sleeps until it is ended for the first time, and stays away after the
+//! The suite runs four times: beside rivals of its own priority, beside some of which one or this client sleeps in between, beside
+//! one with a third of its share, and beside rivals of a lower priority. QEMU's instruction counter is the clock: an instruction
+//! takes a nanosecond. The program `rival` sleeps until it is ended for the first time, and stays away after the
 //! second.
 #![no_std]
 #![no_main]
@@ -25,6 +25,8 @@ const TESTS: &[Test] = tests![
     half_is_kept_beside_faults_without_end_at_an_abort_entry,
     half_is_kept_beside_all_sandboxes_started,
     half_is_kept_beside_a_flood_of_looks,
+    what_sleeps_in_between_keeps_its_work_beside_a_flood_of_requests,
+    short_sleeps_of_a_rival_take_no_more_than_its_share,
     three_quarters_are_kept_with_three_shares_of_four,
     most_is_kept_above_a_flood_of_requests,
     most_is_kept_above_a_flood_of_sandboxes_made_and_destroyed,
@@ -41,6 +43,9 @@ const HALF: u64 = 450;
 const THREE_QUARTERS: u64 = 700;
 /// The same, above a rival of a lower priority.
 const MOST: u64 = 900;
+
+/// The same beside a rival of the same priority, where this client sleeps for half of the time: of all that there is.
+const HALF_OF_ALL: u64 = 450;
 
 /// How long rivals sleep at first.
 const BEGINNING: Duration = Duration::from_millis(200);
@@ -86,6 +91,17 @@ impl Work {
         Ok(())
     }
 
+    /// Works and sleeps in turn for a while, and returns how much of the time it works, in thousandths.
+    fn with_sleeps(&mut self) -> Verdict<u64> {
+        let (start, mut times) = (sbm::now(), 0);
+        while sbm::now() - start < WINDOW {
+            (0..20).try_for_each(|_| self.once())?;
+            sbm::sleep(20 * self.alone)?;
+            times += 20;
+        }
+        Ok(((self.alone * times).as_nanos() * 1000 / (sbm::now() - start).as_nanos()).try_into().unwrap_or(0))
+    }
+
     /// Works for a while, and returns how much of what it does alone that is, in thousandths.
     fn kept(&mut self) -> Verdict<u64> {
         let (start, mut times) = (sbm::now(), 0);
@@ -103,12 +119,17 @@ impl Work {
 
 /// Works beside the rival of that name, and checks how much of its work is left to this client.
 fn beside(rival: &str, least: u64) -> Verdict {
+    beside_with(rival, least, Work::kept)
+}
+
+/// The same, for work of some kind.
+fn beside_with(rival: &str, least: u64, works: fn(&mut Work) -> Verdict<u64>) -> Verdict {
     // Rivals that are ended before would sleep on.
     sbm::sleep(BEGINNING.saturating_sub(sbm::now()))?;
     let mut work = Work::new()?;
     kill(rival)?;
     sbm::sleep(if ["started", "looks"].contains(&rival) { READY_WITH_ALL } else { READY })?;
-    let kept = work.kept();
+    let kept = works(&mut work);
     let ended = kill(rival);
     let kept = kept?;
     println!(
@@ -149,6 +170,14 @@ fn half_is_kept_beside_all_sandboxes_started() -> Verdict {
 
 fn half_is_kept_beside_a_flood_of_looks() -> Verdict {
     beside("looks", HALF)
+}
+
+fn what_sleeps_in_between_keeps_its_work_beside_a_flood_of_requests() -> Verdict {
+    beside_with("requests", HALF_OF_ALL, Work::with_sleeps)
+}
+
+fn short_sleeps_of_a_rival_take_no_more_than_its_share() -> Verdict {
+    beside("naps", HALF)
 }
 
 fn three_quarters_are_kept_with_three_shares_of_four() -> Verdict {
