@@ -8,7 +8,7 @@ use sbm_abi::{
 };
 
 use super::{
-    DATA, DATA_PAGES, ENTRIES, PRIORITIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages,
+    DATA, DATA_PAGES, ENTRIES, PRIORITIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, spec,
     touch,
 };
 use sbm_system::Amounts;
@@ -170,6 +170,26 @@ fn a_touch_waits_for_the_room_that_a_large_spare_leaves() {
     assert_eq!((world.machine.went_on.len(), world.server.waits()), (1, false));
     assert_eq!(world.touch(handle, last), Handled::GoesOn);
     world.check();
+}
+
+#[test]
+fn whoever_comes_after_a_sandbox_that_waited_is_not_told_to_go_on() {
+    // Another client's, and one of the same client that is not whole.
+    for (owner, pages) in [(1, 1), (0, 100)] {
+        let mut world = World::new();
+        world.set_quota(0, Quota { spares: 0, ..QUOTA });
+        let (handle, heap) = world.init_heap(0, 64);
+        world.machine.is_late_in = Some(0);
+        assert_eq!(world.touch(handle, heap.pages().address), Handled::Waits);
+        assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
+        begin(&mut world, owner, &Request::Init(spec(pages)));
+        let later = Handle::new(handle.index(), handle.generation() + 1);
+        assert_eq!(world.state(later), Some(if pages == 1 { State::Ready } else { State::Unfinished }));
+        world.server.resume(&mut world.machine);
+        assert!(world.machine.went_on.is_empty(), "{owner}");
+        world.settle();
+        world.check();
+    }
 }
 
 #[test]
