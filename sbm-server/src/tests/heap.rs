@@ -8,8 +8,8 @@ use sbm_abi::{
 };
 
 use super::{
-    DATA, DATA_PAGES, ENTRIES, PRIORITIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages, spec,
-    touch,
+    DATA, DATA_PAGES, ENTRIES, PRIORITIES, QUOTA, World, begin, client, exception, fake::Frame, index, map, pages,
+    spec, touch,
 };
 use sbm_system::Amounts;
 

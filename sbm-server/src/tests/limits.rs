@@ -339,6 +339,10 @@ fn a_new_sandbox_takes_a_page_and_slots_for_each_of_its_objects() {
     assert_eq!((plan.frames(), plan.shared_frames(), plan.table_count()), (4, 2, 1));
     assert_eq!(plan.of_new::<Fake>(), (Fake::FIXED_PAGES + 1 + 4, 6 + 3 + 1 + 4 + 2));
     assert_eq!(plan.slots_of_pages(), 4 + 2);
+    // Where the pages come by steps the block does not have them, and has slots for as many on both sides.
+    let spec = super::spec(150);
+    let plan = Plan::new(Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE), 3, |_| true).unwrap();
+    assert_eq!(plan.of_new::<Fake>(), (Fake::FIXED_PAGES + 1, 6 + 3 + 1 + 2 * 153));
 }
 
 #[test]

@@ -189,6 +189,7 @@ fn the_ground_is_not_the_clients_to_give_back() {
     let base = world.zones(handle).heap.unwrap().1;
     assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Refused(Errno::Invalid));
     let grown = world.grown(0, handle, 1);
+    assert!(!(base..base + heap.pages().bytes()).contains(&grown), "room for the ground of all of the heap is taken");
     assert_eq!(world.ask(0, &Request::Shrink { handle, base: grown }), Response::Done);
     world.check();
 }

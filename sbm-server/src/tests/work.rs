@@ -43,6 +43,18 @@ fn a_large_sandbox_is_made_in_steps_and_others_are_served_between_them() {
 }
 
 #[test]
+fn a_sandbox_that_one_step_makes_is_made_at_once() {
+    let mut world = large_world();
+    // Beside the buffer there are three pages.
+    let pages = u16::try_from(SLICE).unwrap() - 3;
+    let made = begin(&mut world, 0, &Request::Init(spec(pages)));
+    assert!(matches!(made, Effect::Answer(Response::Ready { .. })), "{made:?}");
+    assert_eq!(begin(&mut world, 0, &Request::Init(spec(pages + 1))), Effect::Wait);
+    world.settle();
+    world.check();
+}
+
+#[test]
 fn a_handle_of_a_sandbox_that_is_not_whole_is_refused() {
     let mut world = large_world();
     let first = world.init(0, 1);
