@@ -315,13 +315,36 @@ fn a_fault_of_no_sandbox_is_told_apart() {
 }
 
 #[test]
+fn a_handle_of_what_is_gone_names_nothing_that_comes_later() {
+    for spares in [0, 2] {
+        let mut world = World::new();
+        world.set_quota(0, Quota { spares, ..QUOTA });
+        let mut old = vec![];
+        for generation in 0..4 {
+            let handle = world.init(0, 1);
+            assert_eq!((handle.index(), handle.generation()), (0, generation));
+            for old in &old {
+                assert_eq!(world.ask(0, &Request::Reset(*old)), Response::Refused(Errno::BadHandle));
+            }
+            assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
+            old.push(handle);
+        }
+    }
+}
+
+#[test]
 fn generations_wrap_and_start_again() {
-    let mut world = World::new();
-    let handle = world.init(0, 1);
-    world.server.sandboxes[index(handle).get()].generation = Handle::GENERATIONS - 1;
-    let last = Handle::new(handle.index(), Handle::GENERATIONS - 1);
-    assert_eq!(world.ask(0, &Request::Destroy(last)), Response::Done);
-    assert_eq!(world.init(0, 1), Handle::new(handle.index(), 0));
+    for spares in [0, 2] {
+        let mut world = World::new();
+        world.set_quota(0, Quota { spares, ..QUOTA });
+        let handle = world.init(0, 1);
+        world.server.sandboxes[index(handle).get()].generation = Handle::GENERATIONS - 1;
+        let last = Handle::new(handle.index(), Handle::GENERATIONS - 1);
+        assert_eq!(world.ask(0, &Request::Destroy(last)), Response::Done);
+        let first = world.init(0, 1);
+        assert_eq!(first, Handle::new(handle.index(), 0));
+        assert_eq!(world.ask(0, &Request::Reset(first)), Response::Done);
+    }
 }
 
 /// A step of a random life; handles are chosen among those ever seen, so that stale ones are common.
