@@ -266,15 +266,15 @@ fn without_memory_the_answer_is_enomem_wherever_it_ends() {
         assert_eq!(left.0 - world.machine.left.0, covers);
         assert_eq!(world.charge(0), charge.plus(Charge { pages: covers, slots: covers }));
     }
-    for fails_in in 0..3 {
+    for fails_in in 0..4 {
         let mut world = World::new();
         let handle = world.init(0, 1);
         let (before, left) = (world.sandbox(handle).clone(), world.machine.left);
         world.machine.fails_in = Some(fails_in);
         let answer = world.ask(0, &map(handle, DATA, 2));
-        assert_eq!(answer, if fails_in < 2 { refused(Errno::NoMemory) } else { Response::Done });
+        assert_eq!(answer, if fails_in < 3 { refused(Errno::NoMemory) } else { Response::Done });
         world.machine.fails_in = None;
-        if fails_in < 2 {
+        if fails_in < 3 {
             assert_eq!((world.sandbox(handle), world.machine.left), (&before, left));
         }
         world.check();

@@ -1,12 +1,15 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What takes long: in steps, in turn for each client, and with nothing left of it however it ends.
 
-use sbm_abi::{Books, Errno, Request, Response};
+use sbm_abi::{
+    Books, BufferAccess, Errno, Handle, Request, Response,
+    limits::{INPUT_BASE, PAGE},
+};
 
 use sbm_system::{Amounts, OnEnd};
 
-use super::{DATA, LIMIT, NOW, QUOTA, World, begin, client, grow, map, spec};
-use crate::{Effect, Quota, SLICE, State};
+use super::{DATA, LIMIT, NOW, QUOTA, World, begin, client, fake::Frame, grow, map, pages, spec};
+use crate::{Charge, Effect, Quota, SLICE, State};
 
 /// A quota that a shape of many pages fits.
 const LARGE: Quota = Quota { limit: LARGE_LIMIT, ..QUOTA };
@@ -60,7 +63,7 @@ fn a_handle_of_a_sandbox_that_is_not_whole_is_refused() {
     let first = world.init(0, 1);
     assert_eq!(begin(&mut world, 0, &Request::Init(spec(150))), Effect::Wait);
     world.work();
-    let guessed = sbm_abi::Handle::new(first.index() + 1, 0);
+    let guessed = Handle::new(first.index() + 1, 0);
     assert_eq!(world.state(guessed), Some(State::Unfinished));
     assert!(world.server.owned(client(0), guessed).is_err());
     // A fault of its thread, which does not run, and a look find nothing to restart.
@@ -174,6 +177,54 @@ fn what_is_grown_and_mapped_in_steps_goes_in_steps() {
     // Few pages are mapped at once.
     assert!(matches!(begin(&mut world, 0, &map(handle, DATA, 2)), Effect::Answer(Response::Done)));
     world.check();
+}
+
+/// A client with many pages of its own and a sandbox, into which an input file and a page of its data are mapped.
+fn world_with_mappings() -> (World, Handle) {
+    let mut world = World::new();
+    world.start_with(2, 200);
+    world.set_quota(2, LARGE);
+    let handle = world.init(2, 1);
+    for address in [INPUT_BASE, DATA] {
+        assert_eq!(world.ask(2, &map(handle, address, 1)), Response::Done);
+    }
+    (world, handle)
+}
+
+#[test]
+fn many_pages_of_the_clients_own_are_mapped_in_steps() {
+    let (mut world, handle) = world_with_mappings();
+    let (before, charge) = (world.sandbox(handle).mapped.len(), world.charge(2));
+    assert_eq!(begin(&mut world, 2, &map(handle, DATA + PAGE, 100)), Effect::Wait);
+    for step in 1..4 {
+        assert_eq!(world.sandbox(handle).mapped.len() - before, step * SLICE as usize);
+        assert!(!has_answer(&world, 2));
+        world.work();
+    }
+    assert_eq!((world.answered(2), world.server.has_work()), (Response::Done, false));
+    for (number, page) in pages(DATA + PAGE, 100).enumerate() {
+        let frame = Frame::Own(u32::try_from(number).unwrap() + 1);
+        assert_eq!(world.sandbox(handle).mapped[&page], (frame, BufferAccess::ReadOnly));
+    }
+    assert_eq!(world.charge(2), charge.plus(Charge::of(0, 100)));
+    world.check();
+}
+
+#[test]
+fn a_mapping_that_is_not_finished_leaves_nothing_and_the_others_stay() {
+    for fails_in in 0..6 {
+        let (mut world, handle) = world_with_mappings();
+        let (before, left, charge) = (world.sandbox(handle).clone(), world.machine.left, world.charge(2));
+        world.machine.fails_in = Some(fails_in);
+        let answer = world.ask(2, &map(handle, DATA + PAGE, 100));
+        if world.machine.fails_in.take().is_none() {
+            assert_eq!(answer, Response::Refused(Errno::NoMemory), "{fails_in}");
+            assert_eq!((world.sandbox(handle), world.machine.left, world.charge(2)), (&before, left, charge));
+        } else {
+            assert_eq!((answer, fails_in), (Response::Done, 5));
+        }
+        world.check();
+    }
 }
 
 #[test]
