@@ -406,3 +406,14 @@ fn a_long_text_is_written_in_pieces_that_end_with_a_line_where_they_can() {
     assert_eq!(lengths, [51, 128, 128, 45, 20]);
     assert_eq!(own.into_iter().flat_map(|(_, piece)| piece).collect::<std::vec::Vec<_>>(), text);
 }
+
+#[test]
+fn a_text_that_is_one_piece_is_written_at_once() {
+    let mut world = World::new();
+    let text = [b'a'; 129];
+    assert_eq!(begin(&mut world, 0, &Request::Console(&text[1..])), Effect::Answer(Response::Done));
+    assert_eq!(world.machine.texts, [(0, text[1..].to_vec())]);
+    assert_eq!(begin(&mut world, 0, &Request::Console(&text)), Effect::Wait);
+    world.settle();
+    assert_eq!(world.answered(0), Response::Done);
+}
