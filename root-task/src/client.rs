@@ -66,6 +66,9 @@ struct Objects {
     frames: Row,
     /// Those that are copies.
     inputs: Row,
+    /// Page tables, but for those of the arena, and how many of them there are.
+    tables: Row,
+    tabled: u32,
     /// How many of the small frames there are.
     made: u32,
 }
@@ -333,27 +336,34 @@ impl Objects {
         }
     }
 
-    /// Makes everything but the small frames.
+    /// Makes everything but page tables and the small frames.
     fn begin(asid: &Asid, code: Row, block: &Block, launch: &Launch) -> Result<Self, LoadError> {
         let program = &launch.program;
         let mut maker = block.maker();
         // The largest first: objects are aligned to their size, and the block has no room for gaps but one behind a thread,
         // which no sum of pages fills.
         let cnode = maker.cnode(CNODE_BITS)?;
-        let vspace = make_address_space(&mut maker, asid, program)?;
+        let vspace = make_address_space(&mut maker, asid)?;
         let thread: cap::Tcb = maker.object()?;
         let watched = maker.empty(1)?.slot(0);
+        #[expect(clippy::cast_possible_truncation, reason = "few")]
+        let tables = maker.empty(program.tables().len() as u32)?;
         let own = program.holdings().iter().filter(|holding| !is_input(holding));
         let own = maker.empty(own.map(|holding| u32::from(holding.pages.count)).sum())?;
         let inputs = maker.empty(launch.inputs.iter().map(|input| u32::from(input.pages.count)).sum())?;
         for (frame, address) in code.iter().zip((CODE_BASE as usize..).step_by(LARGE_PAGE as usize)) {
             frame.cap::<LargePage>().frame_map(vspace, address, CapRights::read_only(), VmAttributes::default())?;
         }
-        Ok(Self { vspace, cnode, thread, watch: None, watched, code, frames: own.with(inputs), inputs, made: 0 })
+        let frames = own.with(inputs);
+        Ok(Self { vspace, cnode, thread, watch: None, watched, code, frames, inputs, tables, tabled: 0, made: 0 })
     }
 
-    /// Makes, fills and maps the next small frames; with the last of them the thread starts.
+    /// Makes the next page tables, or makes, fills and maps the next small frames; with the last of them the thread starts.
     fn go_on(&mut self, machine: &mut Machine, block: &Block, launch: &Launch) -> Result<Progress, LoadError> {
+        if self.tabled < self.tables.count() {
+            self.add_tables(block, &launch.program)?;
+            return Ok(Progress::More);
+        }
         let all = self.frames.count();
         let own = all - self.inputs.count();
         let (from, until) = (self.made, all.min(self.made + SLICE / 2));
@@ -389,6 +399,17 @@ impl Objects {
         self.watch = Some(watch(machine, launch, self.frames, self.watched)?);
         self.start_thread(machine, launch)?;
         Ok(Progress::Done)
+    }
+
+    fn add_tables(&mut self, block: &Block, program: &Program) -> Result<(), Error> {
+        let count = (self.tables.count() - self.tabled).min(SLICE / 2);
+        let made = block.maker_at(self.tables.slot(self.tabled), count).objects::<PageTable>(count)?;
+        for (table, region) in made.iter().zip(program.tables().iter().skip(self.tabled as usize)) {
+            let address = usize::from(*region) * LARGE_PAGE as usize;
+            table.cap::<PageTable>().page_table_map(self.vspace, address, VmAttributes::default())?;
+        }
+        self.tabled += count;
+        Ok(())
     }
 
     fn slot(&self, slot: u64) -> AbsoluteCPtr {
@@ -444,8 +465,8 @@ fn input_frame(launch: &Launch, mut number: u32) -> Option<Slot> {
     None
 }
 
-/// Makes the address space with all its tables but those of the arena.
-fn make_address_space(maker: &mut Maker, asid: &Asid, program: &Program) -> Result<cap::VSpace, Error> {
+/// Makes the address space, without page tables.
+fn make_address_space(maker: &mut Maker, asid: &Asid) -> Result<cap::VSpace, Error> {
     let attributes = VmAttributes::default();
     let vspace = maker.object()?;
     let pdpt: cap::PDPT = maker.object()?;
@@ -454,10 +475,6 @@ fn make_address_space(maker: &mut Maker, asid: &Asid, program: &Program) -> Resu
     pdpt.pdpt_map(vspace, 0, attributes)?;
     for (directory, address) in directories.iter().zip([0, INPUT_BASE as usize]) {
         directory.cap::<PageDirectory>().page_directory_map(vspace, address, attributes)?;
-    }
-    for region in program.tables() {
-        let table = maker.objects::<PageTable>(1)?.slot(0).cap::<PageTable>();
-        table.page_table_map(vspace, usize::from(*region) * LARGE_PAGE as usize, attributes)?;
     }
     Ok(vspace)
 }

@@ -20,8 +20,8 @@ use crate::{
 /// Runs beside the input files: data, stack, IPC buffer, start information.
 const PRIVATE: usize = 4;
 
-/// Most page tables of a client's own pages: input files take 24, data and the rest few.
-const MAX_OWN_TABLES: usize = 32;
+/// Most page tables of a client's own pages: input files take 48, data nine, and the rest one.
+const MAX_OWN_TABLES: usize = 64;
 
 /// Pages that a client holds by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

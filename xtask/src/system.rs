@@ -118,7 +118,7 @@ impl Description {
                 inputs: client
                     .inputs
                     .iter()
-                    .fold(0, |bits, number| bits | 1_u32.checked_shl(*number as u32).unwrap_or(0)),
+                    .fold(0, |bits, number| bits | 1_u64.checked_shl(*number as u32).unwrap_or(0)),
                 priority: client.priority,
                 terms: client.terms,
             });
@@ -213,10 +213,10 @@ mod tests {
     fn what_is_too_much_is_told_with_how_much_can_be() {
         let error = Description::of_programs(["hello"; 9]).system().unwrap_err();
         assert_eq!(error.to_string(), "9 clients; at most 8 can be");
-        let error = Description::of_one(None, &["x"; 17], Vec::new()).system().unwrap_err();
-        assert_eq!(error.to_string(), "17 arguments; at most 16 can be");
-        let inputs = vec![("a".to_owned(), PathBuf::from("/a")); 33];
-        assert!(matches!(Description::of_one(None, &[], inputs).items(), Err(SystemError::Count { most: 32, .. })));
+        let error = Description::of_one(None, &["x"; 33], Vec::new()).system().unwrap_err();
+        assert_eq!(error.to_string(), "33 arguments; at most 32 can be");
+        let inputs = vec![("a".to_owned(), PathBuf::from("/a")); 65];
+        assert!(matches!(Description::of_one(None, &[], inputs).items(), Err(SystemError::Count { most: 64, .. })));
     }
 
     #[test]

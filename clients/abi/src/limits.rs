@@ -16,7 +16,7 @@ pub const PROGRAM_END: u32 = 0x0f00_0000;
 /// Most bytes of a client's code and constants.
 pub const MAX_CODE_BYTES: u32 = 8 * LARGE_PAGE;
 /// Most bytes of a client's writable statics.
-pub const MAX_DATA_BYTES: u32 = LARGE_PAGE;
+pub const MAX_DATA_BYTES: u32 = 8 * LARGE_PAGE;
 /// The same in pages.
 pub const MAX_DATA_PAGES: u16 = (MAX_DATA_BYTES / PAGE) as u16;
 /// Lowest address of a client's stack; the page below is a guard.
@@ -33,12 +33,12 @@ pub const ARENA_BASE: u32 = 0x1000_0000;
 pub const ARENA_END: u32 = 0x4000_0000;
 /// Where input files are mapped, read-only, each from a page boundary.
 pub const INPUT_BASE: u32 = 0x4000_0000;
-/// First address after the input files: 48 MiB of them.
-pub const INPUT_END: u32 = 0x4300_0000;
+/// First address after the input files: 96 MiB of them.
+pub const INPUT_END: u32 = 0x4600_0000;
 
 /// Most buffers of one sandbox; SBM's calls take at most six parameters.
 pub const MAX_BUFFERS: usize = 8;
-/// Most pages of one buffer: as many as the input files have (48 MiB).
+/// Most pages of one buffer (48 MiB): two of them can be set up together.
 pub const MAX_BUFFER_PAGES: u16 = 12_288;
 /// Most bytes of addresses that one set-up or growth takes, guards included: its page tables are made in one go.
 pub const MAX_SPAN: u32 = 54 * LARGE_PAGE;
@@ -50,8 +50,8 @@ pub const DEFAULT_STACK_PAGES: u16 = 2;
 pub const HEAP_PAGES: core::ops::RangeInclusive<u16> = 4..=16_384;
 /// Most ranges of its own pages that a client can map into one sandbox.
 pub const MAX_MAPPINGS: usize = 4;
-/// Most pages in one such range: as many as the input files have (48 MiB).
-pub const MAX_MAPPING_PAGES: u16 = 12_288;
+/// Most pages in one such range: as many as the input files have (96 MiB).
+pub const MAX_MAPPING_PAGES: u16 = 24_576;
 /// Most growths of one sandbox at once: for six arguments that are read in one call and written in another, or for fewer
 /// and its mail. Each takes room in the root task's tables, for every sandbox that there can be.
 pub const MAX_GROWTHS: usize = 12;

@@ -7,9 +7,9 @@ use serde::{Deserialize, Serialize};
 use crate::ClientMap;
 
 /// Most arguments of a client.
-pub const MAX_ARGUMENTS: usize = 16;
+pub const MAX_ARGUMENTS: usize = 32;
 /// Most input files of a client.
-pub const MAX_INPUTS: usize = 32;
+pub const MAX_INPUTS: usize = 64;
 
 /// An input file: mapped read-only, zeros up to the end of its last page.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]

@@ -44,7 +44,7 @@ unsafe impl<const BYTES: usize> Sync for ClientHeap<BYTES> {}
 impl<const BYTES: usize> ClientHeap<BYTES> {
     /// Refuses, when the program is compiled, a heap that does not fit into a client's statics.
     #[doc(hidden)]
-    pub const FITS: () = assert!(fits(BYTES), "a client's own heap is part of its statics, which have 2 MiB in all");
+    pub const FITS: () = assert!(fits(BYTES), "a client's own heap is part of its statics, which have 16 MiB in all");
 
     /// Makes a heap from which nothing was taken yet.
     #[must_use]
@@ -209,7 +209,7 @@ mod tests {
 
     #[test]
     fn a_heap_leaves_room_in_a_clients_statics() {
-        assert!(fits(0) && fits(3 << 19));
-        assert!(!fits(2 << 20) && !fits(usize::MAX));
+        assert!(fits(0) && fits(15 << 20));
+        assert!(!fits(16 << 20) && !fits(usize::MAX));
     }
 }

@@ -69,7 +69,7 @@ impl System<'_> {
         let names = self.inputs.iter().enumerate().filter(|(number, _)| client.has_input(*number));
         let text = client.arguments.iter().chain(names.map(|(_, name)| name)).map(|text| text.len() as u64 + 16).sum();
         range(Key::Arguments, text, 0, MAX_TEXT as u64)?;
-        let named = 32 - client.inputs.leading_zeros();
+        let named = u64::BITS - client.inputs.leading_zeros();
         ensure(named as usize <= self.inputs.len(), Key::Inputs, Why::NoInput { there: self.inputs.len() })?;
         range(Key::Priority, client.priority.into(), (*PRIORITIES.start()).into(), (*PRIORITIES.end()).into())?;
         range(Key::Share, terms.share.into(), 1, MAX_SHARE.into())?;

@@ -58,7 +58,7 @@ pub struct Client<'a> {
     #[serde(borrow)]
     pub arguments: Vec<&'a str, MAX_ARGUMENTS>,
     /// Its input files: a bit for each of the system's.
-    pub inputs: u32,
+    pub inputs: u64,
     /// Priority of its thread and of its sandboxes', one of [`PRIORITIES`].
     pub priority: u8,
     /// What it may.
@@ -254,7 +254,7 @@ impl ClientSet {
     }
 }
 
-const _: () = assert!(MAX_CLIENTS <= 8 && MAX_INPUTS <= 32, "a bit each");
+const _: () = assert!(MAX_CLIENTS <= 8 && MAX_INPUTS <= 64, "a bit each");
 
 #[cfg(test)]
 mod tests {
@@ -311,8 +311,8 @@ mod tests {
         assert_eq!(set, ClientSet(0));
         set.insert(2);
         assert!(set.has(2) && !set.has(1) && !set.has(MAX_CLIENTS) && !set.has(MAX_CLIENTS + 2));
-        let client = Client { inputs: 1 << 31, ..Client::new("x") };
-        assert!(client.has_input(31) && !client.has_input(0) && !client.has_input(32));
+        let client = Client { inputs: 1 << 63, ..Client::new("x") };
+        assert!(client.has_input(63) && !client.has_input(0) && !client.has_input(64));
     }
 
     proptest! {

@@ -33,7 +33,8 @@ use sbm::{Builder, Env, Error, Region, Sbm, copy_in};
 
 use work::Work;
 
-sbm::main!(main, heap = 256 * 1024);
+// More than it needs: a program can have so many statics.
+sbm::main!(main, heap = 12 << 20);
 
 /// Bytes of a sandbox's heap, and of its stack.
 const HEAP: usize = 2 << 20;

@@ -30,7 +30,7 @@ const PROGRAM: &str = "pgp-keys";
 /// Where the system's keyrings are.
 const SYSTEM: &str = "/usr/share/keyrings";
 
-/// Keyrings for one boot; the root task takes 32 files.
+/// Keyrings for one boot: not more files than the root task takes.
 const BATCH: usize = 32;
 
 /// Test data that GnuPG 2 does not read: versions 3 and 6, the algorithms of RFC 9580, and packets that it skips.
