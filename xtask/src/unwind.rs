@@ -46,6 +46,12 @@ impl Stack {
         Some(Self { pointer, frame, words })
     }
 
+    /// Returns a word of the stack. One that was left out is neither a return address nor a frame pointer: any will do.
+    fn read(&self, address: u64) -> Option<u64> {
+        let told = self.words.get(&address).copied();
+        told.or_else(|| self.words.keys().any(|word| (self.pointer..*word).contains(&address)).then_some(0))
+    }
+
     /// Returns addresses within the calls that led to `ip`, innermost first, as the program's unwind tables say.
     pub(crate) fn callers(&self, program: &Path, ip: u64) -> Vec<u64> {
         let bytes = fs::read(program).unwrap_or_default();
@@ -53,7 +59,7 @@ impl Stack {
         let Some((code, sections)) = sections(&file) else { return Vec::new() };
         let mut unwinder = UnwinderX86_64::new();
         unwinder.add_module(Module::new(String::new(), code.clone(), 0, sections));
-        let mut read = |address: u64| self.words.get(&address).copied().ok_or(());
+        let mut read = |address: u64| self.read(address).ok_or(());
         let (mut ip, mut pointer, mut callers) = (ip, self.pointer, Vec::new());
         if !code.contains(&ip) {
             // A call of what is no function has left its return address on top.
@@ -120,6 +126,14 @@ mod tests {
             let mut line = text.to_owned();
             assert_eq!((Stack::take(&mut line), line.as_str()), (None, text));
         }
+    }
+
+    #[test]
+    fn a_word_that_was_left_out_is_read_and_one_beyond_is_not() {
+        let words = HashMap::from([(0x1008, 7), (0x1020, 8)]);
+        let stack = Stack { pointer: 0x1000, frame: 0, words };
+        let read = [0xff8, 0x1000, 0x1008, 0x1018, 0x1020, 0x1028].map(|address| stack.read(address));
+        assert_eq!(read, [None, Some(0), Some(7), Some(0), Some(8), None]);
     }
 
     #[test]
