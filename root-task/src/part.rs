@@ -137,7 +137,7 @@ impl Part {
     }
 
     /// Returns the frame of a page.
-    const fn frame(&self, number: u32) -> Option<Slot> {
+    pub(crate) const fn frame(&self, number: u32) -> Option<Slot> {
         match self {
             Self::Pages(slots, PartPages { made, .. }) if number < *made as u32 => Some(slots.first().plus(number)),
             Self::Pages(..) | Self::Tables(_) | Self::Copies(..) => None,

@@ -54,6 +54,10 @@ impl Platform for Machine {
         sandbox.extend(self, client, part, plan)
     }
 
+    fn place(&mut self, sandbox: &Sandbox, part: &Part, number: u32, at: Option<u32>) -> Result<Progress, Exhausted> {
+        sandbox.place(part, number, at).map_err(|_| Exhausted)
+    }
+
     fn copy(&mut self, from: (&Part, u32), to: (&Part, u32), count: u32) {
         part::copy(self, from, to, count);
     }

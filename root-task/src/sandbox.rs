@@ -136,6 +136,19 @@ impl Sandbox {
         }
     }
 
+    /// Maps a page of a part at an address and nowhere else, or nowhere. What the sandbox asks for can be refused by the kernel,
+    /// and is no failure of ours.
+    pub(crate) fn place(&self, part: &Part, number: u32, at: Option<u32>) -> Result<Progress, Error> {
+        let Some(frame) = part.frame(number) else { return Ok(Progress::More) };
+        let frame = frame.cap::<SmallPage>();
+        // One that is not mapped is no error that matters, as in `NewPages::strip`.
+        let _ = frame.frame_unmap();
+        if let Some(address) = at {
+            frame.frame_map(self.vspace, address as usize, CapRights::read_write(), VmAttributes::default())?;
+        }
+        Ok(Progress::Done)
+    }
+
     /// Maps the next of the client's own frames.
     pub(crate) fn extend_share(
         &self,

@@ -65,7 +65,7 @@ impl Service {
                 Some(Badge::Sandbox(index)) => {
                     match self.server.fault(&mut self.machine, index, kernel_fault(info, mrs)) {
                         Handled::GoesOn => reply = Some(GO_ON),
-                        Handled::Ended | Handled::Waits | Handled::Lost => {}
+                        Handled::Ended | Handled::Served | Handled::Waits | Handled::Lost => {}
                     }
                 }
                 Some(Badge::ClientFault(client)) => {
@@ -192,7 +192,9 @@ pub(crate) fn kernel_fault(info: MessageInfo, mrs: Mrs) -> KernelFault {
             KernelFault::Vm { ip: fault.ip, address: fault.addr, prefetch: fault.is_prefetch, fsr: fault.fsr }
         }
         sel4::Fault::UserException(fault) => KernelFault::Exception { ip: fault.ip, vector: fault.number },
-        sel4::Fault::UnknownSyscall(fault) => KernelFault::UnknownSyscall { ip: fault.ip },
+        sel4::Fault::UnknownSyscall(fault) => {
+            KernelFault::UnknownSyscall { ip: fault.ip, number: fault.syscall, word: fault.rax }
+        }
         sel4::Fault::CapFault(fault) => KernelFault::Capability { ip: fault.ip },
         _ => KernelFault::Other,
     }

@@ -114,6 +114,8 @@ pub enum CancelError {
 pub enum SnapshotError {
     /// No such sandbox.
     NoSandbox,
+    /// Its heap is guarded: a reset leaves nothing of one.
+    Guarded,
     /// It has one already.
     Taken,
     /// It has as many growths as it can have, of which the ground of its heap is one.
@@ -290,7 +292,7 @@ impl From<SnapshotError> for Errno {
     fn from(error: SnapshotError) -> Self {
         match error {
             SnapshotError::NoSandbox => Self::BadHandle,
-            SnapshotError::Taken | SnapshotError::Full { .. } => Self::Invalid,
+            SnapshotError::Guarded | SnapshotError::Taken | SnapshotError::Full { .. } => Self::Invalid,
             SnapshotError::Quota(over) => over.errno(),
             SnapshotError::Exhausted | SnapshotError::NotYet => Self::NoMemory,
         }

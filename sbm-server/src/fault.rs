@@ -31,6 +31,10 @@ pub enum KernelFault {
     UnknownSyscall {
         /// Instruction pointer.
         ip: u64,
+        /// The call's number.
+        number: u64,
+        /// What stood in `rax`.
+        word: u64,
     },
     /// A system call on a capability that is not there.
     Capability {
@@ -64,7 +68,7 @@ pub fn decode_fault(fault: KernelFault) -> Fault {
             let vector = u8::try_from(vector).unwrap_or(u8::MAX);
             Fault { kind: FaultKind::Exception, vector, ip, ..none }
         }
-        KernelFault::UnknownSyscall { ip } => Fault { kind: FaultKind::SystemCall, ip, ..none },
+        KernelFault::UnknownSyscall { ip, .. } => Fault { kind: FaultKind::SystemCall, ip, ..none },
         KernelFault::Capability { ip } => Fault { kind: FaultKind::Capability, ip, ..none },
         KernelFault::Other => none,
     }
@@ -104,7 +108,7 @@ mod tests {
         for (message, fault) in [
             (KernelFault::Vm { ip: 7, address: 8, prefetch: true, fsr: 4 }, of(FaultKind::Page, Access::Execute, 0, 8)),
             (KernelFault::Exception { ip: 7, vector: 6 }, of(FaultKind::Exception, Access::None, 6, 0)),
-            (KernelFault::UnknownSyscall { ip: 7 }, of(FaultKind::SystemCall, Access::None, 0, 0)),
+            (KernelFault::UnknownSyscall { ip: 7, number: 1, word: 2 }, of(FaultKind::SystemCall, Access::None, 0, 0)),
             (KernelFault::Capability { ip: 7 }, of(FaultKind::Capability, Access::None, 0, 0)),
         ] {
             assert_eq!(decode_fault(message), fault);

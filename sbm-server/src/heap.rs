@@ -5,10 +5,11 @@
 //! in a call, in a chunk that is not there. The message may be forged; it then brings in what the sandbox could have
 //! touched. A second fault at a chunk that is there ends the call.
 
-use sbm_abi::{Fault, FaultKind, OverQuota, ZONE_CHUNKS};
+use sbm_abi::{Access, Fault, FaultKind, OverQuota, ZONE_CHUNKS};
 
 use crate::{
-    Plan, Platform, SandboxIndex, Server, State,
+    Handled, KernelFault, Plan, Platform, SandboxIndex, Server, State,
+    guarded::Asked,
     platform::{Exhausted, Progress, Shortage},
     quota::Room,
     table::{Additions, Chunk, Client, Sandbox, Zones},
@@ -17,7 +18,6 @@ use crate::{
 /// A chunk that was touched.
 struct Touched {
     number: u8,
-    plan: Plan<'static>,
     /// Whether what was touched is what it is reset from, which comes with it.
     is_ground: bool,
 }
@@ -52,21 +52,32 @@ impl From<OverQuota> for NoChunk {
 }
 
 impl<P: Platform, const N: usize> Server<P, N> {
-    /// Brings in the chunk that a fault has touched, or its next pages, and tells whether the thread can go on, which touches
-    /// again what is not there yet, or has to wait until it is told to: `None` if the fault is no touch of heap or statics.
+    /// Does what a fault asks for that may be none: brings in the chunk that it has touched, or its next pages, which the thread
+    /// touches again, or does what it asks of a guarded heap. `None` if it is a fault; where there is no room, what is told.
     #[cold]
     pub(crate) fn touch(
         &mut self,
         platform: &mut P,
         index: SandboxIndex,
+        message: KernelFault,
         fault: Fault,
-    ) -> Option<Result<bool, FaultKind>> {
-        if fault.kind != FaultKind::Page {
-            return None;
-        }
+    ) -> Option<Result<Handled, Fault>> {
+        let (Touched { number, is_ground }, fault) = if fault.kind == FaultKind::Page {
+            let sandbox = self.sandboxes.get(index.get())?.sandbox.as_ref()?;
+            (touched(sandbox.zones, fault.address)?, fault)
+        } else {
+            match self.ask_page(platform, index, message)? {
+                Asked::Served => return Some(Ok(Handled::Served)),
+                Asked::Lacks { number, address } => {
+                    // Where there is no room, it is told as a touch would be.
+                    let fault = Fault { access: Access::Write, address: address.into(), ..fault };
+                    (Touched { number, is_ground: false }, fault)
+                }
+            }
+        };
         loop {
             let sandbox = self.sandboxes.get(index.get())?.sandbox.as_ref()?;
-            let Touched { number, plan, is_ground } = touched(sandbox.zones, fault.address)?;
+            let plan = sandbox.zones.plan_of(number)?;
             if !matches!(sandbox.state, State::Ready | State::Faulted) {
                 return None;
             }
@@ -82,20 +93,20 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 None => add_chunk(platform, client, &room, sandbox, &mut entry.additions, number, &plan),
             };
             let kind = match brought {
-                Ok(()) => return Some(Ok(true)),
-                Err(NoChunk::NotYet) if client.note_touch(index) => return Some(Ok(false)),
+                Ok(()) => return Some(Ok(Handled::GoesOn)),
+                Err(NoChunk::NotYet) if client.note_touch(index) => return Some(Ok(Handled::Waits)),
                 Err(NoChunk::Exhausted | NoChunk::NotYet) => FaultKind::NoMemory,
                 Err(NoChunk::Quota) => FaultKind::OverQuota,
             };
             if !self.drop_spare(platform, owner) {
-                return Some(Err(kind));
+                return Some(Err(Fault { kind, ..fault }));
             }
             // A large spare leaves its room in steps: the touch waits for it.
             if self.has_doomed(owner)
                 && let Some(client) = &mut self.clients[owner.get()]
                 && client.note_touch(index)
             {
-                return Some(Ok(false));
+                return Some(Ok(Handled::Waits));
             }
         }
     }
@@ -104,7 +115,11 @@ impl<P: Platform, const N: usize> Server<P, N> {
 /// Returns the chunk that an address lies in.
 fn touched(zones: Zones, address: u64) -> Option<Touched> {
     if let Some(number) = zones.heap.and_then(|(heap, _)| heap.chunk_at(address)) {
-        return Some(Touched { number, plan: zones.plan_of(number)?, is_ground: false });
+        // Of a guarded one no page comes by itself.
+        if zones.guarded {
+            return None;
+        }
+        return Some(Touched { number, is_ground: false });
     }
     let (statics, ground) = zones.statics?;
     // Grounds lie in an arena, above all programs.
@@ -112,7 +127,7 @@ fn touched(zones: Zones, address: u64) -> Option<Touched> {
     let below = address.checked_sub(u64::from(above)).and_then(|address| statics.chunk_at(address));
     let number = below.or_else(|| statics.chunk_at(address))?;
     let number = ZONE_CHUNKS + number;
-    Some(Touched { number, plan: zones.plan_of(number)?, is_ground: below.is_some() })
+    Some(Touched { number, is_ground: below.is_some() })
 }
 
 /// Adds a chunk, if there is room for it now.
@@ -132,7 +147,7 @@ fn add_chunk<P: Platform>(
     room.admits(client.used(), charge.with(0))?;
     let mut part = platform.add_pages(&client.objects, &sandbox.objects, plan)?;
     let is_whole = match platform.extend(&client.objects, &sandbox.objects, &mut part, plan) {
-        Ok(progress) => progress == Progress::Done,
+        Ok(progress) => progress == Progress::Done && !plan.is_loose(),
         Err(shortage) => {
             platform.remove(part);
             return Err(shortage.into());
@@ -155,6 +170,6 @@ pub(crate) fn extend_chunk<P: Platform>(
     plan: &Plan<'_>,
 ) -> Result<(), Shortage> {
     let progress = platform.extend(&client.objects, &sandbox.objects, &mut chunk.part, plan)?;
-    chunk.is_whole = progress == Progress::Done;
+    chunk.is_whole = progress == Progress::Done && !plan.is_loose();
     Ok(())
 }

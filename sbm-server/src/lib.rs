@@ -25,6 +25,7 @@ mod arena;
 mod console;
 mod error;
 mod fault;
+mod guarded;
 mod heap;
 mod owned;
 mod plan;

@@ -105,6 +105,8 @@ enum Parts<'a> {
     Layout(Layout<'a>),
     /// A chunk of the heap.
     Chunk(Pages),
+    /// A chunk of a guarded heap.
+    Loose,
     /// A chunk of the statics, and where its ground begins.
     Statics(Pages, u32),
     /// The ground of these chunks of a heap, which begins there.
@@ -131,6 +133,11 @@ impl<'a> Plan<'a> {
         Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages), frames: pages.count as u32 }
     }
 
+    /// Plans a chunk of a guarded heap of a sandbox, of which no page is mapped by that.
+    pub(crate) const fn of_loose(pages: u16) -> Plan<'static> {
+        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Loose, frames: pages as u32 }
+    }
+
     /// Plans a chunk of the statics of a sandbox, which has the paging structures for it, with its ground.
     pub(crate) const fn of_statics(pages: Pages, ground: u32) -> Plan<'static> {
         Plan {
@@ -154,6 +161,12 @@ impl<'a> Plan<'a> {
         Some(Self { code_frames: 0, tables, parts: Parts::Ground(heap, chunks, base), frames })
     }
 
+    /// Tells whether the new pages are mapped nowhere before [`Platform::place`]: none is in [`Plan::runs`].
+    #[must_use]
+    pub const fn is_loose(&self) -> bool {
+        matches!(self.parts, Parts::Loose)
+    }
+
     /// Returns the pages to make and map.
     pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         const WHOLE: BufferAccess = BufferAccess::ReadWrite;
@@ -167,6 +180,7 @@ impl<'a> Plan<'a> {
                 (fixed, Rest::Buffers(layout.buffers().map(shared)))
             }
             Parts::Chunk(pages) => ([Some(own(pages)), None], Rest::None),
+            Parts::Loose => ([None, None], Rest::None),
             Parts::Statics(pages, ground) => {
                 let statics = Run { data: Some(pages.address), ..own(pages) };
                 let ground = Run { data: statics.data, ..read(Pages { address: ground, ..pages }) };
@@ -188,7 +202,7 @@ impl<'a> Plan<'a> {
     pub fn shared_frames(&self) -> u32 {
         match &self.parts {
             Parts::Layout(layout) => self.frames - layout.stack().map_or(0, |stack| u32::from(stack.count)),
-            Parts::Chunk(_) | Parts::Statics(..) | Parts::Ground(..) => 0,
+            Parts::Chunk(_) | Parts::Loose | Parts::Statics(..) | Parts::Ground(..) => 0,
         }
     }
 

@@ -123,7 +123,7 @@ pub trait Platform {
         plan: &Plan<'_>,
     ) -> Result<Self::Part, Shortage>;
 
-    /// Adds the next [`SLICE`](crate::SLICE) pages of the plan.
+    /// Adds the next [`SLICE`](crate::SLICE) pages of the plan; those of a [loose](Plan::is_loose) one are mapped nowhere.
     ///
     /// # Errors
     /// [`Shortage`]; what was made before stays.
@@ -134,6 +134,19 @@ pub trait Platform {
         part: &mut Self::Part,
         plan: &Plan<'_>,
     ) -> Result<Progress, Shortage>;
+
+    /// Maps page `number` of a part whose plan maps none, to read and write, at this address and nowhere else, where nothing
+    /// else lies; or nowhere. One that is not made yet is [`Progress::More`] to do.
+    ///
+    /// # Errors
+    /// [`Exhausted`]; the page is mapped nowhere.
+    fn place(
+        &mut self,
+        sandbox: &Self::Sandbox,
+        part: &Self::Part,
+        number: u32,
+        at: Option<u32>,
+    ) -> Result<Progress, Exhausted>;
 
     /// Copies so many pages of a part, from this one on, to those of another part or the same, whoever has them mapped: they
     /// are there, and are others.

@@ -3,7 +3,8 @@
 
 use heapless::Vec;
 use sbm_abi::{
-    BufferAccess, BufferSpec, Chunks, EntryPoints, Handle, Layout, LayoutError, Pages, Registers, Response, Spec, Zone,
+    BufferAccess, BufferSpec, Chunks, EntryPoints, Handle, Layout, LayoutError, Own, Pages, Registers, Response, Spec,
+    Zone,
     limits::{MAX_BUFFERS, MAX_GROWTHS, MAX_MAPPING_PAGES, PAGE},
 };
 
@@ -63,7 +64,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             bits,
             arguments,
             stack,
-            zones: Zones::of(&layout, statics),
+            zones: Zones::of(&layout, statics, spec.own.is_some_and(Own::is_guarded)),
             chunks: Chunks::default(),
             kept: None,
             charge,

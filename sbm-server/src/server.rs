@@ -53,6 +53,8 @@ pub enum Handled {
     Ended,
     /// It was a touch of memory that is there now: the thread goes on once its message is answered.
     GoesOn,
+    /// It asked for something of its guarded heap, which was done: the thread goes on behind that.
+    Served,
     /// It was a touch of memory that is not there yet: the thread waits, and goes on by itself.
     Waits,
     /// It is no sandbox's; one that is gone cannot fault, so this is a lost message.
@@ -281,18 +283,21 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Ends the call that a sandbox was running: its client gets the fault as an error, and the thread waits again. Only
-    /// where the fault is a touch of heap or private statics, the thread gets the memory and goes on.
+    /// where the fault is a touch of heap or private statics, or asks for a page of a guarded heap, the thread gets the memory
+    /// and goes on.
     pub fn fault(&mut self, platform: &mut P, index: SandboxIndex, fault: KernelFault) -> Handled {
-        let mut fault = decode_fault(fault);
+        let message = fault;
+        let mut fault = decode_fault(message);
         let has_own = |entry: &Entry<P>| entry.sandbox.as_ref().is_some_and(|it| it.spec.own.is_some());
         if self.sandboxes.get(index.get()).is_some_and(has_own) {
-            match self.touch(platform, index, fault) {
-                Some(Ok(true)) => return Handled::GoesOn,
-                Some(Ok(false)) => {
-                    self.note_all();
-                    return Handled::Waits;
+            match self.touch(platform, index, message, fault) {
+                Some(Ok(handled)) => {
+                    if handled == Handled::Waits {
+                        self.note_all();
+                    }
+                    return handled;
                 }
-                Some(Err(kind)) => fault.kind = kind,
+                Some(Err(told)) => fault = told,
                 None => {}
             }
         }

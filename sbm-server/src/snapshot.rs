@@ -91,6 +91,9 @@ impl<P: Platform> Owned<'_, P> {
     /// Begins to make the ground of what is there of the heap, if there is any and room for it, and returns where; 0 if there
     /// is nothing.
     fn make_ground(&mut self, platform: &mut P, room: &Room, chunks: Chunks) -> Result<u32, SnapshotError> {
+        if self.sandbox.zones.guarded {
+            return Err(SnapshotError::Guarded);
+        }
         if self.sandbox.kept.is_some() {
             return Err(SnapshotError::Taken);
         }

@@ -131,7 +131,7 @@ pub(crate) struct Mapping<T> {
 #[derive(Debug)]
 pub(crate) struct Chunk<T> {
     pub(crate) number: u8,
-    /// Whether all of its pages are there.
+    /// Whether all of its pages are there and mapped, so that a thread can clear them: never in a guarded heap.
     pub(crate) is_whole: bool,
     pub(crate) charge: Charge,
     pub(crate) part: T,
@@ -155,18 +155,21 @@ pub(crate) struct Zones {
     pub(crate) heap: Option<(Zone, u32)>,
     /// Its private statics, which lie at the client's addresses, and where their ground begins.
     pub(crate) statics: Option<(Zone, u32)>,
+    /// Whether of its heap only those pages are mapped that it asks for.
+    pub(crate) guarded: bool,
 }
 
 impl Zones {
-    pub(crate) fn of(layout: &Layout<'_>, statics: Option<Zone>) -> Self {
+    pub(crate) fn of(layout: &Layout<'_>, statics: Option<Zone>, guarded: bool) -> Self {
         let ground = layout.statics_ground().map(|ground| ground.address);
-        Self { heap: layout.heap().map(|heap| (heap, 0)), statics: statics.zip(ground) }
+        Self { heap: layout.heap().map(|heap| (heap, 0)), statics: statics.zip(ground), guarded }
     }
 
     /// Plans the chunk of heap or statics that has this number, if there is one.
     pub(crate) fn plan_of(self, number: u8) -> Option<Plan<'static>> {
         let Some(number) = number.checked_sub(ZONE_CHUNKS) else {
-            return self.heap.and_then(|(heap, _)| heap.chunk(number)).map(Plan::of_chunk);
+            let pages = self.heap.and_then(|(heap, _)| heap.chunk(number))?;
+            return Some(if self.guarded { Plan::of_loose(pages.count) } else { Plan::of_chunk(pages) });
         };
         let (statics, ground) = self.statics?;
         let pages = statics.chunk(number)?;
@@ -211,6 +214,12 @@ impl<P: Platform> Sandbox<P> {
         let restore =
             if none { Restore::default() } else { self.zones.restore(self.chunks, self.kept.unwrap_or_default()) };
         platform.restart(&self.objects, &Registers::reset(self.entries, self.arguments, self.stack, restore));
+    }
+
+    /// Lets the thread go on behind its system call at `ip`.
+    #[cold]
+    pub(crate) fn go_behind(&self, platform: &mut P, ip: u32) {
+        platform.restart(&self.objects, &Registers::behind(ip));
     }
 
     /// Lets the thread answer the call that `fault` ended, and wait for the next one.

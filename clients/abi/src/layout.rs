@@ -62,11 +62,31 @@ pub struct Spec {
 /// What a sandbox has for itself beside its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
 pub struct Own {
-    /// Pages of heap: a power of two, or 0.
+    /// Pages of heap: a power of two, or 0. With [`Own::GUARDED`] beside them only those are mapped that are
+    /// [asked](crate::guarded) for.
     pub heap_pages: u16,
     /// Pages of private statics: as many as the client's program has of writable data, or 0.
     pub statics_pages: u16,
 }
+
+impl Own {
+    /// What stands beside the pages of a guarded heap. As a field of its own it would cost each request that is decoded.
+    pub const GUARDED: u16 = 1 << 15;
+
+    /// Returns the pages of heap.
+    #[must_use]
+    pub const fn heap(self) -> u16 {
+        self.heap_pages & !Self::GUARDED
+    }
+
+    /// Tells whether the heap is guarded.
+    #[must_use]
+    pub const fn is_guarded(self) -> bool {
+        self.heap_pages & Self::GUARDED != 0
+    }
+}
+
+const _: () = assert!(*HEAP_PAGES.end() < Own::GUARDED);
 
 impl Default for Spec {
     fn default() -> Self {
@@ -187,7 +207,7 @@ impl<'a> Layout<'a> {
             return Err(LayoutError::Stack { pages: spec.stack_pages });
         }
         let own = spec.own.unwrap_or_default();
-        if own.heap_pages != 0 && !is_heap_size(own.heap_pages) {
+        if own.heap_pages != 0 && !is_heap_size(own.heap()) {
             return Err(LayoutError::Heap { pages: own.heap_pages });
         }
         if own.statics_pages > MAX_DATA_PAGES {
@@ -221,7 +241,7 @@ impl<'a> Layout<'a> {
         layout.shared_end = last.map_or(0, Pages::end);
         layout.end = layout.shared_end;
         // The statics themselves lie at the client's addresses.
-        for pages in [own.heap_pages, own.statics_pages].into_iter().filter(|pages| *pages > 0) {
+        for pages in [own.heap(), own.statics_pages].into_iter().filter(|pages| *pages > 0) {
             layout.end += PAGE + u32::from(pages) * PAGE;
         }
         if layout.end > MAX_SPAN {
@@ -278,7 +298,7 @@ impl<'a> Layout<'a> {
     /// Returns the heap, if there is one.
     #[must_use]
     pub fn heap(&self) -> Option<Zone> {
-        Zone::new(Pages { address: self.shared_end + PAGE, count: self.own.heap_pages })
+        Zone::new(Pages { address: self.shared_end + PAGE, count: self.own.heap() })
     }
 
     /// Returns where the ground of the statics lies, if there are private ones.
@@ -383,6 +403,24 @@ mod tests {
         let all = [of(MAX_BUFFER_PAGES); MAX_BUFFERS];
         let bytes = MAX_BUFFERS as u32 * (u32::from(MAX_BUFFER_PAGES) + 1) * PAGE;
         assert_eq!(Layout::of_growth(&all), Err(LayoutError::Span { bytes }));
+    }
+
+    #[test]
+    fn a_guarded_heap_lies_where_another_one_would() {
+        let of = |heap_pages| {
+            let spec = Spec { own: Some(Own { heap_pages, statics_pages: 0 }), ..Spec::default() };
+            Layout::of_sandbox(&spec).map(|layout| (layout.heap(), layout.span_bits(), layout.regions()))
+        };
+        for pages in [4, 256, 16_384] {
+            assert_eq!(of(pages | Own::GUARDED), of(pages));
+            let own = Own { heap_pages: pages | Own::GUARDED, statics_pages: 0 };
+            assert_eq!((own.heap(), own.is_guarded()), (pages, true));
+            assert!(!Own { heap_pages: pages, statics_pages: 0 }.is_guarded());
+        }
+        for pages in [0, 5, 32_767] {
+            let pages = pages | Own::GUARDED;
+            assert_eq!(of(pages), Err(LayoutError::Heap { pages }));
+        }
     }
 
     #[test]

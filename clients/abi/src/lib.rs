@@ -14,6 +14,7 @@
 mod asked;
 mod errno;
 mod fault;
+pub mod guarded;
 mod heap;
 mod layout;
 pub mod limits;

@@ -87,7 +87,7 @@ pub const MAX_CAPTURES: usize = (NO_ROOM_OFFSET - CAPTURES_OFFSET) as usize;
 /// Offset in the argument page of the size that the sandbox's heap had no room for last.
 pub const NO_ROOM_OFFSET: u32 = ARGUMENT_BYTES - 32;
 /// Offset in the argument page of the sandbox's heap: its address in the low half of the word, its pages in the high
-/// one; 0 if there is none.
+/// one; 0 if there is none. Of a guarded heap the low half is 0, and the high one the address of its records.
 pub const HEAP_OFFSET: u32 = ARGUMENT_BYTES - 24;
 /// Offset in the argument page of the top of the sandbox's stack, for the way out of a panic.
 pub const STACK_TOP_OFFSET: u32 = ARGUMENT_BYTES - 16;

@@ -85,6 +85,12 @@ pub struct ClientMap {
 }
 
 impl ClientMap {
+    /// Tells whether an address lies in the code or the read-only data.
+    #[must_use]
+    pub const fn is_code(&self, address: u32) -> bool {
+        CODE_BASE <= address && address < self.code_end
+    }
+
     /// Names what of the client lies at `address`; everything else is [`Region::NotMapped`].
     #[must_use]
     pub fn region_of(&self, address: u64) -> Region {

@@ -10,8 +10,9 @@
 //! | `start`, `reset` | the argument page as FS base, zeros in all that is not named here |
 //! | `reset` | the stack to be cleared: its lowest address, its length in words; what there is of heap and statics ([`Restore`]) |
 //! | `abort` | the three words of the [`Fault`], the old stack pointer in the first where it is wanted; else all as it was |
+//! | behind a request of its [guarded heap](crate::guarded) | zeros in `rsp`, `rax`, `rbx` and `rcx`, else all as it was |
 
-use crate::{Chunks, EntryPoints, Fault, Pages, Zone};
+use crate::{Chunks, EntryPoints, Fault, Pages, Zone, guarded::CALL_BYTES};
 
 /// Interrupts enabled, and nothing else.
 pub const FLAGS: u64 = 0x202;
@@ -158,6 +159,13 @@ impl Registers {
         Self { rax, rbx, rcx, extent: Extent::Fault, ..Self::at(entries.abort, stack) }
     }
 
+    /// Lets a thread go on behind its system call at `ip`, with no stack pointer but the one that it has kept.
+    #[must_use]
+    pub fn behind(ip: u32) -> Self {
+        let stack = Pages { address: 0, count: 0 };
+        Self { extent: Extent::Fault, ..Self::at(ip.saturating_add(CALL_BYTES), stack) }
+    }
+
     /// Has an abort tell where the stack pointer was as well: in the upper half of the fault's first word.
     pub fn tell(&mut self, stack_pointer: u32) {
         self.rax |= u64::from(stack_pointer) << 32;
@@ -224,6 +232,14 @@ mod tests {
         telling.tell(0x1000_4ff8);
         assert_eq!((telling.rax >> 32, telling.rax & 0xffff_ffff), (0x1000_4ff8, registers.rax));
         assert_eq!(Registers { rax: registers.rax, ..telling }, registers);
+    }
+
+    #[test]
+    fn what_goes_on_behind_its_call_keeps_what_it_can() {
+        let registers = Registers::behind(0x20_0500);
+        assert_eq!((registers.rip, registers.rsp, registers.rflags), (0x20_0502, 0, 0x202));
+        assert_eq!((registers.extent, registers.rax, registers.rbx, registers.rcx), (Extent::Fault, 0, 0, 0));
+        assert_eq!(Registers::behind(u32::MAX).rip, u64::from(u32::MAX));
     }
 
     #[test]

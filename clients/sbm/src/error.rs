@@ -90,6 +90,8 @@ pub enum Error {
         /// Most that one sandbox is set up with; buffers can be added later.
         limit: usize,
     },
+    /// The library refused a snapshot of a guarded heap, or one that is walked as well.
+    Guarded,
     /// The library refused the size of a stack.
     Stack {
         /// Bytes that were asked for.
@@ -174,6 +176,7 @@ impl Error {
             | Self::Stack { .. }
             | Self::Heap { .. }
             | Self::Large { .. }
+            | Self::Guarded
             | Self::Budget { .. } => Errno::Invalid,
             Self::Walk(WalkError::NoHeap) => Errno::Invalid,
             Self::Refused(_) | Self::Walk(_) => Errno::BadMessage,
@@ -249,6 +252,7 @@ impl fmt::Display for Error {
                 let (bytes, limit) = (Grouped(*bytes), Grouped(*limit));
                 write!(f, "a sandbox of {bytes} bytes of buffers, heap and statics; it is set up with at most {limit}")
             }
+            Self::Guarded => f.write_str("a guarded heap has no snapshot, and is not walked"),
             Self::Stack { bytes, limit } => {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
             }

@@ -21,7 +21,7 @@ use sbm_abi::{
 use sbm_coding::Memory;
 use talc::{OomHandler, Span, Talc};
 
-use crate::inside::{heap, panic::in_sandbox};
+use crate::inside::{guarded, heap, panic::in_sandbox};
 
 const FIRST_CHUNK: usize = FIRST_CHUNK_PAGES as usize * PAGE as usize;
 
@@ -72,25 +72,60 @@ impl<const BYTES: usize> ClientHeap<BYTES> {
         }
         null_mut()
     }
+
+    /// Allocates from a guarded heap, if that is what there is.
+    #[cold]
+    fn allocate_guarded(layout: Layout) -> *mut u8 {
+        let memory = if in_sandbox() { guarded::allocate(layout) } else { None };
+        memory.map_or_else(|| Self::no_room(layout.size()), NonNull::as_ptr)
+    }
+
+    /// Frees in a guarded heap.
+    #[cold]
+    fn free_guarded(memory: *mut u8) {
+        if in_sandbox()
+            && let Some(memory) = NonNull::new(memory)
+        {
+            guarded::free(memory);
+        }
+    }
+
+    /// Moves an allocation of a guarded heap.
+    ///
+    /// # Safety
+    /// As [`GlobalAlloc::realloc`].
+    #[cold]
+    unsafe fn reallocate_guarded(memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
+        let Some(memory) = NonNull::new(memory).filter(|_| in_sandbox()) else { return null_mut() };
+        // SAFETY: by this function's contract.
+        let moved = unsafe { guarded::reallocate(memory, layout, size) };
+        moved.map_or_else(|| Self::no_room(size), NonNull::as_ptr)
+    }
 }
 
 // SAFETY: `Talc` is an allocator; memory that one heap gave goes back to the same, since it is used where it is mapped.
 unsafe impl<const BYTES: usize> GlobalAlloc for ClientHeap<BYTES> {
     unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
+        let Some(allocator) = self.allocator() else { return Self::allocate_guarded(layout) };
         // SAFETY: by this function's contract the size is not zero.
-        let memory = self.allocator().and_then(|allocator| unsafe { allocator.malloc(layout).ok() });
-        memory.map_or_else(|| Self::no_room(layout.size()), NonNull::as_ptr)
+        let memory = unsafe { allocator.malloc(layout) };
+        memory.map_or_else(|()| Self::no_room(layout.size()), NonNull::as_ptr)
     }
 
     unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        if let (Some(allocator), Some(memory)) = (self.allocator(), NonNull::new(memory)) {
+        let Some(allocator) = self.allocator() else { return Self::free_guarded(memory) };
+        if let Some(memory) = NonNull::new(memory) {
             // SAFETY: by this function's contract it was allocated here, with this layout.
             unsafe { allocator.free(memory, layout) }
         }
     }
 
     unsafe fn realloc(&self, memory: *mut u8, layout: Layout, size: usize) -> *mut u8 {
-        let (Some(allocator), Some(memory)) = (self.allocator(), NonNull::new(memory)) else { return null_mut() };
+        let Some(allocator) = self.allocator() else {
+            // SAFETY: by this function's contract.
+            return unsafe { Self::reallocate_guarded(memory, layout, size) };
+        };
+        let Some(memory) = NonNull::new(memory) else { return null_mut() };
         if size <= layout.size() {
             // SAFETY: by this function's contract it was allocated here, with this layout, and the size is not zero.
             unsafe { allocator.shrink(memory, layout, size) };

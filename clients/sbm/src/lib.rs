@@ -75,6 +75,7 @@ mod panic;
 mod plain {
     pub use bytemuck::{AnyBitPattern, NoUninit, Pod, Zeroable};
 }
+mod records;
 mod tainted;
 mod value;
 mod walk;

@@ -66,6 +66,9 @@ pub(super) struct Added {
     is_private: bool,
     /// Whether the pages are the client's own.
     is_own: bool,
+    /// Whether the pages, told by their numbers, are mapped only as they are placed, and which of them are where.
+    is_loose: bool,
+    pub(super) placed: BTreeMap<u32, u32>,
     taken: (u32, u32),
 }
 
@@ -118,6 +121,8 @@ pub(super) struct Fake {
     pub(super) priorities: Vec<Thread>,
     /// Operations until one finds memory that is not ready, if one is to.
     pub(super) is_late_in: Option<u32>,
+    /// Whether the kernel refuses to map a page that is asked for.
+    pub(super) refuses: bool,
     /// Somebody was told that memory is not ready.
     pub(super) is_late: bool,
     /// Sandboxes that were told to try again.
@@ -294,7 +299,10 @@ impl Fake {
         let held = self.boxes.get_mut(&sandbox).expect("its sandbox is gone");
         let owner = held.client;
         for page in &pages {
-            held.mapped.remove(page).unwrap();
+            let at = if part.is_loose { part.placed.remove(page) } else { Some(*page) };
+            if let Some(at) = at {
+                held.mapped.remove(&at).unwrap();
+            }
         }
         if !is_own {
             if !is_private {
@@ -384,13 +392,42 @@ impl Platform for Fake {
         let until = plan.frames().min(from + SLICE);
         assert!(from < until, "extended though it is full");
         self.take(*client, until - from, 0)?;
-        let (pages, shared) = self.map(*client, *sandbox, plan, from..until);
+        let (pages, shared) = if plan.is_loose() {
+            assert_eq!(plan.runs().count(), 0);
+            self.parts.get_mut(part).unwrap().is_loose = true;
+            self.effort += until - from;
+            ((from..until).collect(), Vec::new())
+        } else {
+            self.map(*client, *sandbox, plan, from..until)
+        };
         assert!(shared.is_empty() || pages == shared);
         if shared.is_empty() {
             self.parts.get_mut(part).unwrap().is_private = true;
         }
         self.parts.get_mut(part).unwrap().pages.extend(pages);
         Ok(if until < plan.frames() { Progress::More } else { Progress::Done })
+    }
+
+    fn place(&mut self, sandbox: &u32, part: &u32, number: u32, at: Option<u32>) -> Result<Progress, Exhausted> {
+        let added = self.parts.get_mut(part).unwrap();
+        assert_eq!(added.sandbox, *sandbox);
+        if !added.pages.contains(&number) {
+            return Ok(Progress::More);
+        }
+        assert!(added.is_loose, "placed though it is where it is");
+        if self.refuses {
+            return Err(Exhausted);
+        }
+        if let Some(old) = added.placed.remove(&number) {
+            self.boxes.get_mut(sandbox).unwrap().mapped.remove(&old).unwrap();
+        }
+        if let Some(at) = at {
+            added.placed.insert(number, at);
+            let name = self.name();
+            self.map_page(*sandbox, at, Frame::New(name), BufferAccess::ReadWrite);
+        }
+        self.effort += 1;
+        Ok(Progress::Done)
     }
 
     fn copy(&mut self, from: (&u32, u32), to: (&u32, u32), count: u32) {

@@ -16,7 +16,7 @@ use sbm_system::Amounts;
 use crate::{Charge, Effect, Handled, InitError, KernelFault, MapError, Quota, SLICE, State};
 
 fn with_heap(heap_pages: u16) -> Spec {
-    Spec { own: Some(Own { heap_pages, statics_pages: 0 }), ..Spec::default() }
+    Spec { own: Some(Own { heap_pages, ..Own::default() }), ..Spec::default() }
 }
 
 impl World {
@@ -88,7 +88,9 @@ fn what_is_no_touch_of_the_heap_ends_the_call() {
         assert_eq!(world.touch(handle, other), Handled::Ended, "{other:#x}");
     }
     let beyond = u64::from(address) + 0x8000;
-    for fault in [exception(beyond, 13), KernelFault::UnknownSyscall { ip: beyond }, KernelFault::Other] {
+    for fault in
+        [exception(beyond, 13), KernelFault::UnknownSyscall { ip: beyond, number: 1, word: beyond }, KernelFault::Other]
+    {
         assert_eq!(world.server.fault(&mut world.machine, index(handle), fault), Handled::Ended);
     }
     let above = touch(u64::from(address) + 0x8000 + (1 << 32));
@@ -312,7 +314,7 @@ fn heaps_outside_their_limits_are_refused_with_the_size() {
 }
 
 fn with_statics(statics_pages: u16) -> Spec {
-    Spec { own: Some(Own { heap_pages: 0, statics_pages }), ..Spec::default() }
+    Spec { own: Some(Own { statics_pages, ..Own::default() }), ..Spec::default() }
 }
 
 #[test]

@@ -7,6 +7,7 @@ use proptest::prelude::*;
 use sbm_abi::{
     Access, BufferAccess, Errno, Fault, FaultKind, Handle, Message, Own, Registers, Request, Response, Restore, Spec,
     decode_request,
+    guarded::{NUMBER, PageAsk},
     limits::{ARENA_BASE, INPUT_BASE, MAX_MESSAGE, PAGE},
 };
 use sbm_system::{ClientSet, OnEnd, Terms};
@@ -361,6 +362,8 @@ enum Step {
     Fault(u64, u64, Option<u64>),
     /// A sandbox, by index, touches the page of that number from the one before its heap on.
     Touch(u64, u32),
+    /// A sandbox, by index, asks for such a page to be mapped, or not.
+    Ask(u64, u32, bool),
     Bytes(u64, Vec<u8>),
     Fail(u32),
     /// An operation to come finds memory that is not ready.
@@ -390,13 +393,18 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let address = prop_oneof![page(DATA, 5), page(INPUT_BASE, 4), page(ARENA_BASE, 40), any::<u32>()];
     let heap = prop_oneof![2 => Just(0), 4 => (2u32..7).prop_map(|power| 1 << power), 1 => any::<u16>()];
     let statics = prop_oneof![4 => Just(0), 4 => Just(4), 1 => any::<u16>()];
-    let own = (heap, statics).prop_map(|(heap_pages, statics_pages)| Own { heap_pages, statics_pages });
+    let own = (heap, statics, any::<bool>());
+    let own = own.prop_map(|(heap_pages, statics_pages, guarded)| {
+        let beside = if guarded { Own::GUARDED } else { 0 };
+        Own { heap_pages: heap_pages | beside, statics_pages }
+    });
     let heap = proptest::option::of(own);
     let ip = || prop_oneof![Just(ABORT), any::<u64>()];
     let step = prop_oneof![
         1 => (who(), any::<bool>()).prop_map(|(who, other)| Step::Register(who, other)),
         8 => (who(), prop_oneof![1u16..4, 1u16..150], heap).prop_map(|(who, pages, own)| Step::Init(who, pages, own)),
         6 => (0u64..20, 0u32..66).prop_map(|(at, page)| Step::Touch(at, page)),
+        6 => (0u64..20, 0u32..66, any::<bool>()).prop_map(|(at, page, mapped)| Step::Ask(at, page, mapped)),
         4 => (who(), at()).prop_map(|(who, at)| Step::Destroy(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Reset(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Snapshot(who, at)),
@@ -534,6 +542,18 @@ proptest! {
                     if world.server.fault(&mut world.machine, index, touch(address.into())) == Handled::GoesOn {
                         let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref().unwrap();
                         prop_assert!(world.machine.boxes[&sandbox.objects].mapped.contains_key(&address));
+                    }
+                },
+                Step::Ask(at, page, mapped) => if let Some(index) = SandboxIndex::new(at, SANDBOXES) {
+                    let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref();
+                    let heap = sandbox.and_then(|sandbox| sandbox.zones.heap);
+                    let address = heap.map_or(ARENA_BASE, |(heap, _)| heap.pages().address) - PAGE + page * PAGE;
+                    let word = PageAsk { address, mapped }.into_word();
+                    let message = KernelFault::UnknownSyscall { ip: 0x20_7000, number: NUMBER, word };
+                    if world.server.fault(&mut world.machine, index, message) == Handled::Served {
+                        let sandbox = world.server.sandboxes[index.get()].sandbox.as_ref().unwrap();
+                        let is_there = world.machine.boxes[&sandbox.objects].mapped.contains_key(&address);
+                        prop_assert_eq!(is_there, mapped);
                     }
                 },
                 Step::Bytes(who, bytes) => { send(&mut world, who, &bytes); }

@@ -16,6 +16,7 @@
 //! | `statics` | private statics |
 //! | `heap` | the crate `alloc` in a sandbox, and where its heap ends |
 //! | `walk` | what a function has built in its heap, read where it lies |
+//! | `guarded` | bugs that a guarded heap turns into faults |
 //! | `errors` | panics, forged answers, errors of the function beside errors of the call, reset |
 //! | `plain` | the same API without isolation |
 //! | `safe` | what safe code alone can try |
@@ -29,6 +30,7 @@ mod buffers;
 mod copies;
 mod errors;
 mod exceptions;
+mod guarded;
 mod heap;
 mod mappings;
 mod plain;
@@ -66,6 +68,7 @@ fn main(env: &'static Env) -> u8 {
             services::TESTS,
             errors::TESTS,
             heap::TESTS,
+            guarded::TESTS,
             statics::TESTS,
             snapshot::TESTS,
             walk::TESTS,

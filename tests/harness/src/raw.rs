@@ -195,6 +195,22 @@ extern "C" fn system_call_at(message: *mut Message, number: i64) {
     )
 }
 
+/// Makes a system call with this number and this word in `rax`, as the allocator of a guarded heap does, and comes back where
+/// that is answered.
+#[unsafe(naked)]
+pub extern "C" fn ask(number: u64, word: u64) {
+    naked_asm!(
+        "mov rdx, rdi",
+        "mov rax, rsi",
+        "mov r8, rsp",
+        "mov r9, rbx",
+        "syscall",
+        "mov rsp, r8",
+        "mov rbx, r9",
+        "ret",
+    )
+}
+
 /// Goes round `times` times with registers that ask for a system call, makes none, and returns what the first of them
 /// holds then. All instructions are as long as a system call, so that whoever is moved behind one still ends.
 #[unsafe(naked)]

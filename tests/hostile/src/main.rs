@@ -13,6 +13,7 @@
 //! | `snapshot` | snapshots are taken of what was spoiled, and of what runs on |
 //! | `heap` | a sandbox spoils its heap, or wants more than there is |
 //! | `walk` | a sandbox builds what leads its client astray |
+//! | `guarded` | a sandbox asks for pages that are none of its guarded heap, and spoils its records |
 //! | `garbage` | a client sends the server bytes that are no requests |
 //!
 //! With the argument `fault` the client itself faults, with `hang` it never ends, with those of `ending` it does what it
@@ -30,6 +31,7 @@ mod ending;
 mod forging;
 mod garbage;
 mod growing;
+mod guarded;
 mod heap;
 mod memory;
 mod observer;
@@ -75,6 +77,7 @@ fn main(env: &'static Env) -> u8 {
         growing::TESTS,
         memory::TESTS,
         heap::TESTS,
+        guarded::TESTS,
         statics::TESTS,
         snapshot::TESTS,
         walk::TESTS,

@@ -291,6 +291,66 @@ const CASES: &[Case] = &[
         report: &["execute at 0xdeadb000", " at hostile::reports::wild::call (tests/hostile/src/reports/wild.rs:"],
     },
     Case {
+        name: "a_byte_behind_an_allocation_is_told_with_its_size_and_who_wrote",
+        arguments: &["run", "hostile", "--", "write-behind"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox fault: page fault, write at 0x",
+            "000 (heap): the byte after an allocation of 24 bytes program=hostile",
+            " at hostile::reports::guarded::write_behind (tests/hostile/src/reports/guarded.rs:",
+        ],
+    },
+    Case {
+        name: "an_allocation_is_told_with_the_users_function_that_made_it",
+        arguments: &["run", "hostile", "--", "write-behind"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox heap: it was made program=hostile",
+            " at hostile::reports::guarded::make (tests/hostile/src/reports/guarded.rs:",
+            ", in alloc::",
+        ],
+    },
+    Case {
+        name: "an_allocation_is_told_apart_from_its_neighbour",
+        arguments: &["run", "hostile", "--", "write-behind-the-first"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox heap: it was made program=hostile",
+            " at hostile::reports::guarded::write_behind_the_first (",
+        ],
+    },
+    Case {
+        name: "a_use_after_free_is_told_with_size_and_place",
+        arguments: &["run", "hostile", "--", "read-freed"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox fault: page fault, read at 0x",
+            "(heap): byte 3 of an allocation of 24 bytes that was freed program=hostile",
+            " at hostile::reports::guarded::read_freed (",
+        ],
+    },
+    Case {
+        name: "an_allocation_is_told_with_the_users_function_that_freed_it",
+        arguments: &["run", "hostile", "--", "read-freed"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["sandbox heap: it was freed program=hostile", " at hostile::reports::guarded::give_up ("],
+    },
+    Case {
+        name: "a_second_free_is_told_as_one",
+        arguments: &["run", "hostile", "--", "free-twice"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "(heap): a second free of an allocation of 24 bytes that was freed program=hostile",
+            " at hostile::reports::guarded::give_up (",
+        ],
+    },
+    Case {
         name: "a_stack_that_leads_round_is_followed_to_an_end",
         arguments: &["run", "hostile", "--timeout", "20", "--", "copy-with-a-forged-stack"],
         variable: None,

@@ -29,6 +29,7 @@ use crate::{
     argument::Arguments,
     error::{Error, Unfit, panic_text},
     inside::entry::Thunk,
+    records,
 };
 
 /// Most parameters of a function, as in SBM.
@@ -48,9 +49,11 @@ pub struct Instance {
     pub(super) stack: Pages,
     /// Where the function's stack pointer was when a call was ended, until that is told; else 0.
     pub(super) stack_pointer: u32,
-    heap: Option<Pages>,
+    pub(super) heap: Option<Pages>,
     /// The heap as its client sees it, if it does.
     walked: Option<WalkedHeap>,
+    /// Where stands what a guarded heap notes of its allocations.
+    records: Option<NonZeroU32>,
     private_statics: bool,
     /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
     buffers: [[Option<Buffer>; 2]; MAX_PARAMETERS],
@@ -87,6 +90,8 @@ pub(crate) enum Planned {
     Argument(u8),
     /// For coded results and requests.
     Mail,
+    /// For what a guarded heap notes.
+    Records,
     /// For the client's own use.
     Own,
     /// For the heap.
@@ -160,6 +165,7 @@ impl Instance {
             stack_pointer: 0,
             heap: layout.heap().map(Zone::pages),
             walked: None,
+            records: None,
             private_statics: layout.statics_ground().is_some(),
             buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],
             others: Vec::new(),
@@ -191,6 +197,7 @@ impl Instance {
             match planned {
                 Planned::Argument(at) => self.buffers[usize::from(*at)][access as usize] = Some(buffer),
                 Planned::Mail => self.mail[access as usize] = Some(buffer),
+                Planned::Records => self.records = NonZeroU32::new(pages.address),
                 // As many as the spec, which has the same limit.
                 Planned::Own => drop(self.others.push(buffer)),
                 Planned::Heap => {
@@ -211,6 +218,15 @@ impl Instance {
         SharedMemory::from_server(Pages { address: self.arguments, count: 1 })
     }
 
+    /// Returns what a guarded heap notes of its allocations.
+    pub(super) fn records(&self) -> Option<SharedMemory> {
+        let (address, heap) = (self.records?.get(), self.heap?);
+        let bytes = records::offset(records::count(heap.count.into()));
+        // As many as were asked for: the largest are fewer than a buffer has.
+        let count = u16::try_from(bytes.div_ceil(PAGE as usize)).ok()?;
+        Some(SharedMemory::from_server(Pages { address, count }))
+    }
+
     fn clear_arguments(&self) {
         self.arguments().zero(0, PAGE as usize);
     }
@@ -221,7 +237,13 @@ impl Instance {
         self.arguments().set_word(STACK_TOP_OFFSET as usize / 8, u64::from(self.stack.end()));
         self.write_mailboxes();
         if let Some(heap) = self.heap {
-            let word = u64::from(heap.address) | u64::from(heap.count) << 32;
+            let mut word = u64::from(heap.address) | u64::from(heap.count) << 32;
+            if let Some(records) = self.records() {
+                records.zero(0, records.len());
+                records.set_word(0, word);
+                records.set_word(1, u64::from(env().map().code_end));
+                word = (records.address() as u64) << 32;
+            }
             self.arguments().set_word(HEAP_OFFSET as usize / 8, word);
         }
     }
@@ -494,6 +516,9 @@ impl Instance {
 
     /// Makes the present state of heap and statics what a reset returns to.
     pub(crate) fn snapshot(&mut self) -> Result<(), Error> {
+        if self.records.is_some() {
+            return Err(Error::Guarded);
+        }
         // Memory first, so that what is refused has changed nothing.
         let heap = self.heap.filter(|_| self.walked.is_some());
         let ground = heap.map(|heap| self.grow_by(heap.count, BufferAccess::ReadOnly)).transpose()?;

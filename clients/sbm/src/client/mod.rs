@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What runs in the client: it sets sandboxes up, brings arguments in place, calls, and looks at the answers.
 
+mod allocation;
 pub(crate) mod bench;
 pub(crate) mod buffer;
 mod call;

@@ -33,6 +33,7 @@ use crate::{
         entry::Thunk,
         function::{Function, thunk},
     },
+    records,
     tainted::Tainted,
     value::Value,
     walk::{Walk, WalkError},
@@ -83,6 +84,7 @@ impl Sbm {
             stack,
             heap: 0,
             walked: false,
+            guarded: false,
             private_statics: false,
             buffers: Vec::new(),
             planned: Vec::new(),
@@ -267,7 +269,7 @@ impl Sbm {
     /// Its cost goes with what there is of both. What the function has left there is kept, also where it was hostile.
     ///
     /// # Errors
-    /// The error that sticks, if one does. [`Error::Server`], and nothing has changed: there is a snapshot already, or the
+    /// The error that sticks, if one does. [`Error::Guarded`]. [`Error::Server`], and nothing has changed: there is a snapshot already, or the
     /// sandbox has as many other additions as it can have (EINVAL); there is no memory (ENOMEM). [`Error::Quota`].
     pub fn snapshot(&mut self) -> Result<(), Error> {
         match &self.error {
@@ -353,6 +355,11 @@ fn report(error: &Error, instance: &Instance, trace: &Trace) {
                 "sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}{trace}"
             ));
         }
+        Error::Fault { fault, .. } if let Some(allocation) = instance.allocation(fault) => {
+            let ip = fault.ip;
+            write_line(format_args!("sandbox fault: {error}: {allocation} program={program} ip={ip:#x}{trace}"));
+            instance.tell(&allocation);
+        }
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
             write_line(format_args!("sandbox fault: {error} program={program} ip={ip:#x}{trace}"));
         }
@@ -382,6 +389,7 @@ pub struct Builder {
     stack: usize,
     heap: usize,
     walked: bool,
+    guarded: bool,
     private_statics: bool,
     buffers: Vec<BufferSpec, MAX_BUFFERS>,
     planned: Vec<Planned, MAX_BUFFERS>,
@@ -440,6 +448,22 @@ impl Builder {
     /// buffers, and a [`reset`](Sbm::reset) clears it as a whole.
     pub const fn walked(mut self) -> Self {
         self.walked = true;
+        self
+    }
+
+    /// Guards the [heap](Builder::heap), to find a bug: each allocation lies at the end of pages of its own, a page that is not
+    /// mapped behind it, and what is freed is not mapped any more. So one byte too many, a use after free or a second free is an
+    /// [`Error::Fault`], and its report says which allocation it was about, of how many bytes, where it was made, and where
+    /// freed.
+    ///
+    /// Where an alignment is more than a byte, the size is rounded up to it before the end is noticed. An allocation takes one
+    /// page of the heap and one for its guard at least, so a heap of a mebibyte holds 128 of them; what was freed is used again
+    /// when all the rest has been. It is slow, by some thousand instructions for each page that is allocated or freed. A reset
+    /// takes all memory of the heap out. A [`snapshot`](Sbm::snapshot) is refused, and so is a heap that is
+    /// [`walked`](Builder::walked) as well. With [`Isolation::None`] the function
+    /// uses the client's own heap, which nothing guards.
+    pub const fn guarded(mut self) -> Self {
+        self.guarded = true;
         self
     }
 
@@ -531,7 +555,15 @@ impl Builder {
     /// # Errors
     /// [`Error::Argument`], [`Error::Stack`], [`Error::Heap`], [`Error::Large`]: out of limits. [`Error::Server`]: over the quota, or out of memory.
     pub fn build(mut self) -> Result<Sbm, Error> {
+        if self.guarded && self.walked {
+            return Err(Error::Guarded);
+        }
         let heap_pages = if self.walked { self.plan_walked()? } else { heap_pages(self.heap)? };
+        let guarded = self.guarded && heap_pages > 0;
+        if guarded {
+            let bytes = records::offset(records::count(heap_pages.into()));
+            self.plan(Planned::Records, 0, bytes, BufferAccess::ReadWrite);
+        }
         if let Some((number, why)) = self.unfit {
             return Err(Error::Argument { number, why });
         }
@@ -548,7 +580,7 @@ impl Builder {
         let data = env().map();
         #[expect(clippy::cast_possible_truncation, reason = "a program has at most MAX_DATA_PAGES")]
         let statics_pages = if self.private_statics { ((data.data_end - data.data) / PAGE) as u16 } else { 0 };
-        let own = Own { heap_pages, statics_pages };
+        let own = Own { heap_pages: heap_pages | if guarded { Own::GUARDED } else { 0 }, statics_pages };
         let spec = Spec {
             stack_pages,
             buffers: self.buffers,

@@ -8,12 +8,16 @@
 use core::fmt;
 
 use heapless::Vec;
-use sbm_abi::limits::{CODE_BASE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET};
+use sbm_abi::{
+    Pages,
+    limits::{CODE_BASE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET},
+};
 
 use super::{call, env::env, instance::Instance, time::Budget};
+use crate::records::{SITE_WORDS, Site};
 
 /// Most words that are printed.
-const PRINTED: usize = 24;
+const PRINTED: usize = SITE_WORDS;
 
 /// Most words that are looked at: as many as there is room for where a panic has its text.
 const WORDS: u32 = PANIC_TEXT_BYTES / 8;
@@ -34,6 +38,19 @@ impl fmt::Display for Trace {
             write!(f, " stack={:x},{:x}", self.pointer, self.frame)?;
         }
         self.words.iter().try_for_each(|(distance, word)| write!(f, ",{distance:x}={word:x}"))
+    }
+}
+
+impl Trace {
+    /// Returns what a record of a guarded heap tells of a stack.
+    pub(super) fn of_site(site: &Site, stack: Pages) -> Self {
+        let mut trace = Self { pointer: site.pointer, frame: site.frame.into(), words: Vec::new() };
+        for [distance, word] in site.words {
+            let tells = env().map().is_code(word) || stack.contains(word.into());
+            // There is room: a record has no more of them.
+            let _ = if tells { trace.words.push((distance, word.into())) } else { Ok(()) };
+        }
+        trace
     }
 }
 

@@ -4,7 +4,7 @@
 
 use core::arch::asm;
 
-use sbm_abi::limits::{HEAP_OFFSET, NO_ROOM_OFFSET, PAGE};
+use sbm_abi::limits::{HEAP_OFFSET, NO_ROOM_OFFSET, PAGE, STACK_TOP_OFFSET};
 
 /// Returns address and bytes of the sandbox's heap, if it has one. Only for code that runs in a sandbox.
 #[inline]
@@ -14,6 +14,19 @@ pub(crate) fn place() -> Option<(usize, usize)> {
     let word: usize = unsafe { word::<HEAP_OFFSET>() };
     let (address, pages) = (word & 0xffff_ffff, word >> 32);
     (address != 0).then_some((address, pages * PAGE as usize))
+}
+
+/// Returns where the records of the sandbox's guarded heap begin, if it has one. Only for code that runs in a sandbox.
+pub(super) fn records() -> Option<usize> {
+    // SAFETY: as in `place`.
+    let word: usize = unsafe { word::<HEAP_OFFSET>() };
+    (word & 0xffff_ffff == 0 && word != 0).then_some(word >> 32)
+}
+
+/// Returns where the stack of the sandbox's thread ends. Only for code that runs in a sandbox.
+pub(super) fn stack_end() -> usize {
+    // SAFETY: as in `place`.
+    unsafe { word::<STACK_TOP_OFFSET>() }
 }
 
 /// Notes that there is no room for `bytes`. Only for code that runs in a sandbox.

@@ -4,6 +4,7 @@
 pub(crate) mod ask;
 pub(crate) mod entry;
 pub(crate) mod function;
+pub(crate) mod guarded;
 pub(crate) mod heap;
 pub(crate) mod panic;
 pub(crate) mod reader;

@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes wrong in ways that are told in particular words, for the host tool's tests.
 
+mod guarded;
 #[path = "where_the_path_is_long/so_that_it_would_take_most_of_the_text/panicking.rs"]
 mod panicking;
 mod wild;
@@ -38,11 +39,21 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
             "read-wild" => Sbm::new()?.call(wild::read, (WILD,)).map(Tainted::assume_checked),
             "call-wild" => Sbm::new()?.call(wild::call, (WILD,)).map(Tainted::assume_checked),
             "copy-with-a-forged-stack" => Sbm::new()?.call(wild::copy_with_a_forged_stack, (WILD,)).map(|_| 0),
+            "write-behind" => in_guarded_heap(guarded::write_behind),
+            "read-freed" => in_guarded_heap(guarded::read_freed),
+            "free-twice" => in_guarded_heap(guarded::free_twice),
+            "write-behind-the-first" => in_guarded_heap(guarded::write_behind_the_first),
             _ => continue,
         };
         result?;
     }
     Ok(())
+}
+
+/// Runs what goes wrong with an allocation of 24 bytes.
+fn in_guarded_heap(function: fn(usize) -> u64) -> Result<u64, Error> {
+    let mut sbm = Sbm::builder().heap(1 << 20).guarded().build()?;
+    sbm.call(function, (24_usize,)).map(Tainted::assume_checked)
 }
 
 /// Takes more stack than there is.
