@@ -154,13 +154,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
 
     /// Does a step for the client whose turn it is, of those with the highest priority: it is done at that priority.
     pub fn work(&mut self, platform: &mut P) {
-        const CLIENTS: u32 = MAX_CLIENTS as u32;
         let highest = self.priorities(self.busy).map(|(_, priority)| priority).max();
         let busy = self.priorities(self.busy).filter(|(_, priority)| Some(*priority) == highest);
         let busy = busy.fold(0_u32, |set, (place, _)| set | 1 << place);
         let after = busy & !((2 << self.turn) - 1);
         let turn = if after == 0 { busy } else { after }.trailing_zeros();
-        let Some(id) = ClientId::new(u64::from(turn)).filter(|_| turn < CLIENTS) else { return };
+        let Some(id) = ClientId::new(u64::from(turn)) else { return };
         self.turn = turn;
         self.step(platform, id);
         self.note(id);
