@@ -132,6 +132,22 @@ fn a_page_table_stays_as_long_as_a_growth_or_a_mapping_lies_in_its_region() {
 }
 
 #[test]
+fn a_growth_that_fills_its_region_keeps_no_page_table_of_the_next_one() {
+    let mut world = large_world();
+    let handle = world.init(0, 400);
+    let (whole, next) = (world.grown(0, handle, 400), world.grown(0, handle, 1));
+    assert_eq!(next, whole + LARGE_PAGE);
+    let has = |world: &World, base| {
+        let region = u16::try_from(base / LARGE_PAGE).unwrap();
+        world.sandbox(handle).tables.contains(&crate::Table::Page(region))
+    };
+    assert!(has(&world, whole) && has(&world, next));
+    assert_eq!(world.ask(0, &Request::Shrink { handle, base: next }), Response::Done);
+    assert!(has(&world, whole) && !has(&world, next));
+    world.check();
+}
+
+#[test]
 fn mappings_end_at_their_number() {
     let mut world = World::new();
     let handle = world.init(0, 1);
