@@ -261,6 +261,20 @@ fn whoever_sleeps_pays_for_the_change() {
 }
 
 #[test]
+fn whichever_client_wakes_in_anothers_quantum_is_first_at_once() {
+    for sleeper in 0..2 {
+        let mut world = World::new();
+        world.look(NOW);
+        let begun = NOW + QUANTUM * sleeper;
+        world.look(begun);
+        let until = begun + 10 * QUANTUM;
+        assert_eq!(world.begin(sleeper, begun + 1000, &Request::Sleep { until }), Effect::Wait);
+        while world.next_quantum().0 < until {}
+        assert_eq!((world.first(), world.machine.look_at), (vec![sleeper as u32], Some(until + QUANTUM)));
+    }
+}
+
+#[test]
 fn sandboxes_keep_up_with_their_client_up_to_a_number() {
     let mut world = World::new();
     world.set_quota(0, crate::Quota { limit: super::PLENTY, ..super::QUOTA });
