@@ -138,7 +138,8 @@ mod tests {
     #[test]
     fn a_clients_parts_are_whole_pages_in_order() {
         assert_eq!((LARGE_PAGE, CODE_BASE), (1 << 21, 1 << 21));
-        assert_eq!((MAX_CODE_BYTES % LARGE_PAGE, CLIENT_STACK_BYTES % PAGE), (0, 0));
+        assert_eq!([MAX_CODE_BYTES, MAX_DATA_BYTES].map(|bytes| bytes % LARGE_PAGE), [0, 0]);
+        assert_eq!(CLIENT_STACK_BYTES % PAGE, 0);
         let parts = [
             CODE_BASE,
             CODE_BASE + MAX_CODE_BYTES,

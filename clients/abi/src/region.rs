@@ -261,6 +261,23 @@ mod tests {
     }
 
     #[test]
+    fn code_ends_where_the_client_says() {
+        let end = MAP.client.code_end;
+        for (address, is_code) in [
+            (0, false),
+            (CODE_BASE - 1, false),
+            (CODE_BASE, true),
+            (end - 1, true),
+            (end, false),
+            (end + 1, false),
+            (MAP.client.data, false),
+            (u32::MAX, false),
+        ] {
+            assert_eq!(MAP.client.is_code(address), is_code, "{address:#x}");
+        }
+    }
+
+    #[test]
     fn regions_are_told_in_words() {
         extern crate std;
         use std::string::ToString;
