@@ -46,7 +46,7 @@ impl fmt::Display for Unreadable {
             Self::Nested { limit } => write!(f, "nests deeper than {limit} levels"),
             Self::Large { limit } => write!(f, "takes more than {limit} bytes of memory"),
             Self::NoRoom { bytes } => {
-                write!(f, "does not fit the heap of its reader, which lacks {bytes} bytes in one piece")
+                write!(f, "does not fit its reader's heap, which lacks {bytes} bytes in one piece: see `heap` of main!")
             }
         }
     }

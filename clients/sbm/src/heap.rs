@@ -11,7 +11,6 @@ use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
     ptr::{NonNull, null_mut},
-    sync::atomic::{AtomicBool, Ordering},
 };
 
 use sbm_abi::{
@@ -141,8 +140,7 @@ unsafe impl<const BYTES: usize> GlobalAlloc for ClientHeap<BYTES> {
 pub(crate) const READER: Memory =
     Memory { has_room, stack_end: if cfg!(sbm_guest) { CLIENT_STACK_BASE as usize } else { 0 } };
 
-/// Tells whether the heap of the client that runs this has so many bytes in one piece. Without a heap nothing is made that
-/// takes any.
+/// Tells whether the heap of the client that runs this has so many bytes in one piece.
 #[cfg(sbm_guest)]
 fn has_room(bytes: usize) -> bool {
     let Ok(layout) = Layout::from_size_align(bytes.max(1), align_of::<u128>()) else { return false };
@@ -151,7 +149,7 @@ fn has_room(bytes: usize) -> bool {
         // Otherwise the compiler takes it that there is always room, and asks nobody.
         let memory = core::hint::black_box(alloc::alloc::alloc(layout));
         if memory.is_null() {
-            return !HAS_HEAP.load(Ordering::Relaxed);
+            return false;
         }
         alloc::alloc::dealloc(memory, layout);
     }
@@ -163,9 +161,6 @@ fn has_room(bytes: usize) -> bool {
 fn has_room(_: usize) -> bool {
     true
 }
-
-/// Whether the client has a heap that it has asked for something.
-static HAS_HEAP: AtomicBool = AtomicBool::new(false);
 
 type Allocator = Talc<Chunks>;
 
@@ -206,9 +201,6 @@ impl State {
         let taken = unsafe { allocator.claim(Span::new(from as *mut u8, end as *mut u8)) };
         allocator.oom_handler.taken = taken.unwrap_or(Span::empty());
         self.is_made = 1;
-        if !in_sandbox() {
-            HAS_HEAP.store(true, Ordering::Relaxed);
-        }
     }
 }
 

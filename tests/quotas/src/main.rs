@@ -6,11 +6,17 @@
 #![no_main]
 #![allow(clippy::result_large_err, reason = "why a test failed is a line of text, and made once")]
 
+extern crate alloc;
+
+use alloc::{
+    format,
+    string::{String, ToString as _},
+};
 use core::time::Duration;
 
 use harness::{Test, Verdict, Why, check, expect::works, same, server::request, tests};
 use heapless::Vec;
-use sbm::{Env, Error, OverQuota, Resource, Sbm, println};
+use sbm::{Env, Error, OverQuota, Resource, Sbm, Unreadable, copy_in, println};
 use sbm_abi::{
     BufferAccess, BufferSpec, Handle, Request, Response, Spec,
     limits::{CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, INPUT_BASE},
@@ -24,6 +30,7 @@ const TESTS: &[Test] = tests![
     a_call_has_the_budget_of_the_description_and_no_longer_one,
     every_call_has_a_budget_where_there_is_a_longest_one,
     text_above_its_quota_takes_its_time,
+    what_takes_a_heap_is_refused_where_the_client_has_none,
     what_is_kept_is_there_while_another_client_takes_all_that_it_can,
 ];
 
@@ -36,7 +43,20 @@ const CONSOLE: usize = 400;
 const DEFAULT: Duration = Duration::from_millis(50);
 const LONGEST: Duration = Duration::from_millis(400);
 
-// A function that runs in a sandbox.
+// Functions that run in sandboxes.
+
+fn number(text: &[u8]) -> Result<u32, String> {
+    let text = core::str::from_utf8(text).map_err(|error| error.to_string())?;
+    text.parse().map_err(|error| format!("{text} is none: {error}"))
+}
+
+fn several(bytes: &[u8]) -> alloc::vec::Vec<u8> {
+    bytes.to_vec()
+}
+
+fn fixed(bytes: &[u8]) -> Vec<u8, 300> {
+    Vec::from_slice(bytes).unwrap_or_default()
+}
 
 fn spin() {
     loop {
@@ -46,6 +66,27 @@ fn spin() {
 
 fn main(env: &'static Env) -> u8 {
     harness::run(env, &[TESTS])
+}
+
+/// This client's main function has no heap; its sandbox has one.
+fn what_takes_a_heap_is_refused_where_the_client_has_none() -> Verdict {
+    fn refused<T: core::fmt::Debug>(sbm: &mut Sbm, result: Result<T, Error>) -> Verdict {
+        check!(matches!(result, Err(Error::Unreadable(Unreadable::NoRoom { .. }))), "{result:?}");
+        Ok(sbm.reset()?)
+    }
+    let mut sbm = Sbm::builder().report(false).heap(1 << 16).build()?;
+    let twelve = sbm.call(number, (copy_in(&b"12"[..]),))?.transpose();
+    check!(twelve.is_ok_and(|number| number.check(|number| *number == 12).is_ok()), "another number");
+    for bytes in [&b"x"[..], b"\xff", b""] {
+        let result = sbm.call(number, (copy_in(bytes),));
+        refused(&mut sbm, result)?;
+    }
+    let result = sbm.call(several, (copy_in(&b"x"[..]),));
+    refused(&mut sbm, result)?;
+    // What is as large as all that it can hold takes none.
+    let list = sbm.call(fixed, (copy_in(&b"four"[..]),))?;
+    check!(list.check(|list| list.len() == 4).is_ok(), "another list");
+    works(&mut sbm)
 }
 
 fn quiet() -> Result<Sbm, Error> {

@@ -432,7 +432,7 @@ impl Builder {
     }
 
     /// Gives the sandbox a heap of at least `bytes`, rounded up to a power of two from 16 KiB on: the crate `alloc` works in
-    /// it, where the program's [`main!`](crate::main!) has a heap. Without one, or with 0 bytes, an allocation ends the call
+    /// it. Without one, or with 0 bytes, an allocation ends the call
     /// with [`Error::NoRoom`], unless the function allows for it, and so does one for which there is no room.
     ///
     /// It takes memory as it is used, in chunks, from its start on, and keeps what it took. Where there is none left the call

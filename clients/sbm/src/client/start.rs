@@ -64,8 +64,9 @@ pub fn __not_here() -> i32 {
 
 /// Names the client's main function: `fn(&'static Env) -> u8`, whose result is the exit status.
 ///
-/// With `heap = BYTES` the crate `alloc` works: the client allocates from a heap of that many bytes, which may be 0, and its
-/// sandboxes each from their own ([`Builder::heap`](crate::Builder::heap)).
+/// With `heap = BYTES` the client allocates from a heap of that many bytes, which are part of its statics. Lists and texts in
+/// results and requests are made there, and refused where it has none, as without the word. Sandboxes allocate each from their
+/// own ([`Builder::heap`](crate::Builder::heap)).
 #[cfg(sbm_guest)]
 #[macro_export]
 macro_rules! main {
