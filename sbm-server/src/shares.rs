@@ -52,6 +52,8 @@ pub(crate) struct Cpu {
     had: u128,
     /// Whether it had something to do when that was last asked.
     is_awake: bool,
+    /// How much whoever had least of those of its priority that were awake has had, at most so far: the same for all of them.
+    floor: u128,
     /// The sandboxes that it put forward, in this order.
     forward: Vec<SandboxIndex, MOST_FORWARD>,
 }
@@ -67,7 +69,7 @@ struct First {
 
 impl Cpu {
     pub(crate) const fn new(priorities: Priorities) -> Self {
-        Self { priorities, is_shared: false, first: None, had: 0, is_awake: false, forward: Vec::new() }
+        Self { priorities, is_shared: false, first: None, had: 0, is_awake: false, floor: 0, forward: Vec::new() }
     }
 
     /// Returns the priority of its thread.
@@ -190,19 +192,20 @@ impl<P: Platform, const N: usize> Server<P, N> {
     }
 
     /// Takes note of who has something to do, and returns the clients that had nothing before. They have had as much as whoever
-    /// had least, but for a quantum.
+    /// has had least of those that were awake, be it that these sleep by now, but for a quantum.
     fn wake_up(&mut self, clock: Clock, peers: u32) -> u32 {
-        let awake = |client: &Client<P>| client.cpu.is_awake && client.wants_cpu();
         let clients = || ids(peers).filter_map(|id| self.clients[id.get()].as_ref());
-        let least = clients().filter(|client| awake(client)).map(|client| client.cpu.had).min();
+        let least = clients().filter(|client| client.cpu.is_awake).map(|client| client.cpu.had).min();
+        let floor = clients().map(|client| client.cpu.floor).chain(least).max().unwrap_or(0);
         let mut woken = 0;
         for id in ids(peers) {
             let Some(client) = &mut self.clients[id.get()] else { continue };
+            client.cpu.floor = floor;
             let is_awake = client.wants_cpu();
             let was_awake = core::mem::replace(&mut client.cpu.is_awake, is_awake);
             if client.cpu.is_awake && !was_awake {
                 let credit = client.by_share(clock.quantum());
-                client.cpu.had = client.cpu.had.max(least.map_or(0, |least| least.saturating_sub(credit)));
+                client.cpu.had = client.cpu.had.max(floor.saturating_sub(credit));
                 woken |= 1 << id.get();
             }
         }

@@ -230,6 +230,33 @@ fn whoever_sleeps_in_between_has_what_it_works_or_its_share() {
 }
 
 #[test]
+fn nobody_saves_up_while_all_sleep() {
+    // Client 1 sleeps while the other one works; one of them wakes while the other one sleeps, or both at once.
+    for (first, second) in [(1, 2), (2, 1), (1, 1)] {
+        let mut world = World::new();
+        world.look(NOW);
+        let asleep = NOW + 400 * QUANTUM;
+        let until = |quanta: u64| asleep + quanta * QUANTUM;
+        assert_eq!(world.begin(1, NOW, &Request::Sleep { until: until(first) }), Effect::Wait);
+        while world.machine.look_at.unwrap() < asleep {
+            world.next_quantum();
+        }
+        assert_eq!(world.begin(0, asleep, &Request::Sleep { until: until(second) }), Effect::Wait);
+        assert_eq!(world.first(), [] as [u32; 0]);
+        let mut turns = [0_i32; 2];
+        for _ in 0..40 {
+            if let [one] = world.next_quantum().1[..]
+                && world.machine.look_at.unwrap() > until(2) + QUANTUM
+            {
+                turns[one as usize] += 1;
+            }
+        }
+        assert!((turns[0] - turns[1]).abs() <= 2, "{turns:?}, after sleeps until {first} and {second}");
+        world.check();
+    }
+}
+
+#[test]
 fn whoever_wakes_waits_for_its_turn_unless_it_is_behind() {
     let (fifth, mut world) = (QUANTUM / 5, World::new());
     world.look(NOW);

@@ -44,6 +44,7 @@ fn main(env: &'static Env) -> u8 {
         ["started"] => started(),
         ["looks"] => looks(),
         ["naps"] => naps(),
+        ["hoards"] => hoards(),
         other => Err(Why::new(format_args!("there is no attack {other:?}"))),
     };
     if let Err(why) = done {
@@ -126,6 +127,12 @@ fn naps() -> Verdict {
             }
         }
     }
+}
+
+/// Sleeps for long, and then never again.
+fn hoards() -> Verdict {
+    sbm::sleep(Duration::from_millis(300))?;
+    raw_spin()
 }
 
 /// Has its sandboxes fault.

@@ -27,6 +27,7 @@ const TESTS: &[Test] = tests![
     half_is_kept_beside_a_flood_of_looks,
     what_sleeps_in_between_keeps_its_work_beside_a_flood_of_requests,
     short_sleeps_of_a_rival_take_no_more_than_its_share,
+    what_a_rival_sleeps_it_does_not_save_up,
     three_quarters_are_kept_with_three_shares_of_four,
     most_is_kept_above_a_flood_of_requests,
     most_is_kept_above_a_flood_of_sandboxes_made_and_destroyed,
@@ -100,6 +101,20 @@ impl Work {
             times += 20;
         }
         Ok(((self.alone * times).as_nanos() * 1000 / (sbm::now() - start).as_nanos()).try_into().unwrap_or(0))
+    }
+
+    /// Works until the rival is about to wake, sleeps until it has, and then works as [`Work::kept`].
+    fn after_a_sleep(&mut self) -> Verdict<u64> {
+        const SLEEP: Duration = Duration::from_millis(60);
+        let start = sbm::now();
+        while sbm::now() - start < Duration::from_millis(230) {
+            self.once()?;
+        }
+        let start = sbm::now();
+        sbm::sleep(SLEEP)?;
+        let took = sbm::now() - start;
+        check!(took < SLEEP + OVER, "its sleep of {SLEEP:?} took {took:?}");
+        self.kept()
     }
 
     /// Works for a while, and returns how much of what it does alone that is, in thousandths.
@@ -178,6 +193,10 @@ fn what_sleeps_in_between_keeps_its_work_beside_a_flood_of_requests() -> Verdict
 
 fn short_sleeps_of_a_rival_take_no_more_than_its_share() -> Verdict {
     beside("naps", HALF)
+}
+
+fn what_a_rival_sleeps_it_does_not_save_up() -> Verdict {
+    beside_with("hoards", HALF, Work::after_a_sleep)
 }
 
 fn three_quarters_are_kept_with_three_shares_of_four() -> Verdict {
