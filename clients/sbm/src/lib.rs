@@ -91,11 +91,12 @@ pub use argument::{
 pub use bytemuck;
 pub use client::{
     bench::Bench,
+    builder::{Builder, Isolation},
     console::print,
     env::{Env, InputFile},
     log::init_log,
     request::{Answer, Request},
-    sandbox::{Builder, Isolation, Sbm},
+    sandbox::Sbm,
     server::{Usage, usage},
     time::{LONGEST_BUDGET, cancel, kill, now, sleep},
 };

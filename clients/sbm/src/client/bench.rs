@@ -7,8 +7,9 @@
 use heapless::Vec;
 
 use super::{
+    builder::{Builder, Isolation},
     env::Env,
-    sandbox::{Builder, Isolation, Sbm},
+    sandbox::Sbm,
     time::ticks,
 };
 use crate::error::Error;

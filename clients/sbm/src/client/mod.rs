@@ -4,6 +4,7 @@
 mod allocation;
 pub(crate) mod bench;
 pub(crate) mod buffer;
+pub(crate) mod builder;
 mod call;
 pub(crate) mod console;
 pub(crate) mod env;
