@@ -2,8 +2,8 @@
 //! Turns addresses in the guest's reports into function and line.
 //!
 //! A line of the guest with ` ip=0x<hexadecimal>` and `program=<name>` gets ` at <function> (<file>:<line>)` appended,
-//! from the debug information of that program: of the user's own code, and after it what of libraries that was in, inlined
-//! there or called: who called them says the stack, of which the line has a part.
+//! from the debug information of that program: of the user's own code, and after it which function of a library that had
+//! called, and in which one it ended, inlined there or not: who called them says the stack, of which the line has a part.
 //! Where the line says that a client's data was touched, the static is named as well. Everything else passes unchanged.
 
 use std::collections::HashMap;
@@ -62,7 +62,7 @@ impl Symbols {
         place.is_ok_and(|place| !LIBRARIES.iter().any(|library| place.starts_with(library)))
     }
 
-    /// Describes the innermost frame of the user's own, with what of libraries it was in, outermost first.
+    /// Describes the innermost frame of the user's own, with what it had called of libraries, and where in them it was.
     fn place(&self, frames: &[Frame]) -> Option<String> {
         let is_own = |frame: &Frame| self.is_own(frame);
         let in_tree = |frame: &Frame| Path::new(&frame.place).starts_with(&self.root);
@@ -71,9 +71,14 @@ impl Symbols {
         let root = self.root.to_string_lossy();
         let place = frame.place.strip_prefix(&*root).map_or(frame.place.as_str(), |rest| rest.trim_start_matches('/'));
         let mut text = format!(" at {} ({})", without_hash(&frame.function), without_toolchain(place));
-        for inlined in frames[..position].iter().rev() {
-            text.push_str(", in ");
-            text.push_str(without_hash(&inlined.function));
+        // What was called there, and where that ended: what lies between are steps of a library.
+        match told(&frames[..position]) {
+            [] => {}
+            [only] => text.extend([", in ", without_hash(&only.function)]),
+            [last, between @ .., first] => {
+                let dots = if between.is_empty() { ", in " } else { " .. in " };
+                text.extend([", in ", without_hash(&first.function), dots, without_hash(&last.function)]);
+            }
         }
         Some(text)
     }
@@ -81,6 +86,15 @@ impl Symbols {
 
 /// Where the libraries of guest programs lie in the checkout.
 const LIBRARIES: [&str; 3] = ["clients/sbm", "clients/abi", "platform"];
+
+/// Leaves out what frames of libraries, innermost first, have of an allocator: whoever allocates has called no more than that.
+fn told(frames: &[Frame]) -> &[Frame] {
+    let is_allocator = |frame: &Frame| ALLOCATOR.iter().any(|name| without_hash(&frame.function).starts_with(name));
+    frames.iter().rposition(is_allocator).map_or(frames, |last| &frames[last + 1..])
+}
+
+/// What functions are called that hand an allocation over to the program's allocator.
+const ALLOCATOR: [&str; 3] = ["<alloc::alloc::Global", "alloc::alloc::", "__rustc::__rust_"];
 
 /// One function that an address lies in; inlined functions make several of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -224,6 +238,23 @@ mod tests {
         let own = symbols.place(&frames[..2]);
         assert_eq!(own.as_deref(), Some(" at sbm::g (clients/sbm/src/g.rs:2), in core::f"));
         assert_eq!(symbols.place(&frames[..1]).as_deref(), Some(" at core::f (core/src/f.rs:1)"));
+    }
+
+    #[test]
+    fn of_many_frames_the_first_and_the_last_are_told_and_none_of_an_allocator() {
+        let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
+        let place = |functions: &[&str]| {
+            let text: String =
+                functions.iter().map(|function| format!("{function}\n/rustc/1/library/f.rs:1\n")).collect();
+            symbols.place(&parse_frames(&format!("{text}user::h\n/src/h.rs:3\n"))).unwrap_or_default()
+        };
+        assert_eq!(place(&["core::c", "core::b", "core::a"]), " at user::h (h.rs:3), in core::a .. in core::c");
+        let inside =
+            ["sbm::heap::note", "__rustc::__rust_alloc", "alloc::alloc::alloc", "<alloc::alloc::Global>::alloc_impl"];
+        let called = |by: &[&'static str]| place(&[&inside[..], by].concat());
+        assert_eq!(called(&["core::b", "core::a"]), " at user::h (h.rs:3), in core::a, in core::b");
+        assert_eq!(called(&["core::a"]), " at user::h (h.rs:3), in core::a");
+        assert_eq!(called(&[]), " at user::h (h.rs:3)");
     }
 
     #[test]

@@ -309,7 +309,7 @@ const CASES: &[Case] = &[
         report: &[
             "sandbox heap: it was made program=hostile",
             " at hostile::reports::guarded::make (tests/hostile/src/reports/guarded.rs:",
-            ", in alloc::",
+            "), in alloc::vec::Vec<T,A>::reserve_exact .. in alloc::raw_vec::RawVecInner",
         ],
     },
     Case {
