@@ -223,8 +223,7 @@ impl Client {
             } else {
                 // Kernels up to 7 unmap a frame only when its last capability goes.
                 let _ = self.objects.watched.cap::<SmallPage>().frame_unmap();
-                let (untyped, empty) = (self.block.untyped(), self.block.first());
-                return machine.worker.revoke(untyped, empty).then_some(Progress::Done);
+                return machine.worker.revoke(self.block.untyped()).then_some(Progress::Done);
             }
         }
         Some(Progress::More)

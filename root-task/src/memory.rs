@@ -1,9 +1,9 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! Untyped memory and capability slots: handed out in powers of two, and taken back by value.
 
-use core::ops::Range;
-
-use sbm_objects::{AllocError, Block as Node, BlockId, Buddy, Chain, Kind, NODES, Ranges, SizeBits, Span, Splitter};
+use sbm_objects::{
+    AllocError, Block as Node, BlockId, Buddy, Chain, Kind, NODES, Opening, Ranges, SizeBits, Span, Splitter,
+};
 use sbm_server::{Exhausted, Shortage};
 use sel4::{BootInfoPtr, Error, ObjectBlueprint, cap_type};
 
@@ -12,38 +12,25 @@ use crate::{
     object::Maker,
 };
 
-/// Boot memory in blocks of more than this is opened by the [worker](crate::worker): the kernel clears a block whole
-/// before its first use.
-const OPENED_AT_ONCE: SizeBits = SizeBits::of::<18>();
+/// Blocks of more than this are cleared by the [worker](crate::worker) before they are used: the kernel clears in one go
+/// what was used of a block, and all of one that it gave at boot.
+const CLEARED_AT_ONCE: SizeBits = SizeBits::of::<18>();
+
+/// Joins in one go on the way to such a block.
+const JOINS: u32 = 32;
 
 /// All memory that is not the kernel's or our own image.
 pub(crate) struct Memory {
     blocks: Buddy<NODES>,
     slots: Ranges<SLOTS>,
-    /// Addresses of boot memory that is open though it is in blocks of its own.
-    open: Range<u64>,
-    opening: Option<Opening>,
-    /// Somebody waits for that block.
-    is_wanted: bool,
+    /// The worker is there to open blocks.
+    has_worker: bool,
+    /// What the first one needs of those who wait for a block.
+    wanted: Option<SizeBits>,
+    /// A large block came back that was not looked at yet.
+    has_come_back: bool,
     /// The kernel refused to open a block: there is no other way to the rest.
     refused: bool,
-}
-
-/// A boot block that is being opened: split in two for the first time.
-#[derive(Debug, Clone, Copy)]
-pub(crate) struct Opening {
-    id: BlockId,
-    halves: Span,
-    pub(crate) untyped: Slot,
-    /// Logarithm of the size of the halves.
-    pub(crate) half_bits: u8,
-}
-
-impl Opening {
-    /// Returns the slot of the first half; the other one's is the next.
-    pub(crate) const fn first(&self) -> Slot {
-        Slot(self.halves.first)
-    }
 }
 
 /// A row of capability slots. [`Memory::free_slots`] takes it back.
@@ -88,16 +75,18 @@ impl Block {
     pub(crate) fn maker_at(&self, first: Slot, count: u32) -> Maker {
         Maker::new(self.untyped.cap::<cap_type::Untyped>(), first, count)
     }
-
-    /// Returns the first of its slots.
-    pub(crate) fn first(&self) -> Slot {
-        self.slots.first()
-    }
 }
 
 impl Memory {
     pub(crate) const fn new() -> Self {
-        Self { blocks: Buddy::new(), slots: Ranges::new(), open: 0..0, opening: None, is_wanted: false, refused: false }
+        Self {
+            blocks: Buddy::new(),
+            slots: Ranges::new(),
+            has_worker: false,
+            wanted: None,
+            has_come_back: false,
+            refused: false,
+        }
     }
 
     /// Takes over the boot memory, and all slots but those before [`FIRST_SLOT`]. At the beginning of the untyped at
@@ -105,6 +94,7 @@ impl Memory {
     pub(crate) fn take(&mut self, bootinfo: &BootInfoPtr, taken: usize) -> Result<(), Error> {
         #[expect(clippy::cast_possible_truncation, reason = "2^18")]
         self.slots.fill(FIRST_SLOT..SLOTS as u32).map_err(|_| Error::RangeError)?;
+        self.blocks.seal_above(CLEARED_AT_ONCE);
         for (index, untyped) in bootinfo.untyped_list().enumerate() {
             let size = u8::try_from(untyped.size_bits).ok().and_then(SizeBits::new);
             let Some(size) = size else { continue };
@@ -134,53 +124,50 @@ impl Memory {
             let untyped = untyped.cap::<cap_type::Untyped>();
             untyped.untyped_retype(&blueprint, &cspace::target(), span.first as usize, 1)?;
             if let Some(size) = u8::try_from(bits).ok().and_then(SizeBits::new) {
-                let _ = self.blocks.add_root(base + size.size(), size, Kind::Memory, span.first);
+                let _ = self.blocks.add_clear_root(base + size.size(), size, span.first);
             }
         }
-        self.open = base..base + size.size();
         Ok(())
     }
 
-    /// Leaves boot memory that was not used until now to the worker.
-    pub(crate) fn seal(&mut self) {
-        let open = self.open.clone();
-        self.blocks.seal(|block| block.size > OPENED_AT_ONCE && !open.contains(&block.base));
+    /// Leaves it to the worker from now on to open blocks. Until then that is done as they are needed.
+    pub(crate) const fn seal(&mut self) {
+        self.has_worker = true;
     }
 
     /// Tells whether somebody waits for a block that is to be opened.
     pub(crate) const fn is_wanted(&self) -> bool {
-        self.is_wanted
+        self.wanted.is_some()
     }
 
-    /// Returns the boot block that is to be opened next, if there is one.
-    pub(crate) fn opening(&mut self) -> Option<Opening> {
-        if self.opening.is_none() {
-            self.plan_opening(SizeBits::ONE).ok()?;
+    /// Does a step towards the block that is to be opened next: one that somebody waits for, or ahead of need.
+    pub(crate) fn open_next(&mut self) -> Opening {
+        let size = self.wanted.unwrap_or(SizeBits::ONE);
+        let mut done = Opening::Nothing;
+        for _ in 0..JOINS {
+            if self.refused {
+                return Opening::Nothing;
+            }
+            let opening = self.blocks.open(size, &mut Steps { slots: &mut self.slots });
+            self.refused = opening.is_err();
+            done = opening.unwrap_or(Opening::Nothing);
+            if done != Opening::Joined {
+                break;
+            }
         }
-        self.opening
+        done
     }
 
-    /// Takes over the block of [`Memory::opening`] once it is open, or leaves it alone if the kernel refused.
+    /// Takes over the block that was opened, unless the kernel refused.
     pub(crate) fn opened(&mut self, is_open: bool) {
-        let Some(Opening { id, halves, .. }) = self.opening.take() else { return };
-        self.is_wanted = false;
-        let values = [halves.first, halves.first + 1];
-        if !is_open || self.blocks.open(id, values).is_err() {
-            self.refused = true;
-        }
+        self.blocks.opened(is_open);
+        self.refused |= !is_open;
+        self.wanted = None;
     }
 
-    /// Plans to open a boot block of at least `size`, unless another one is being opened.
-    fn plan_opening(&mut self, size: SizeBits) -> Result<(), Exhausted> {
-        if self.refused {
-            return Err(Exhausted);
-        }
-        if self.opening.is_none() {
-            let Node { id, size, value, .. } = self.blocks.sealed(size).ok_or(Exhausted)?;
-            let halves = self.slots.alloc(SizeBits::of::<1>()).map_err(|_| Exhausted)?;
-            self.opening = Some(Opening { id, halves, untyped: Slot(value), half_bits: size.bits() - 1 });
-        }
-        Ok(())
+    /// Gives up what was waited for, and tells whether it was.
+    pub(crate) const fn give_up(&mut self) -> bool {
+        self.wanted.take().is_some()
     }
 
     /// Hands out a block of at least `bytes`, all of it untouched, with at least `slots` slots in a row.
@@ -209,20 +196,27 @@ impl Memory {
             // As in `free`.
             && Slot(node.value).path().revoke().is_ok()
         {
-            let _ = self.blocks.free(node.id);
+            self.take_back(node.id);
         }
     }
 
     fn alloc(&mut self, bytes: u64) -> Result<Node, Shortage> {
         let size = SizeBits::holding(bytes).ok_or(Exhausted)?;
-        match self.blocks.alloc(size, &mut Steps { slots: &mut self.slots }) {
-            Ok(node) => Ok(node),
-            Err(AllocError::Sealed) => {
-                self.plan_opening(size)?;
-                self.is_wanted = true;
-                Err(Shortage::NotReady)
+        loop {
+            match self.blocks.alloc(size, &mut Steps { slots: &mut self.slots }) {
+                Ok(node) => return Ok(node),
+                Err(AllocError::Sealed) if self.has_worker && !self.refused => {
+                    self.wanted.get_or_insert(size);
+                    return Err(Shortage::NotReady);
+                }
+                Err(AllocError::Sealed) => match self.blocks.open(size, &mut Steps { slots: &mut self.slots }) {
+                    // The kernel clears it when something is made of it.
+                    Ok(Opening::Block(_)) => self.blocks.opened(true),
+                    Ok(Opening::Joined) => {}
+                    Ok(Opening::Nothing) | Err(_) => return Err(Shortage::Exhausted),
+                },
+                Err(AllocError::OutOfMemory { .. } | AllocError::Step(_)) => return Err(Shortage::Exhausted),
             }
-            Err(AllocError::OutOfMemory { .. } | AllocError::Step(_)) => Err(Shortage::Exhausted),
         }
     }
 
@@ -231,9 +225,18 @@ impl Memory {
         // The root task holds the capability and every one derived from it, so the kernel has no reason to refuse. If
         // it did, the block would stay out of use for good rather than be used twice.
         if block.untyped.path().revoke().is_ok() {
-            let _ = self.blocks.free(block.id);
+            self.take_back(block.id);
             self.free_slots(block.slots);
         }
+    }
+
+    fn take_back(&mut self, id: BlockId) {
+        self.has_come_back |= self.blocks.free(id).is_ok_and(|node| node.size > CLEARED_AT_ONCE);
+    }
+
+    /// Tells whether a large block came back since this was asked last.
+    pub(crate) const fn has_come_back(&mut self) -> bool {
+        core::mem::replace(&mut self.has_come_back, false)
     }
 
     /// Ends everything that was made of a block, so that its [maker](Block::maker) begins anew.
@@ -272,7 +275,7 @@ impl Memory {
     /// Returns the slots that splits of blocks have taken: two each, until they are joined again.
     #[expect(clippy::cast_possible_truncation, reason = "at most NODES")]
     pub(crate) fn split_slots(&self) -> u32 {
-        2 * (self.blocks.splits() as u32 + u32::from(self.opening.is_some()))
+        2 * self.blocks.splits() as u32
     }
 }
 

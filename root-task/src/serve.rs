@@ -7,14 +7,16 @@ use sbm_abi::{
     Access, Message, Response, SMALL_MESSAGE,
     limits::{MAX_CLIENTS, MAX_MESSAGE, MAX_SANDBOXES},
 };
+use sbm_objects::Opening;
 use sbm_server::{ClientId, Effect, Handled, KernelFault, Running, Server, decode_fault};
 use sel4::{MessageInfo, Word, ipc_buffer};
 
 use crate::{
     badge::{Badge, Signals},
+    cspace::Slot,
     machine::Machine,
     turns::Turns,
-    worker::{Order, Report},
+    worker::{AHEAD, Order, Report},
 };
 
 /// Words that travel in registers.
@@ -83,6 +85,8 @@ impl Service {
             if self.server.has_work() || self.server.waits() {
                 let priority = self.server.busy_priority();
                 self.machine.worker.wake(priority.unwrap_or_default());
+            } else if self.machine.memory.has_come_back() {
+                self.machine.worker.wake(AHEAD);
             }
         }
         self.server.all_well()
@@ -100,12 +104,20 @@ impl Service {
         }
         self.server.work(&mut self.machine);
         let memory = &mut self.machine.memory;
-        let order = if let Some((untyped, empty)) = self.machine.worker.revoking() {
-            Order::Revoke(untyped, empty)
+        let order = if let Some(untyped) = self.machine.worker.revoking() {
+            Order::Revoke(untyped)
         } else if self.server.has_work() && !memory.is_wanted() {
             Order::Step
         } else {
-            memory.opening().map_or(Order::Rest, Order::Open)
+            match memory.open_next() {
+                Opening::Block(block) => Order::Open(Slot(block.value)),
+                Opening::Joined => Order::Step,
+                Opening::Nothing if memory.give_up() => {
+                    self.server.resume(&mut self.machine);
+                    Order::Step
+                }
+                Opening::Nothing => Order::Rest,
+            }
         };
         let priority = self.server.busy_priority();
         self.machine.worker.told(order, priority);

@@ -5,10 +5,9 @@
 //! one go than a short step, and this thread calls it for the next one: while clients run, they and the worker take turns as
 //! threads of one priority do, and a message of a client is handled between two steps. The thread decides nothing.
 //!
-//! Two things it does by itself, in which the kernel lets other threads run if their priority is higher or their time has
-//! come. It splits a boot block for the first time, for which the kernel clears the whole of it; with nothing else to do this
-//! happens ahead of need, at the lowest priority. And it revokes what a client consists of, with its large CNode, and has the
-//! kernel clear it.
+//! One thing it does by itself, in which the kernel lets other threads run if their priority is higher or their time has
+//! come: it ends what was made of a block of memory, and has the kernel clear it. So large blocks are opened, with nothing
+//! else to do ahead of need, at the lowest priority; and so ends what a client consists of, with its large CNode.
 
 use sbm_abi::{FLAGS, limits::PAGE};
 use sbm_system::IDLE_PRIORITY;
@@ -21,14 +20,14 @@ use sel4::{
 use crate::{
     badge::Badge,
     cspace::{self, SLOT_BITS, Slot, path_of},
-    memory::{Memory, Opening},
+    memory::Memory,
     window::Window,
 };
 
 const STACK_PAGES: u32 = 2;
 
 /// Priority of what is done ahead of need.
-const AHEAD: u8 = IDLE_PRIORITY;
+pub(crate) const AHEAD: u8 = IDLE_PRIORITY;
 
 /// What the worker is told to do, in the first word of an answer.
 const REST: Word = 0;
@@ -49,11 +48,10 @@ pub(crate) enum Order {
     Rest,
     /// To call again.
     Step,
-    /// To open a boot block.
-    Open(Opening),
-    /// To end all that was made of the memory in the first slot, and to have the kernel clear it. The second slot is empty
-    /// then.
-    Revoke(Slot, Slot),
+    /// To have the kernel clear the memory in this slot, of which nothing is in use.
+    Open(Slot),
+    /// To end all that was made of the memory in this slot, and to have the kernel clear it.
+    Revoke(Slot),
 }
 
 impl Order {
@@ -62,11 +60,8 @@ impl Order {
         let words = match self {
             Self::Rest => [REST, 0, 0, 0],
             Self::Step => [STEP, 0, 0, 0],
-            Self::Open(opening) => {
-                let untyped = opening.untyped.cap::<Untyped>().bits();
-                [OPEN, untyped, Word::from(opening.half_bits), Word::from(opening.first().0)]
-            }
-            Self::Revoke(untyped, empty) => [REVOKE, Word::from(untyped.0), 0, Word::from(empty.0)],
+            Self::Open(untyped) => [OPEN, Word::from(untyped.0), 0, 0],
+            Self::Revoke(untyped) => [REVOKE, Word::from(untyped.0), 0, 0],
         };
         (MessageInfo::new(0, 0, 0, words.len()), words)
     }
@@ -75,7 +70,7 @@ impl Order {
 /// What the worker has done by itself.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum Report {
-    /// It opened a boot block, if the kernel did.
+    /// It opened a block, if the kernel did.
     Opened(bool),
     /// It ended what was made of a block.
     Revoked,
@@ -101,7 +96,7 @@ pub(crate) struct Worker {
     priority: u8,
     rests: bool,
     /// Memory of which all is to end, and of which all has ended.
-    revoking: Option<(Slot, Slot)>,
+    revoking: Option<Slot>,
     revoked: Option<Slot>,
 }
 
@@ -110,12 +105,13 @@ impl Worker {
     pub(crate) fn start(memory: &mut Memory, window: &mut Window, endpoint: cap::Endpoint) -> Result<Self, Error> {
         let pages = STACK_PAGES + 1;
         let bytes = u64::from(pages * PAGE) + (2 << ObjectBlueprint::Tcb.physical_size_bits());
-        let block = memory.block(bytes, pages + 3).map_err(|_| Error::NotEnoughMemory)?;
+        let block = memory.block(bytes, pages + 4).map_err(|_| Error::NotEnoughMemory)?;
         let mut maker = block.maker();
         let frames = maker.objects::<SmallPage>(pages)?;
         let thread: cap::Tcb = maker.object()?;
         let bell: cap::Notification = maker.object()?;
         let calls = maker.empty(1)?.slot(0);
+        let empty = maker.empty(1)?.slot(0);
         calls.path().mint(&path_of(endpoint), sel4::CapRights::call(), Badge::Worker.to_word())?;
         let stack = window.keep(frames)? as usize;
         let buffer = stack + (STACK_PAGES * PAGE) as usize;
@@ -123,37 +119,36 @@ impl Worker {
         let guard = CNodeCapData::skip(64 - SLOT_BITS);
         thread.tcb_configure(CPtr::NULL, AHEAD, TCB.cap(), CNODE.cap(), guard, VSPACE.cap(), Some((buffer, frame)))?;
         let mut context = UserContext::zeroed();
-        *context.pc_mut() = work as extern "C" fn(u64, u64, usize) -> ! as usize as u64;
+        *context.pc_mut() = work as extern "C" fn(u64, u64, usize, usize) -> ! as usize as u64;
         // As after a call: the entry point is an ordinary function.
         *context.sp_mut() = buffer as u64 - 8;
         *context.flags_mut() = FLAGS;
         let registers = context.inner_mut();
-        (registers.rdi, registers.rsi, registers.rdx) =
-            (calls.cap::<sel4::cap_type::Endpoint>().bits(), bell.bits(), buffer as u64);
+        (registers.rdi, registers.rsi) = (calls.cap::<sel4::cap_type::Endpoint>().bits(), bell.bits());
+        (registers.rdx, registers.rcx) = (buffer as u64, u64::from(empty.0));
         thread.tcb_disable_fpu()?;
         thread.tcb_write_all_registers(true, &context)?;
         Ok(Self { thread, bell, priority: AHEAD, rests: false, revoking: None, revoked: None })
     }
 
-    /// Has the worker end all that was made of a block of memory, and clear it, and tells whether it has. `empty` is one of
-    /// the slots that are empty then.
-    pub(crate) fn revoke(&mut self, untyped: Slot, empty: Slot) -> bool {
+    /// Has the worker end all that was made of a block of memory, and clear it, and tells whether it has.
+    pub(crate) fn revoke(&mut self, untyped: Slot) -> bool {
         if self.revoked == Some(untyped) {
             self.revoked = None;
             return true;
         }
-        self.revoking.get_or_insert((untyped, empty));
+        self.revoking.get_or_insert(untyped);
         false
     }
 
     /// Returns the memory of which all is to end.
-    pub(crate) const fn revoking(&self) -> Option<(Slot, Slot)> {
+    pub(crate) const fn revoking(&self) -> Option<Slot> {
         self.revoking
     }
 
     /// Notes that all of it has ended.
     pub(crate) fn has_revoked(&mut self) {
-        self.revoked = self.revoking.take().map(|(untyped, _)| untyped);
+        self.revoked = self.revoking.take();
     }
 
     /// Has the worker call for its next order, in its turn among the clients of this priority.
@@ -179,35 +174,32 @@ impl Worker {
     }
 }
 
-/// Calls for orders, and carries them out.
-extern "C" fn work(endpoint: u64, bell: u64, buffer: usize) -> ! {
+/// Calls for orders, and carries them out. The slot `empty` is this thread's own.
+extern "C" fn work(endpoint: u64, bell: u64, buffer: usize, empty: usize) -> ! {
     let endpoint = cap::Endpoint::from_bits(endpoint);
     let bell = cap::Notification::from_bits(bell);
     // SAFETY: this thread's buffer, mapped for good and known to nobody else.
     let buffer = unsafe { IpcBuffer::of_thread(buffer as *mut _) };
     let mut report = NEXT;
     loop {
-        let (_, [order, untyped, half_bits, slot]) =
-            endpoint.call_with_mrs(MessageInfo::new(0, 0, 0, 1), [report, 0, 0, 0]);
+        let (_, [order, untyped, ..]) = endpoint.call_with_mrs(MessageInfo::new(0, 0, 0, 1), [report, 0, 0, 0]);
         report = NEXT;
         match order {
             REST => drop(bell.wait()),
-            OPEN => {
-                let blueprint = ObjectBlueprint::Untyped { size_bits: half_bits as usize };
-                let untyped = cap::Untyped::from_bits(untyped);
-                let opened = untyped.untyped_retype_through(buffer, &blueprint, &cspace::target(), slot as usize, 2);
-                report = if opened.is_ok() { OPENED } else { REFUSED };
-            }
-            REVOKE => {
-                // The loop does it itself, later, where the kernel refuses.
+            OPEN | REVOKE => {
                 let memory = Slot(untyped as u32);
                 let _ = memory.path().revoke_through(buffer);
                 // The kernel clears what was used when the first object is made.
                 let (blueprint, target) = (ObjectBlueprint::Endpoint, cspace::target());
                 let untyped = memory.cap::<Untyped>();
-                let _ = untyped.untyped_retype_through(buffer, &blueprint, &target, slot as usize, 1);
+                let cleared = untyped.untyped_retype_through(buffer, &blueprint, &target, empty, 1);
                 let _ = memory.path().revoke_through(buffer);
-                report = REVOKED;
+                report = match order {
+                    // The loop does it itself, later, where the kernel refuses.
+                    REVOKE => REVOKED,
+                    _ if cleared.is_ok() => OPENED,
+                    _ => REFUSED,
+                };
             }
             _ => {}
         }

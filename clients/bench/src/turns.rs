@@ -1,11 +1,12 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
-//! Three clients that have the root task do what it does, which measures how long its turns are: the arguments `turns:..`.
+//! Four clients that have the root task do what it does, which measures how long its turns are: the arguments `turns:..`.
 //!
 //! | argument | what the client does until its time has come, when it ends |
 //! | --- | --- |
 //! | `crowd` | has 4,000 sandboxes made, and then of all else something |
 //! | `beside` | works, while what `crowd` had is taken apart |
 //! | `again` | nothing; it is started again |
+//! | `heir` | takes all memory, when the others have ended; also what they had for good |
 
 use core::{mem, time::Duration};
 
@@ -43,6 +44,7 @@ pub(crate) fn run(env: &'static Env, part: &str) -> Result<(), Error> {
     match part {
         "crowd" => crowd(env),
         "beside" => beside(),
+        "heir" => heir(),
         // A second life begins after its end.
         _ if now() < AGAIN => sleep(AGAIN.saturating_sub(now())),
         _ => sleep(AGAIN),
@@ -92,4 +94,16 @@ fn beside() -> Result<(), Error> {
         sbm.call(null, ())?;
     }
     Ok(())
+}
+
+fn heir() -> Result<(), Error> {
+    sleep(BESIDE.saturating_sub(now()))?;
+    let mut made = 0;
+    for bytes in [40 << 20, 4 << 20, 1 << 16] {
+        while let Ok(sbm) = Sbm::builder().report(false).room_in(1, bytes).build() {
+            mem::forget(sbm);
+            made += 1;
+        }
+    }
+    if made < 10 { Err(Error::Garbled) } else { Ok(()) }
 }

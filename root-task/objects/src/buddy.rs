@@ -12,6 +12,11 @@
 //! all is free are remembered as *whole*, and joined when a block of their size is wanted, or when the table runs out
 //! of nodes. For the same reason the smallest sufficient block is taken first.
 //!
+//! To clear a large block takes long. [`Buddy::seal_above`] names a size; whatever is larger and may not be clear is *sealed*
+//! instead of free: roots, blocks that were given back, and blocks that were joined. So of a block that is handed out or
+//! split the kernel never clears more than that size. A sealed block is *opened*, with [`Buddy::open`] and
+//! [`Buddy::opened`], by a caller that has it cleared in between. Only then is it free, to be handed out whole or in parts.
+//!
 //! ```text
 //!        32 Split                 32 Whole                32 Free (after an allocation of 32 asked for it)
 //!        /      \     free(8a)    /      \
@@ -103,10 +108,21 @@ pub enum AllocError<E> {
         /// The largest that there is.
         largest: Option<SizeBits>,
     },
-    /// No block that is open is large enough, but one is sealed: [`Buddy::sealed`].
+    /// No free block is large enough, but one will be once it is opened.
     Sealed,
     /// A split or join on the way failed.
     Step(StepError<E>),
+}
+
+/// What [`Buddy::open`] has done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Opening {
+    /// This block is to be cleared; then [`Buddy::opened`] is to be told.
+    Block(Block),
+    /// It did one join, of as many as it takes to get a block of that size: it is to be asked again.
+    Joined,
+    /// Nothing that is sealed is large enough, or a block is being opened already.
+    Nothing,
 }
 
 /// A block was given back that is not handed out: freed twice, or never from here.
@@ -123,7 +139,7 @@ pub struct Stats {
     pub total_bytes: u64,
     /// Bytes not handed out.
     pub free_bytes: u64,
-    /// The largest block that [`Buddy::alloc`] can return.
+    /// The largest block that is free, sealed, or can be joined.
     pub largest: Option<SizeBits>,
     /// Blocks handed out.
     pub blocks: usize,
@@ -132,6 +148,7 @@ pub struct Stats {
 /// Lists and counters of one kind.
 struct Pool {
     free: Lists,
+    sealed: Lists,
     whole: Lists,
     total_bytes: u64,
     free_bytes: u64,
@@ -141,18 +158,16 @@ struct Pool {
 impl Pool {
     const EMPTY: Self = Self {
         free: [Link::NONE; SizeBits::COUNT],
+        sealed: [Link::NONE; SizeBits::COUNT],
         whole: [Link::NONE; SizeBits::COUNT],
         total_bytes: 0,
         free_bytes: 0,
         blocks: 0,
     };
 
-    /// Finds the smallest free or whole block of at least `size`, unsplit before split.
-    fn smallest(&self, size: SizeBits) -> Option<Index> {
-        self.free[size.index()..]
-            .iter()
-            .zip(&self.whole[size.index()..])
-            .find_map(|(free, whole)| free.get().or(whole.get()))
+    /// Returns the lists of free blocks, or of sealed ones.
+    fn list(&mut self, state: State) -> &mut Lists {
+        if state == State::Sealed { &mut self.sealed } else { &mut self.free }
     }
 
     /// Finds the smallest block that is split and all free.
@@ -160,9 +175,10 @@ impl Pool {
         self.whole.iter().find_map(|list| list.get())
     }
 
-    /// Finds the largest free or whole block.
+    /// Finds the largest block of which nothing is handed out.
     fn largest(&self) -> Option<Index> {
-        self.free.iter().zip(&self.whole).rev().find_map(|(free, whole)| free.get().or(whole.get()))
+        let lists = self.free.iter().zip(&self.sealed).zip(&self.whole).rev();
+        lists.into_iter().find_map(|((free, sealed), whole)| free.get().or(sealed.get()).or(whole.get()))
     }
 }
 
@@ -174,12 +190,21 @@ impl Pool {
 pub struct Buddy<const NODES: usize> {
     nodes: Nodes<NODES>,
     pools: [Pool; 2],
+    /// The size above which blocks are sealed, if any are.
+    open_size: Option<SizeBits>,
+    /// The block that is being opened.
+    opening: Link,
 }
 
 impl<const NODES: usize> Buddy<NODES> {
-    /// Makes an allocator without roots.
+    /// Makes an allocator without roots, which seals nothing.
     pub const fn new() -> Self {
-        Self { nodes: Nodes::new(), pools: [Pool::EMPTY; 2] }
+        Self { nodes: Nodes::new(), pools: [Pool::EMPTY; 2], open_size: None, opening: Link::NONE }
+    }
+
+    /// Has larger blocks of main memory sealed from then on, wherever they may not be clear.
+    pub fn seal_above(&mut self, size: SizeBits) {
+        self.open_size = Some(size);
     }
 
     /// Hands `2^size` bytes from `base` to the allocator, with the caller's `value` for the block. All roots come
@@ -188,6 +213,18 @@ impl<const NODES: usize> Buddy<NODES> {
     /// # Errors
     /// When it is misaligned, overlaps another root, or finds no node.
     pub fn add_root(&mut self, base: u64, size: SizeBits, kind: Kind, value: u32) -> Result<(), RootError> {
+        self.add(base, size, kind, value, self.given_back(size, kind))
+    }
+
+    /// Hands main memory to the allocator that is clear, as [`Buddy::add_root`] does any.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn add_clear_root(&mut self, base: u64, size: SizeBits, value: u32) -> Result<(), RootError> {
+        self.add(base, size, Kind::Memory, value, State::Free)
+    }
+
+    fn add(&mut self, base: u64, size: SizeBits, kind: Kind, value: u32, state: State) -> Result<(), RootError> {
         if !size.aligns(base) {
             return Err(RootError::Misaligned);
         }
@@ -197,46 +234,36 @@ impl<const NODES: usize> Buddy<NODES> {
             return Err(RootError::Overlaps { base: node.base });
         }
         let root = self.nodes.push_root().ok_or(RootError::NoNodes)?;
-        self.set_free(root, Link::NONE, base, size, kind, value);
+        self.set(root, Link::NONE, (base, size, kind, value), state);
         let pool = self.pool(kind);
         pool.total_bytes += size.size();
         pool.free_bytes += size.size();
         Ok(())
     }
 
-    /// Seals those roots of main memory of which nothing was split or handed out yet and that `which` names: nothing is,
-    /// until [`Buddy::open`] says that they were opened.
-    pub fn seal(&mut self, which: impl Fn(&Block) -> bool) {
-        for index in self.nodes.roots() {
-            let node = self.nodes.get(index);
-            let is_whole = (node.kind, node.state, node.generation) == (Kind::Memory, State::Free, 0);
-            if is_whole && which(&self.describe(index)) {
-                self.nodes.unlink(&mut self.pools[Kind::Memory as usize].free, index);
-                self.nodes.get_mut(index).state = State::Sealed;
-            }
-        }
-    }
-
-    /// Finds the smallest sealed root of at least `size`.
-    pub fn sealed(&self, size: SizeBits) -> Option<Block> {
-        let fits = |index: &Index| {
-            let node = self.nodes.get(*index);
-            node.state == State::Sealed && node.size >= size
-        };
-        let smallest = self.nodes.roots().filter(fits).min_by_key(|index| self.nodes.get(*index).size);
-        smallest.map(|index| self.describe(index))
-    }
-
-    /// Opens a sealed root that the caller has split by itself, into halves with these values, the lower one's first.
+    /// Begins to open the smallest block that there is of at least `size`, or does a join towards one. For the smallest size
+    /// that is any sealed block, and nothing is joined.
     ///
     /// # Errors
-    /// When it is not sealed, or no node is left for the halves; nothing changes then.
-    pub fn open(&mut self, id: BlockId, values: [u32; 2]) -> Result<(), FreeError> {
-        let Node { base, size, kind, state, .. } = *self.nodes.get(id.node);
-        let half = size.half().filter(|_| state == State::Sealed).ok_or(FreeError { id })?;
-        let lower = self.nodes.take_pair().ok_or(FreeError { id })?;
-        self.set_halves(id.node, lower, (base, half), kind, values);
-        Ok(())
+    /// When the splitter could not join.
+    pub fn open<S: Splitter>(&mut self, size: SizeBits, splitter: &mut S) -> Result<Opening, StepError<S::Error>> {
+        let Some(index) = self.to_open(size).filter(|_| self.opening == Link::NONE) else {
+            return Ok(Opening::Nothing);
+        };
+        if self.nodes.get(index).state == State::Whole {
+            self.join_below(index, splitter)?;
+            return Ok(Opening::Joined);
+        }
+        self.leave(index, State::Opening);
+        self.opening = Link::to(index);
+        Ok(Opening::Block(self.describe(index)))
+    }
+
+    /// Takes over the block that was being opened, if there is one: it is clear, or sealed as before.
+    pub fn opened(&mut self, is_clear: bool) {
+        if let Some(index) = core::mem::replace(&mut self.opening, Link::NONE).get() {
+            self.put(index, if is_clear { State::Free } else { State::Sealed });
+        }
     }
 
     /// Adds a block that is handed out, and in no chain, to one.
@@ -257,16 +284,16 @@ impl<const NODES: usize> Buddy<NODES> {
     }
 
     /// Hands out a block of main memory: one of that size that lies ready, else one joined to that size, else part of
-    /// the smallest larger one.
+    /// the smallest larger one. What would be sealed once it is joined is left alone.
     ///
     /// # Errors
     /// When no block is large enough, the table is full, or the splitter fails. Splits and joins done before stay done;
     /// their blocks are free.
     pub fn alloc<S: Splitter>(&mut self, size: SizeBits, splitter: &mut S) -> Result<Block, AllocError<S::Error>> {
         loop {
-            let pool = self.pool(Kind::Memory);
-            let Some(index) = pool.smallest(size) else {
-                if self.sealed(size).is_some() {
+            let Some(index) = self.smallest(size) else {
+                let is_opened = self.opening_leads_to().is_some_and(|largest| largest >= size);
+                if is_opened || self.to_open(size).is_some() {
                     return Err(AllocError::Sealed);
                 }
                 let largest = self.stats(Kind::Memory).largest;
@@ -293,19 +320,10 @@ impl<const NODES: usize> Buddy<NODES> {
     /// When it is not handed out; nothing changes then.
     pub fn free(&mut self, id: BlockId) -> Result<Block, FreeError> {
         let block = self.block(id)?;
-        let mut index = id.node;
-        self.nodes.get_mut(index).state = State::Free;
-        let pool = &mut self.pools[block.kind as usize];
-        self.nodes.push(&mut pool.free, index);
+        let pool = self.pool(block.kind);
         pool.free_bytes += block.size.size();
         pool.blocks -= 1;
-        while let Some(parent) = self.nodes.get(index).parent.get()
-            && self.nodes.get(index.buddy()).is_free()
-        {
-            self.nodes.get_mut(parent).state = State::Whole;
-            self.nodes.push(&mut pool.whole, parent);
-            index = parent;
-        }
+        self.put(id.node, self.given_back(block.size, block.kind));
         Ok(block)
     }
 
@@ -339,25 +357,89 @@ impl<const NODES: usize> Buddy<NODES> {
         Block { id: BlockId { node: index, generation }, base, size, kind, value }
     }
 
-    /// Makes a vacant node a free block.
-    fn set_free(&mut self, index: Index, parent: Link, base: u64, size: SizeBits, kind: Kind, value: u32) {
-        let node = self.nodes.get_mut(index);
-        (node.parent, node.base, node.size, node.kind, node.value) = (parent, base, size, kind, value);
-        node.state = State::Free;
-        self.nodes.push(&mut self.pools[kind as usize].free, index);
+    /// Tells whether blocks of that size are sealed where they may not be clear.
+    fn seals(&self, size: SizeBits) -> bool {
+        self.open_size.is_some_and(|open_size| size > open_size)
     }
 
-    /// Hands out a free block. What it is part of is whole no longer.
+    /// Returns the state of a block that may not be clear.
+    fn given_back(&self, size: SizeBits, kind: Kind) -> State {
+        if kind == Kind::Memory && self.seals(size) { State::Sealed } else { State::Free }
+    }
+
+    /// Finds the smallest block of at least `size` that is free, or whole and not sealed once it is joined; unsplit before
+    /// split.
+    fn smallest(&self, size: SizeBits) -> Option<Index> {
+        let Pool { free, whole, .. } = &self.pools[Kind::Memory as usize];
+        size.and_larger().find_map(|size| {
+            let whole = whole[size.index()].get().filter(|_| !self.seals(size));
+            free[size.index()].get().or(whole)
+        })
+    }
+
+    /// Finds the smallest block of at least `size` that is sealed, or will be once it is joined. For a size that is not sealed
+    /// itself nothing has to be joined: what is whole and larger has a sealed block below, or one that can be had at once.
+    fn to_open(&self, size: SizeBits) -> Option<Index> {
+        let Pool { sealed, whole, .. } = &self.pools[Kind::Memory as usize];
+        let joins = self.seals(size);
+        size.and_larger().find_map(|size| {
+            let whole = whole[size.index()].get().filter(|_| joins);
+            sealed[size.index()].get().or(whole)
+        })
+    }
+
+    /// Returns the size of what will be whole or free by the block that is being opened.
+    fn opening_leads_to(&self) -> Option<SizeBits> {
+        let mut index = self.opening.get()?;
+        while let Some(parent) = self.nodes.get(index).parent.get()
+            && self.nodes.get(index.buddy()).is_free()
+        {
+            index = parent;
+        }
+        Some(self.nodes.get(index).size)
+    }
+
+    /// Makes a vacant node a block.
+    fn set(&mut self, index: Index, parent: Link, (base, size, kind, value): (u64, SizeBits, Kind, u32), state: State) {
+        let node = self.nodes.get_mut(index);
+        (node.parent, node.base, node.size, node.kind, node.value) = (parent, base, size, kind, value);
+        node.state = state;
+        self.nodes.push(self.pools[kind as usize].list(state), index);
+    }
+
+    /// Makes a block free or sealed that was neither. What it is part of may be whole by that.
+    fn put(&mut self, mut index: Index, state: State) {
+        let node = self.nodes.get_mut(index);
+        node.state = state;
+        let pool = &mut self.pools[node.kind as usize];
+        self.nodes.push(pool.list(state), index);
+        while let Some(parent) = self.nodes.get(index).parent.get()
+            && self.nodes.get(index.buddy()).is_free()
+        {
+            self.nodes.get_mut(parent).state = State::Whole;
+            self.nodes.push(&mut pool.whole, parent);
+            index = parent;
+        }
+    }
+
+    /// Hands out a free block.
     fn take(&mut self, index: Index) -> Block {
         let Node { kind, size, .. } = *self.nodes.get(index);
-        let pool = &mut self.pools[kind as usize];
-        self.nodes.unlink(&mut pool.free, index);
+        let pool = self.pool(kind);
         pool.free_bytes -= size.size();
         pool.blocks += 1;
+        self.leave(index, State::Used);
         let node = self.nodes.get_mut(index);
-        node.state = State::Used;
         node.generation = node.generation.wrapping_add(1);
-        let mut above = node.parent.get();
+        self.describe(index)
+    }
+
+    /// Makes a block something else that is free or sealed. What it is part of is whole no longer.
+    fn leave(&mut self, index: Index, state: State) {
+        let node = self.nodes.get_mut(index);
+        let before = core::mem::replace(&mut node.state, state);
+        let (mut above, pool) = (node.parent.get(), &mut self.pools[node.kind as usize]);
+        self.nodes.unlink(pool.list(before), index);
         while let Some(parent) = above
             && self.nodes.get(parent).state == State::Whole
         {
@@ -365,14 +447,13 @@ impl<const NODES: usize> Buddy<NODES> {
             self.nodes.get_mut(parent).state = State::Split;
             above = self.nodes.get(parent).parent.get();
         }
-        self.describe(index)
     }
 
     /// Splits a free block; it is whole then, and its lower half the first in the list of its size.
     fn split<S: Splitter>(&mut self, index: Index, splitter: &mut S) -> Result<(), StepError<S::Error>> {
         let parent = self.describe(index);
         // A block of one byte is never split, since callers ask for no less.
-        let half = parent.size.half().ok_or(StepError::NoNodes)?;
+        let size = parent.size.half().ok_or(StepError::NoNodes)?;
         let lower = self.nodes.take_pair().ok_or(StepError::NoNodes)?;
         let values = match splitter.split(&parent) {
             Ok(values) => values,
@@ -381,19 +462,18 @@ impl<const NODES: usize> Buddy<NODES> {
                 return Err(StepError::Split(error));
             }
         };
-        self.nodes.unlink(&mut self.pools[parent.kind as usize].free, index);
-        self.set_halves(index, lower, (parent.base, half), parent.kind, values);
-        Ok(())
-    }
-
-    /// Makes a block that is on no list whole, with free halves.
-    fn set_halves(&mut self, index: Index, lower: Index, (base, half): (u64, SizeBits), kind: Kind, values: [u32; 2]) {
-        self.nodes.push(&mut self.pools[kind as usize].whole, index);
+        let pool = &mut self.pools[parent.kind as usize];
+        self.nodes.unlink(&mut pool.free, index);
+        self.nodes.push(&mut pool.whole, index);
         let node = self.nodes.get_mut(index);
         (node.state, node.child) = (State::Whole, Link::to(lower));
-        let above = Link::to(index);
-        self.set_free(lower.buddy(), above, base + half.size(), half, kind, values[1]);
-        self.set_free(lower, above, base, half, kind, values[0]);
+        // The kernel has cleared it.
+        for (half, base, value) in
+            [(lower.buddy(), parent.base + size.size(), values[1]), (lower, parent.base, values[0])]
+        {
+            self.set(half, Link::to(index), (base, size, parent.kind, value), State::Free);
+        }
+        Ok(())
     }
 
     /// Does one join at or below a whole block, where both halves are unsplit.
@@ -410,14 +490,17 @@ impl<const NODES: usize> Buddy<NODES> {
         let parent = self.describe(index);
         let values = [self.nodes.get(lower).value, self.nodes.get(lower.buddy()).value];
         splitter.join(&parent, values).map_err(StepError::Join)?;
+        let state = self.given_back(parent.size, parent.kind);
         let pool = &mut self.pools[parent.kind as usize];
-        self.nodes.unlink(&mut pool.free, lower);
-        self.nodes.unlink(&mut pool.free, lower.buddy());
+        for half in [lower, lower.buddy()] {
+            let list = pool.list(self.nodes.get(half).state);
+            self.nodes.unlink(list, half);
+        }
         self.nodes.return_pair(lower);
         self.nodes.unlink(&mut pool.whole, index);
-        self.nodes.push(&mut pool.free, index);
+        self.nodes.push(pool.list(state), index);
         let node = self.nodes.get_mut(index);
-        (node.state, node.child) = (State::Free, Link::NONE);
+        (node.state, node.child) = (state, Link::NONE);
         Ok(())
     }
 

@@ -10,7 +10,7 @@
 //!
 //! | static table | bytes |
 //! | --- | --- |
-//! | `Buddy<NODES>` | 40 * NODES + 1,088 |
+//! | `Buddy<NODES>` | 40 * NODES + 1,608 |
 //! | `Ranges<UNITS>` | 2 * UNITS + 8 |
 #![no_std]
 #![forbid(unsafe_code)]
@@ -20,7 +20,7 @@ mod nodes;
 mod ranges;
 mod size;
 
-pub use buddy::{AllocError, Block, Buddy, Chain, FreeError, RootError, Splitter, Stats, StepError};
+pub use buddy::{AllocError, Block, Buddy, Chain, FreeError, Opening, RootError, Splitter, Stats, StepError};
 pub use nodes::{BlockId, Kind};
 pub use ranges::{FillError, OutOfRanges, Ranges, ReturnError, Span};
 pub use size::SizeBits;

@@ -74,8 +74,10 @@ pub(crate) enum State {
     Split,
     /// A block that is split, all of it free below; on the whole list of its size.
     Whole,
-    /// A root that is free but not to be handed out or split before it was opened; on no list.
+    /// A block that nobody has, but not to be handed out or split before it was opened; on the sealed list of its size.
     Sealed,
+    /// A block that is being opened; on no list.
+    Opening,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -110,7 +112,7 @@ impl Node {
 
     /// Tells whether nothing of the block is handed out.
     pub(crate) fn is_free(&self) -> bool {
-        matches!(self.state, State::Free | State::Whole)
+        matches!(self.state, State::Free | State::Sealed | State::Whole)
     }
 }
 

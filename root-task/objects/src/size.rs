@@ -57,6 +57,11 @@ impl SizeBits {
         }
     }
 
+    /// Lists this size and all that are larger.
+    pub(crate) fn and_larger(self) -> impl Iterator<Item = Self> {
+        (self.0..Self::COUNT as u8).map(Self)
+    }
+
     pub(crate) const fn index(self) -> usize {
         self.0 as usize
     }

@@ -2,14 +2,18 @@
 //! Tests of the buddy allocator against a model
 //!
 //! The model splitter keeps the set of blocks that exist, as the kernel would: a split needs its parent to exist
-//! unsplit, a join needs both halves, and either can be made to fail.
+//! unsplit, a join needs both halves, and either can be made to fail. It knows what of each block is not clear: all at
+//! boot, and whatever was split or handed out.
 #![allow(clippy::unwrap_used, clippy::panic)]
 
-use std::{collections::BTreeMap, sync::Mutex};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::Mutex,
+};
 
 use proptest::prelude::*;
 use sbm_objects::{
-    AllocError, Block, BlockId, Buddy, Chain, FreeError, Kind, RootError, SizeBits, Splitter, StepError,
+    AllocError, Block, BlockId, Buddy, Chain, FreeError, Kind, Opening, RootError, SizeBits, Splitter, StepError,
 };
 
 const NODES: usize = 512;
@@ -23,6 +27,10 @@ struct Refused;
 struct Kernel {
     /// Value to (base, size, is split).
     blocks: BTreeMap<u32, (u64, u8, bool)>,
+    /// Values of what is not clear.
+    used: BTreeSet<u32>,
+    /// The largest block that was cleared in one go.
+    cleared: u8,
     next: u32,
     /// Steps until each further one is refused.
     patience: Option<u32>,
@@ -32,9 +40,30 @@ struct Kernel {
 
 impl Kernel {
     fn root(&mut self, base: u64, bits: u8) -> u32 {
+        let value = self.clear(base, bits);
+        self.used.insert(value);
+        value
+    }
+
+    fn clear(&mut self, base: u64, bits: u8) -> u32 {
         self.next += 1;
         self.blocks.insert(self.next, (base, bits, false));
         self.next
+    }
+
+    /// Makes objects of a block: what was used of it is cleared before.
+    fn make(&mut self, block: &Block) {
+        let (base, bits, split) = self.blocks[&block.value];
+        assert_eq!((base, bits, split), (block.base, block.size.bits(), false));
+        if !self.used.insert(block.value) {
+            self.cleared = self.cleared.max(bits);
+        }
+    }
+
+    /// Clears a block as the root task's worker does, while others may be handed out and given back.
+    fn wipe(&mut self, block: &Block) {
+        assert!(!self.blocks[&block.value].2, "it is in one piece");
+        self.used.remove(&block.value);
     }
 
     fn lose_patience(&mut self) -> Result<(), Refused> {
@@ -54,12 +83,11 @@ impl Splitter for Kernel {
 
     fn split(&mut self, parent: &Block) -> Result<[u32; 2], Refused> {
         self.lose_patience()?;
-        let (base, bits, split) = self.blocks.get_mut(&parent.value).unwrap();
-        assert_eq!((*base, *bits, *split), (parent.base, parent.size.bits(), false));
-        *split = true;
-        let (base, half) = (*base, *bits - 1);
+        self.make(parent);
+        self.blocks.get_mut(&parent.value).unwrap().2 = true;
+        let (base, half) = (parent.base, parent.size.bits() - 1);
         self.splits += 1;
-        Ok([self.root(base, half), self.root(base + (1 << half), half)])
+        Ok([self.clear(base, half), self.clear(base + (1 << half), half)])
     }
 
     fn join(&mut self, parent: &Block, children: [u32; 2]) -> Result<(), Refused> {
@@ -67,6 +95,9 @@ impl Splitter for Kernel {
         let half = parent.size.bits() - 1;
         assert_eq!(self.blocks.remove(&children[0]), Some((parent.base, half, false)));
         assert_eq!(self.blocks.remove(&children[1]), Some((parent.base + (1 << half), half, false)));
+        for child in &children {
+            self.used.remove(child);
+        }
         self.blocks.get_mut(&parent.value).unwrap().2 = false;
         self.joins += 1;
         Ok(())
@@ -168,54 +199,162 @@ fn device_memory_is_not_handed_out() {
     assert!(matches!(buddy.alloc(bits(12), &mut kernel), Err(AllocError::OutOfMemory { largest: None, .. })));
 }
 
-/// Opens a sealed root as the root task's worker does.
-fn open(buddy: &mut Buddy<NODES>, kernel: &mut Kernel, root: &Block) -> Result<(), FreeError> {
-    let values = kernel.split(root).unwrap();
-    buddy.open(root.id, values)
+/// Begins to open a block of at least that size, with all joins that it takes.
+fn begin(buddy: &mut Buddy<NODES>, kernel: &mut Kernel, size: u8) -> Option<Block> {
+    loop {
+        match buddy.open(bits(size), kernel).unwrap() {
+            Opening::Block(block) => return Some(block),
+            Opening::Joined => {}
+            Opening::Nothing => return None,
+        }
+    }
+}
+
+/// Opens a block of at least that size as the root task's worker does, and tells whether there was one.
+fn open(buddy: &mut Buddy<NODES>, kernel: &mut Kernel, size: u8) -> bool {
+    let Some(block) = begin(buddy, kernel, size) else { return false };
+    kernel.wipe(&block);
+    buddy.opened(true);
+    true
+}
+
+/// An allocator that seals what is larger than `2^14`, with a root of that and a larger one that is sealed.
+fn with_sealed(root_bits: u8) -> (Box<Buddy<NODES>>, Kernel) {
+    let (mut buddy, mut kernel) = (Box::new(Buddy::new()), Kernel::default());
+    buddy.seal_above(bits(14));
+    for (base, size) in [(BASE, root_bits), (0x4000, 14)] {
+        let value = kernel.root(base, size);
+        buddy.add_root(base, bits(size), Kind::Memory, value).unwrap();
+    }
+    (buddy, kernel)
 }
 
 #[test]
 fn sealed_roots_are_left_alone_until_they_are_opened_the_smallest_that_fits_first() {
-    let (mut buddy, mut kernel) = with_root(20);
-    for (base, size) in [(0x8_0000, 19), (0x1_0000, 16), (0x4000, 14)] {
+    let (mut buddy, mut kernel) = with_sealed(20);
+    for (base, size) in [(0x8_0000, 19), (0x2_0000, 16)] {
         let value = kernel.root(base, size);
         buddy.add_root(base, bits(size), Kind::Memory, value).unwrap();
     }
-    let total = buddy.stats(Kind::Memory).total_bytes;
-    buddy.seal(|block| block.size > bits(14));
-    assert_eq!(buddy.stats(Kind::Memory).free_bytes, total, "what is sealed is free");
-    assert_eq!(buddy.stats(Kind::Memory).largest, Some(bits(14)));
-    let block = buddy.alloc(bits(12), &mut kernel).unwrap();
-    assert_eq!(block.base, 0x4000);
+    let stats = buddy.stats(Kind::Memory);
+    assert_eq!((stats.free_bytes, stats.largest), (stats.total_bytes, Some(bits(20))), "what is sealed is free");
+    assert_eq!(buddy.alloc(bits(12), &mut kernel).unwrap().base, 0x4000);
     assert_eq!(buddy.alloc(bits(17), &mut kernel), Err(AllocError::Sealed));
-    let refused = Err(AllocError::OutOfMemory { requested: bits(21), largest: Some(bits(13)) });
+    let refused = Err(AllocError::OutOfMemory { requested: bits(21), largest: Some(bits(20)) });
     assert_eq!(buddy.alloc(bits(21), &mut kernel), refused);
-    let sealed = [14, 17, 20].map(|size| buddy.sealed(bits(size)).map(|root| root.base));
-    assert_eq!(sealed, [Some(0x1_0000), Some(0x8_0000), Some(BASE)]);
-    assert_eq!(buddy.sealed(bits(21)), None);
-    let root = buddy.sealed(bits(17)).unwrap();
-    assert_eq!(open(&mut buddy, &mut kernel, &root), Ok(()));
-    assert_eq!(buddy.open(root.id, [1, 2]), Err(FreeError { id: root.id }), "opened twice");
-    assert_eq!(buddy.open(block.id, [1, 2]), Err(FreeError { id: block.id }), "it was never sealed");
+    assert_eq!(buddy.open(bits(21), &mut kernel), Ok(Opening::Nothing));
+    for (size, base) in [(0, 0x2_0000), (17, 0x8_0000), (17, BASE)] {
+        let block = begin(&mut buddy, &mut kernel, size).unwrap();
+        assert_eq!(block.base, base);
+        kernel.wipe(&block);
+        buddy.opened(true);
+    }
+    assert_eq!(begin(&mut buddy, &mut kernel, 0), None);
     assert_eq!(buddy.alloc(bits(17), &mut kernel).unwrap().base, 0x8_0000);
-    assert_eq!(kernel.splits, 4);
 }
 
 #[test]
-fn only_roots_of_which_nothing_was_taken_are_sealed() {
-    let (mut buddy, mut kernel) = with_root(20);
-    let value = kernel.root(0x8_0000, 19);
-    buddy.add_root(0x8_0000, bits(19), Kind::Memory, value).unwrap();
-    let value = kernel.root(0x4_0000, 18);
-    buddy.add_root(0x4_0000, bits(18), Kind::Device, value).unwrap();
-    let taken = buddy.alloc(bits(19), &mut kernel).unwrap();
-    buddy.free(taken.id).unwrap();
-    let part = buddy.alloc(bits(12), &mut kernel).unwrap();
-    assert_eq!(part.base, 0x8_0000);
-    buddy.seal(|_| true);
-    assert_eq!(buddy.sealed(bits(0)).map(|root| root.base), Some(BASE));
-    assert!(buddy.alloc(bits(18), &mut kernel).is_ok());
-    assert_eq!(buddy.alloc(bits(19), &mut kernel), Err(AllocError::Sealed));
+fn a_root_that_is_clear_or_of_device_memory_is_not_sealed() {
+    let (mut buddy, mut kernel) = with_sealed(20);
+    let value = kernel.clear(0x8_0000, 19);
+    buddy.add_clear_root(0x8_0000, bits(19), value).unwrap();
+    buddy.add_root(0x4_0000, bits(18), Kind::Device, 0).unwrap();
+    assert_eq!(buddy.alloc(bits(19), &mut kernel).unwrap().base, 0x8_0000);
+    assert!(open(&mut buddy, &mut kernel, 0) && !open(&mut buddy, &mut kernel, 0));
+}
+
+#[test]
+fn a_large_block_is_sealed_when_it_is_given_back_and_a_small_one_is_not() {
+    let (mut buddy, mut kernel) = with_sealed(16);
+    assert!(open(&mut buddy, &mut kernel, 16));
+    let large = [15, 15].map(|size| buddy.alloc(bits(size), &mut kernel).unwrap());
+    let small = buddy.alloc(bits(14), &mut kernel).unwrap();
+    free_all(&mut buddy, &[large[0], small]);
+    assert_eq!(buddy.alloc(bits(15), &mut kernel), Err(AllocError::Sealed));
+    assert_eq!(buddy.alloc(bits(14), &mut kernel).unwrap().base, small.base);
+    assert_eq!(buddy.alloc(bits(12), &mut kernel), Err(AllocError::Sealed), "where all else is handed out");
+    assert!(open(&mut buddy, &mut kernel, 12));
+    assert_eq!(buddy.alloc(bits(12), &mut kernel).unwrap().base, large[0].base);
+}
+
+#[test]
+fn a_large_block_is_clear_before_it_is_split_or_joined_from_what_was_used() {
+    let (mut buddy, mut kernel) = with_sealed(16);
+    for size in [16, 15, 14] {
+        while let Err(error) = buddy.alloc(bits(size), &mut kernel).map(|block| {
+            kernel.make(&block);
+            buddy.free(block.id).unwrap();
+        }) {
+            assert_eq!(error, AllocError::Sealed);
+            assert!(open(&mut buddy, &mut kernel, size));
+        }
+    }
+    assert!(kernel.cleared <= 14, "2^{} bytes in one go", kernel.cleared);
+}
+
+#[test]
+fn a_block_is_joined_from_small_ones_where_no_free_one_is_large_enough_and_is_sealed_then() {
+    let (mut buddy, mut kernel) = with_sealed(17);
+    assert!(open(&mut buddy, &mut kernel, 17));
+    // One half of the root in blocks of 2^13, the other one free.
+    let half = buddy.alloc(bits(16), &mut kernel).unwrap();
+    let small: Vec<_> = (0..10).map(|_| buddy.alloc(bits(13), &mut kernel).unwrap()).collect();
+    free_all(&mut buddy, &small);
+    buddy.free(half.id).unwrap();
+    assert!(open(&mut buddy, &mut kernel, 0));
+    assert_eq!((kernel.joins, buddy.alloc(bits(16), &mut kernel).unwrap().base), (0, half.base));
+    // A smaller one is not wanted of what is to be joined: its parts are free.
+    assert_eq!(buddy.alloc(bits(16), &mut kernel), Err(AllocError::Sealed));
+    assert_eq!(buddy.open(bits(14), &mut kernel), Ok(Opening::Nothing));
+    let steps: Vec<_> = (0..8).map(|_| buddy.open(bits(16), &mut kernel).unwrap()).collect();
+    assert!(steps[..7].iter().all(|step| *step == Opening::Joined), "{steps:?}");
+    let Opening::Block(joined) = steps[7] else { panic!("{:?}", steps[7]) };
+    assert_eq!((joined.size, kernel.joins), (bits(16), 7));
+    buddy.opened(true);
+    assert_eq!(buddy.alloc(bits(16), &mut kernel).unwrap().base, joined.base);
+}
+
+#[test]
+fn a_block_that_is_being_opened_is_nobodys_and_is_whole_with_its_half_afterwards() {
+    let (mut buddy, mut kernel) = with_sealed(16);
+    assert!(open(&mut buddy, &mut kernel, 16));
+    let halves = [15, 15].map(|size| buddy.alloc(bits(size), &mut kernel).unwrap());
+    let free = buddy.stats(Kind::Memory).free_bytes;
+    buddy.free(halves[0].id).unwrap();
+    let opening = begin(&mut buddy, &mut kernel, 15).unwrap();
+    assert_eq!((opening.base, buddy.stats(Kind::Memory).free_bytes), (halves[0].base, free + (1 << 15)));
+    assert_eq!(begin(&mut buddy, &mut kernel, 15), None, "one at a time");
+    let mut chain = Chain::EMPTY;
+    assert!(buddy.free(opening.id).is_err() && buddy.push(&mut chain, opening.id).is_err());
+    assert_eq!(buddy.alloc(bits(15), &mut kernel), Err(AllocError::Sealed));
+    let refused = Err(AllocError::OutOfMemory { requested: bits(16), largest: Some(bits(14)) });
+    assert_eq!(buddy.alloc(bits(16), &mut kernel), refused, "the other half is in use");
+    buddy.free(halves[1].id).unwrap();
+    assert_eq!(kernel.joins, 0);
+    assert_eq!(buddy.alloc(bits(16), &mut kernel), Err(AllocError::Sealed), "it will be whole");
+    kernel.wipe(&opening);
+    buddy.opened(true);
+    buddy.opened(true);
+    assert_eq!(buddy.alloc(bits(15), &mut kernel).unwrap().base, opening.base);
+    buddy.free(opening.id).unwrap_err();
+    assert_eq!(buddy.stats(Kind::Memory).blocks, 1);
+}
+
+#[test]
+fn a_block_that_could_not_be_opened_is_sealed_as_before() {
+    let (mut buddy, mut kernel) = with_sealed(16);
+    assert!(begin(&mut buddy, &mut kernel, 16).is_some());
+    buddy.opened(false);
+    assert_eq!(buddy.alloc(bits(15), &mut kernel), Err(AllocError::Sealed));
+    assert!(open(&mut buddy, &mut kernel, 16));
+    // A join that fails changes nothing.
+    let halves = [15, 15].map(|size| buddy.alloc(bits(size), &mut kernel).unwrap());
+    free_all(&mut buddy, &halves);
+    kernel.patience = Some(0);
+    assert_eq!(buddy.open(bits(16), &mut kernel), Err(StepError::Join(Refused)));
+    kernel.patience = None;
+    assert!(open(&mut buddy, &mut kernel, 16));
+    assert_eq!(buddy.alloc(bits(16), &mut kernel).unwrap().base, BASE);
 }
 
 #[test]
@@ -321,17 +460,33 @@ fn four_thousand_sandboxes_of_mixed_sizes_take_less_than_half_of_the_root_tasks_
 
 #[test]
 fn tables_have_the_documented_sizes() {
-    assert_eq!(size_of::<Buddy<512>>(), 40 * 512 + 1_088);
+    assert_eq!(size_of::<Buddy<512>>(), 40 * 512 + 1_608);
     assert_eq!(size_of::<sbm_objects::Ranges<512>>(), 2 * 512 + 8);
 }
 
 /// One step of a random history.
 #[derive(Clone, Debug)]
 enum Op {
-    Alloc { bits: u8 },
-    Free { which: usize },
-    FreeStale { which: usize },
-    Patience { steps: Option<u32> },
+    Alloc {
+        bits: u8,
+    },
+    Free {
+        which: usize,
+    },
+    FreeStale {
+        which: usize,
+    },
+    Patience {
+        steps: Option<u32>,
+    },
+    Open {
+        bits: u8,
+    },
+    Opened,
+    /// An allocation with all that it takes to get a block.
+    Insist {
+        bits: u8,
+    },
 }
 
 fn op() -> impl Strategy<Value = Op> {
@@ -340,6 +495,9 @@ fn op() -> impl Strategy<Value = Op> {
         6 => any::<usize>().prop_map(|which| Op::Free { which }),
         1 => any::<usize>().prop_map(|which| Op::FreeStale { which }),
         1 => prop::option::of(0u32..6).prop_map(|steps| Op::Patience { steps }),
+        2 => (8u8..18).prop_map(|bits| Op::Open { bits }),
+        2 => Just(Op::Opened),
+        2 => (8u8..18).prop_map(|bits| Op::Insist { bits }),
     ]
 }
 
@@ -357,22 +515,43 @@ fn check_figures(buddy: &Buddy<NODES>, held: &[Block], total: u64) {
     assert_eq!((stats.total_bytes, stats.free_bytes, stats.blocks), (total, total - used, held.len()));
 }
 
+/// Tells whether some block of that size is not handed out, wherever it lies in the roots.
+fn is_there(held: &[Block], roots: &[(u64, u8)], size: u8) -> bool {
+    let blocks = |&(base, root): &(u64, u8)| (0..(1 << root) >> size).map(move |number| base + (number << size));
+    roots
+        .iter()
+        .filter(|(_, root)| *root >= size)
+        .flat_map(blocks)
+        .any(|base| held.iter().all(|block| block.base + block.size.size() <= base || block.base >= base + (1 << size)))
+}
+
 proptest! {
     #[test]
-    fn any_history_keeps_blocks_apart_and_ends_whole(ops in prop::collection::vec(op(), 1..300)) {
-        let (mut buddy, mut kernel) = with_root(17);
-        let value = kernel.root(0x4000, 14);
-        buddy.add_root(0x4000, bits(14), Kind::Memory, value).unwrap();
+    fn any_history_keeps_blocks_apart_and_ends_whole(
+        sealed_above in prop::option::of(8u8..18),
+        ops in prop::collection::vec(op(), 1..300),
+    ) {
+        let roots = [(BASE, 17), (0x4000, 14)];
+        let (mut buddy, mut kernel) = (Box::new(Buddy::<NODES>::new()), Kernel::default());
+        if let Some(size) = sealed_above {
+            buddy.seal_above(bits(size));
+        }
+        for (base, size) in roots {
+            let value = kernel.root(base, size);
+            buddy.add_root(base, bits(size), Kind::Memory, value).unwrap();
+        }
         let total = (1 << 17) + (1 << 14);
         let (mut held, mut stale) = (Vec::new(), Vec::new());
+        let mut opening: Option<Block> = None;
         for op in ops {
             match op {
                 Op::Alloc { bits: wanted } => match buddy.alloc(bits(wanted), &mut kernel) {
-                    Ok(block) => hold(&mut held, block),
-                    Err(AllocError::OutOfMemory { requested, largest }) => {
-                        prop_assert!(largest.is_none_or(|largest| largest < requested));
+                    Ok(block) => {
+                        kernel.make(&block);
+                        hold(&mut held, block);
                     }
-                    Err(AllocError::Sealed) => prop_assert!(false, "nothing is sealed"),
+                    Err(AllocError::OutOfMemory { .. }) => prop_assert!(!is_there(&held, &roots, wanted)),
+                    Err(AllocError::Sealed) => prop_assert!(is_there(&held, &roots, wanted)),
                     Err(AllocError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
                     Err(AllocError::Step(_)) => prop_assert!(kernel.patience == Some(0)),
                 },
@@ -386,17 +565,55 @@ proptest! {
                 }
                 Op::Free { .. } | Op::FreeStale { .. } => {}
                 Op::Patience { steps } => kernel.patience = steps,
+                Op::Open { bits: wanted } => match buddy.open(bits(wanted), &mut kernel) {
+                    Ok(Opening::Block(block)) => {
+                        prop_assert!(opening.is_none() && block.size >= bits(wanted));
+                        opening = Some(block);
+                    }
+                    Ok(Opening::Joined | Opening::Nothing) => {}
+                    Err(error) => prop_assert_eq!((error, kernel.patience), (StepError::Join(Refused), Some(0))),
+                },
+                Op::Insist { bits: wanted } if opening.is_none() && kernel.patience.is_none() => {
+                    let mut done = buddy.alloc(bits(wanted), &mut kernel);
+                    if done == Err(AllocError::Sealed) {
+                        prop_assert!(open(&mut buddy, &mut kernel, wanted));
+                        done = buddy.alloc(bits(wanted), &mut kernel);
+                    }
+                    match done {
+                        Ok(block) => {
+                            kernel.make(&block);
+                            hold(&mut held, block);
+                        }
+                        Err(AllocError::Step(StepError::NoNodes)) => prop_assert!(buddy.splits() > NODES / 4),
+                        Err(_) => prop_assert!(!is_there(&held, &roots, wanted)),
+                    }
+                }
+                Op::Insist { .. } => {}
+                Op::Opened => {
+                    if let Some(block) = opening.take() {
+                        kernel.wipe(&block);
+                    }
+                    buddy.opened(true);
+                }
             }
             check_figures(&buddy, &held, total);
+            prop_assert!(sealed_above.is_none_or(|size| kernel.cleared <= size), "2^{} bytes", kernel.cleared);
         }
         kernel.patience = None;
+        if let Some(block) = opening {
+            kernel.wipe(&block);
+            buddy.opened(true);
+        }
         for block in held.drain(..) {
             buddy.free(block.id).unwrap();
         }
         check_figures(&buddy, &[], total);
         prop_assert_eq!(buddy.stats(Kind::Memory).largest, Some(bits(17)));
         for root in [17, 14] {
-            buddy.alloc(bits(root), &mut kernel).unwrap();
+            while let Err(error) = buddy.alloc(bits(root), &mut kernel) {
+                prop_assert_eq!(error, AllocError::Sealed);
+                prop_assert!(open(&mut buddy, &mut kernel, root));
+            }
         }
         prop_assert_eq!((buddy.splits(), kernel.blocks.len()), (0, 2));
     }

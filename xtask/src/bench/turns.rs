@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! How long the root task keeps everyone waiting: its longest turns, which it measures itself.
 //!
-//! A boot of its own with three clients (`clients/bench/src/turns.rs`). The root task tells the longest turn whenever one
+//! A boot of its own with four clients (`clients/bench/src/turns.rs`). The root task tells the longest turn whenever one
 //! of them ends, which they do one after the other.
 
 use std::path::Path;
@@ -19,13 +19,13 @@ use crate::ui::Step;
 use crate::workspace::Workspace;
 
 /// Rows, in the order in which the clients end.
-const ROWS: [&str; 3] = ["turn_4000_alive", "turn_end_of_4000", "turn_start_again"];
+const ROWS: [&str; 4] = ["turn_4000_alive", "turn_end_of_4000", "turn_start_again", "turn_all_memory"];
 
 /// What a line of the root task begins and ends with that tells the longest turn.
 const TOLD: (&str, &str) = ("root-task: the longest turn took ", " ticks");
 
 /// The clients.
-const PARTS: [&str; 3] = ["crowd", "again", "beside"];
+const PARTS: [&str; 4] = ["crowd", "again", "beside", "heir"];
 
 /// Boots the image and collects the rows, as far as they are wanted.
 pub(super) fn measure(
@@ -72,9 +72,14 @@ fn system(keyring: &Path) -> Description {
         match part {
             "crowd" => client.inputs = vec![0],
             "again" => client.terms.on_end = sbm_system::OnEnd::Restart(1),
-            _ => client.terms.on_end = sbm_system::OnEnd::EndRun,
+            "heir" => client.terms.on_end = sbm_system::OnEnd::EndRun,
+            _ => {}
         }
-        if part != "crowd" {
+        if part == "heir" {
+            // No quota: what the others leave is its own.
+            (client.terms.reserve.sandboxes, client.terms.reserve.bytes) = (Some(4), Some(1 << 20));
+            client.terms.reserve.slots = Some(1000);
+        } else if part != "crowd" {
             (client.terms.quota.sandboxes, client.terms.quota.bytes) = (Some(4), Some(1 << 20));
             client.terms.quota.slots = Some(1000);
         }
