@@ -174,9 +174,13 @@ impl Platform for Machine {
         client.wind_up(self)
     }
 
-    fn end(&mut self, client: Client) {
+    fn end(&mut self, client: Client, well: bool) {
         self.console.forget(client.id());
+        let name = client.name();
         client.end(self);
+        if !well {
+            let _ = writeln!(self.console.writer(), "root-task: {name} has ended badly");
+        }
     }
 
     fn again(&mut self, client: Client, number: u32) -> Result<Client, Exhausted> {

@@ -252,8 +252,8 @@ pub trait Platform {
     fn wind_up(&mut self, client: &mut Self::Client) -> Option<Progress>;
 
     /// Ends the client, whose sandboxes are gone, as far as [`Platform::wind_up`] has not, and takes back everything; what
-    /// it has begun on the console ends too.
-    fn end(&mut self, client: Self::Client);
+    /// it has begun on the console ends too. It is told where it has not ended `well`.
+    fn end(&mut self, client: Self::Client, well: bool);
 
     /// Ends the client as [`Platform::end`] does, and begins to start its program anew, in memory that nobody else can have
     /// taken meanwhile. It is the time `number`, from 1. Its thread does not run before [`Platform::prepare`] is done.

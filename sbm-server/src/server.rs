@@ -219,7 +219,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                     return;
                 }
             }
-            OnEnd::Stop | OnEnd::Restart(_) | OnEnd::EndRun => platform.end(objects),
+            OnEnd::Stop | OnEnd::Restart(_) | OnEnd::EndRun => platform.end(objects, ended_well),
         }
         self.failed |= !ended_well;
         // Who waits for that end.

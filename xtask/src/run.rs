@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::cli::{ImageOptions, RunOptions, WhatOptions};
-use crate::console::Console;
+use crate::console::{Console, Line};
 use crate::failure::{Failure, Reason};
 use crate::guest::Wanted;
 use crate::host::{Host, Need};
@@ -37,6 +37,9 @@ pub(crate) enum RunError {
     /// The program reported failure.
     #[error("the program reported failure; see its lines above")]
     Program,
+    /// Of several programs, these reported failure, faulted or were ended.
+    #[error("these clients ended badly: {names}; see their lines above")]
+    Programs { names: String },
     /// The root task panicked or faulted.
     #[error("the root task panicked or faulted; see its report above")]
     Panic,
@@ -111,8 +114,10 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
     let console = Console::new(&image.guest, workspace.home(), &system);
     let are_several = system.are_several();
     let timeout = (seconds > 0).then(|| Duration::from_secs(seconds));
+    let mut failed = Vec::new();
     let ending = machine.run(&image, timeout, |line| {
         let line = console.read(line);
+        failed.extend(has_failed(&line));
         let is_result = line.client.is_some() && line.text.starts_with('{');
         let text = if are_several { line.to_string() } else { line.text };
         if options.json && !is_result {
@@ -121,7 +126,18 @@ pub(crate) fn verb(workspace: &Workspace, host: &Host, options: &RunOptions) -> 
             say!("{text}");
         }
     })?;
-    outcome(ending, seconds).map_err(Failure::from)
+    match outcome(ending, seconds) {
+        Err(RunError::Program) if are_several && !failed.is_empty() => {
+            Err(RunError::Programs { names: failed.join(", ") }.into())
+        }
+        outcome => outcome.map_err(Failure::from),
+    }
+}
+
+/// Returns the name of the client whose bad end the root task tells.
+fn has_failed(line: &Line) -> Option<String> {
+    let text = line.client.is_none().then_some(line.text.as_str())?;
+    Some(text.strip_prefix("root-task: ")?.strip_suffix(" has ended badly")?.to_owned())
 }
 
 /// Chooses a project's only client where none is named; in the checkout, the root task has a default.
@@ -227,6 +243,17 @@ mod tests {
         let missing = PathBuf::from("/no/such/file");
         assert!(matches!(inputs(&[missing]), Err(RunError::Input { .. })));
         assert!(matches!(inputs(&[PathBuf::from("/")]), Err(RunError::Input { .. })));
+    }
+
+    #[test]
+    fn a_bad_end_is_the_root_tasks_to_tell() {
+        let line = |client: Option<&str>| Line {
+            client: client.map(str::to_owned),
+            text: "root-task: words has ended badly".to_owned(),
+        };
+        assert_eq!(has_failed(&line(None)).as_deref(), Some("words"));
+        assert_eq!(has_failed(&line(Some("keys"))), None);
+        assert_eq!(has_failed(&Line { client: None, text: "root-task: words has ended".to_owned() }), None);
     }
 
     #[test]

@@ -59,7 +59,9 @@ impl Symbols {
     /// Tells whether a frame is the user's own, and not a library's.
     fn is_own(&self, frame: &Frame) -> bool {
         let place = Path::new(&frame.place).strip_prefix(&self.root);
-        place.is_ok_and(|place| !LIBRARIES.iter().any(|library| place.starts_with(library)))
+        let is_elsewhere = |place: &Path| !LIBRARIES.iter().any(|library| place.starts_with(library));
+        // An attribute of the library writes functions as well, which lie where it stands.
+        place.is_ok_and(is_elsewhere) && !frame.function.starts_with("<sbm::")
     }
 
     /// Describes the innermost frame of the user's own, with what it had called of libraries, and where in them it was.
@@ -238,6 +240,14 @@ mod tests {
         let own = symbols.place(&frames[..2]);
         assert_eq!(own.as_deref(), Some(" at sbm::g (clients/sbm/src/g.rs:2), in core::f"));
         assert_eq!(symbols.place(&frames[..1]).as_deref(), Some(" at core::f (core/src/f.rs:1)"));
+    }
+
+    #[test]
+    fn what_an_attribute_of_the_client_library_writes_is_not_the_users_own() {
+        let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
+        let frames = parse_frames("<sbm::Proxy<dyn user::S> as user::S>::f\n/src/h.rs:1\nuser::h\n/src/h.rs:3\n");
+        let told = " at user::h (h.rs:3), in <sbm::Proxy<dyn user::S> as user::S>::f";
+        assert_eq!(symbols.place(&frames).as_deref(), Some(told));
     }
 
     #[test]

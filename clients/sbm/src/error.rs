@@ -7,7 +7,9 @@ use heapless::String;
 use sbm_abi::{Errno, Fault, FaultKind, OverQuota, Region};
 use sbm_coding::Unreadable;
 
-use crate::{client::time::LONGEST_BUDGET, tainted::Refused, walk::WalkError};
+use crate::{
+    client::time::LONGEST_BUDGET, heap::missed, inside::entry::resume_address, tainted::Refused, walk::WalkError,
+};
 
 /// What says how long calls can be at most, where that is less than an hour.
 const LONGEST_MS: &str = "`longest-ms` in the description of the system";
@@ -92,6 +94,12 @@ pub enum Error {
     },
     /// The library refused a snapshot of a guarded heap, or one that is walked as well.
     Guarded,
+    /// The library refused to guard a heap, or to have one walked, in a sandbox that is to have none.
+    NoHeap,
+    /// The library refused a snapshot of a sandbox that has neither heap nor statics of its own.
+    NothingToKeep,
+    /// The library refused a second snapshot of a sandbox.
+    Kept,
     /// The library refused the size of a stack.
     Stack {
         /// Bytes that were asked for.
@@ -177,9 +185,23 @@ impl Error {
             | Self::Heap { .. }
             | Self::Large { .. }
             | Self::Guarded
+            | Self::NoHeap
+            | Self::NothingToKeep
+            | Self::Kept
             | Self::Budget { .. } => Errno::Invalid,
             Self::Walk(WalkError::NoHeap) => Errno::Invalid,
             Self::Refused(_) | Self::Walk(_) => Errno::BadMessage,
+        }
+    }
+}
+
+impl Error {
+    /// Tells whether the call has ended while its function waits for what it has asked for.
+    pub(crate) fn is_of_one_that_waits(&self) -> bool {
+        match self {
+            Self::TimedOut { ip } => *ip == resume_address(),
+            Self::Request | Self::Requests { .. } => true,
+            _ => false,
         }
     }
 }
@@ -222,6 +244,14 @@ impl fmt::Display for Error {
                 write!(f, "no room for {} bytes in a heap of {}", Grouped(*bytes), Grouped(*heap))
             }
             Self::Garbled => f.write_str("the sandbox forged its answer"),
+            Self::Unreadable(Unreadable::NoRoom { bytes }) => match missed() {
+                [_, 0] => f.write_str("what the sandbox answered is kept in a heap; see `heap` of sbm::main!"),
+                [_, heap] => {
+                    let (bytes, heap) = (Grouped(*bytes), Grouped(heap));
+                    write!(f, "what the sandbox answered does not fit this client's heap of {heap} bytes, ")?;
+                    write!(f, "in which it may take {bytes} more in one piece; see `heap` of sbm::main!")
+                }
+            },
             Self::Unreadable(why) => write!(f, "what the sandbox answered {why}"),
             Self::Long { bytes, limit } => {
                 let (bytes, limit) = (Grouped(*bytes), Grouped(*limit));
@@ -253,6 +283,16 @@ impl fmt::Display for Error {
                 write!(f, "a sandbox of {bytes} bytes of buffers, heap and statics; it is set up with at most {limit}")
             }
             Self::Guarded => f.write_str("a guarded heap has no snapshot, and is not walked"),
+            Self::NoHeap => f.write_str(
+                "`guarded` and `walked` are about a heap, and this sandbox is to have none: name its size, by `Builder::heap`",
+            ),
+            Self::NothingToKeep => f.write_str(
+                "a snapshot keeps heap and statics, and this sandbox has neither: see `Builder::heap` and \
+                 `Builder::private_statics`",
+            ),
+            Self::Kept => {
+                f.write_str("this sandbox has its snapshot, and no second one: set another sandbox up for another state")
+            }
             Self::Stack { bytes, limit } => {
                 write!(f, "a stack of {} bytes; it has one page to {}", Grouped(*bytes), Grouped(*limit))
             }
@@ -290,7 +330,7 @@ impl fmt::Display for Unfit {
 }
 
 /// A number with its digits in groups of three.
-struct Grouped(usize);
+pub(crate) struct Grouped(pub(crate) usize);
 
 impl fmt::Display for Grouped {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

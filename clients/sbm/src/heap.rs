@@ -11,6 +11,7 @@ use core::{
     cell::UnsafeCell,
     mem::MaybeUninit,
     ptr::{NonNull, null_mut},
+    sync::atomic::{AtomicUsize, Ordering},
 };
 
 use sbm_abi::{
@@ -35,6 +36,15 @@ pub struct ClientHeap<const BYTES: usize>(UnsafeCell<[u8; BYTES]>);
 /// Tells whether a client's own heap can be as large.
 const fn fits(bytes: usize) -> bool {
     bytes < MAX_DATA_BYTES as usize
+}
+
+/// What the client's own heap had no room for last, and how many bytes it has, since then.
+static MISSED: AtomicUsize = AtomicUsize::new(0);
+static OWN: AtomicUsize = AtomicUsize::new(0);
+
+/// Returns what the client's own heap had no room for last, and how many bytes it has.
+pub(crate) fn missed() -> [usize; 2] {
+    [&MISSED, &OWN].map(|word| word.load(Ordering::Relaxed))
 }
 
 // SAFETY: a client has one thread, and its sandboxes do not have its statics.
@@ -68,6 +78,9 @@ impl<const BYTES: usize> ClientHeap<BYTES> {
     fn no_room(size: usize) -> *mut u8 {
         if in_sandbox() {
             heap::note_no_room(size);
+        } else {
+            MISSED.store(size, Ordering::Relaxed);
+            OWN.store(BYTES, Ordering::Relaxed);
         }
         null_mut()
     }

@@ -4,12 +4,20 @@
 //! It stands in a buffer of its own: a [`Head`], and a [`Record`] for each second page of the heap. An allocation has its record
 //! at its first page, and since it has a page at least and a guard, no two that are there at once have the same. Zeros are the
 //! records of a heap that nothing was taken from. To the client all of it is a sandbox's word.
-#![expect(unsafe_code, reason = "records are read as bytes")]
+#![expect(unsafe_code, reason = "records are read as bytes; registers and the stack")]
+
+use core::arch::asm;
 
 use bytemuck::{Pod, Zeroable};
+use sbm_abi::limits::{CODE_BASE, PANIC_TEXT_BYTES};
 
 /// Most words of a stack that are noted.
 pub(crate) const SITE_WORDS: usize = 24;
+
+/// Most words of a stack that are looked at, as in a report.
+const LOOKED_AT: usize = PANIC_TEXT_BYTES as usize / 8;
+
+const _: () = assert!(SITE_WORDS <= LOOKED_AT);
 
 /// Where the allocator is, and what it works on.
 #[repr(C)]
@@ -49,11 +57,11 @@ pub(crate) struct Record {
     pub(crate) freed_at: Site,
 }
 
-/// Where an allocation was made or freed: what a report tells of a stack.
+/// Where an allocation was made or freed, or a client has panicked: what a report tells of a stack.
 #[repr(C)]
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Site {
-    /// An address in the allocator's code.
+    /// An address in the code that has noted it.
     pub(crate) ip: u32,
     /// The stack pointer there.
     pub(crate) pointer: u32,
@@ -62,6 +70,43 @@ pub(crate) struct Site {
     /// Words that can be return addresses or frame pointers, each behind its distance from the stack pointer; zeros behind
     /// the last one.
     pub(crate) words: [[u32; 2]; SITE_WORDS],
+}
+
+impl Site {
+    /// Notes where this is called from. Code ends before `code_end`, and the stack that this runs on at `stack_end`.
+    #[cold]
+    #[inline(never)]
+    pub(crate) fn note(&mut self, code_end: u32, stack_end: usize) {
+        let (ip, pointer, frame): (u64, usize, u64);
+        // SAFETY: reads registers.
+        unsafe {
+            asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp", out(reg) ip, out(reg) pointer, out(reg) frame, options(nomem, nostack, preserves_flags));
+        }
+        #[expect(
+            clippy::cast_possible_truncation,
+            reason = "all that a client and its sandboxes have lies below 4 GiB"
+        )]
+        {
+            (self.ip, self.pointer, self.frame) = (ip as u32, pointer as u32, frame as u32);
+        }
+        // What is written here meanwhile is no part of the stack's own.
+        let start = &raw const *self as usize;
+        let own = start..start + size_of::<Self>();
+        let mut words = self.words.iter_mut();
+        for address in (pointer..stack_end).step_by(8).filter(|address| !own.contains(address)).take(LOOKED_AT) {
+            // SAFETY: it is a word of this thread's stack.
+            let word = unsafe { (address as *const u64).read_volatile() };
+            let is_of_stack = (pointer as u64..stack_end as u64).contains(&word);
+            if is_of_stack || (u64::from(CODE_BASE)..u64::from(code_end)).contains(&word) {
+                let Some(place) = words.next() else { return };
+                #[expect(clippy::cast_possible_truncation, reason = "as above")]
+                {
+                    *place = [(address - pointer) as u32, word as u32];
+                }
+            }
+        }
+        words.for_each(|rest| *rest = [0; 2]);
+    }
 }
 
 // SAFETY: `repr(C)`, of words only, all of which may have any value; there is no padding.

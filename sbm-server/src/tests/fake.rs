@@ -145,6 +145,8 @@ pub(super) struct Fake {
     pub(super) copied: Vec<(u32, u32, u32)>,
     /// How often a client was started again.
     pub(super) starts: u32,
+    /// Clients that did not end well.
+    pub(super) ended_badly: Vec<u32>,
     next: u32,
 }
 
@@ -639,7 +641,10 @@ impl Platform for Fake {
         None
     }
 
-    fn end(&mut self, client: u32) {
+    fn end(&mut self, client: u32, well: bool) {
+        if !well {
+            self.ended_badly.push(client);
+        }
         assert!(self.boxes.values().all(|it| it.client != client), "a sandbox outlives its client");
         let owner = self.owners.remove(&client).expect("ended twice");
         assert!(owner.is_stopped && owner.regions.is_empty());
@@ -648,7 +653,7 @@ impl Platform for Fake {
     }
 
     fn again(&mut self, client: u32, number: u32) -> Result<u32, Exhausted> {
-        self.end(client);
+        self.end(client, true);
         if self.fails_in.take_if(|left| *left == 0).is_some() {
             return Err(Exhausted);
         }

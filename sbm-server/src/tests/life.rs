@@ -113,6 +113,8 @@ fn the_end_of_a_client_can_be_the_end_of_the_run() {
         world.exit(1, 3);
         world.exit(0, status);
         assert_eq!((world.server.has_clients(), world.server.all_well()), (false, well));
+        // Those that it has taken along ended by no fault of their own.
+        assert_eq!(world.machine.ended_badly.len(), 1 + usize::from(!well));
         assert!(world.machine.owners.is_empty());
         world.check();
     }

@@ -7,7 +7,7 @@ use core::{
     sync::atomic::{AtomicPtr, AtomicU32, Ordering::Relaxed},
 };
 
-use harness::{Test, Verdict, check, expect::works, raw, same, tests};
+use harness::{Test, Verdict, Why, check, expect::works, raw, same, tests};
 use sbm::{Errno, Error, Sbm};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -15,6 +15,7 @@ pub(crate) const TESTS: &[Test] = tests![
     what_comes_after_a_snapshot_is_gone_after_a_reset,
     a_snapshot_of_nothing_is_the_first_state,
     a_sandbox_has_one_snapshot,
+    what_has_neither_heap_nor_statics_has_no_snapshot,
     a_snapshot_is_not_taken_while_an_error_sticks,
     the_next_life_knows_nothing_of_a_snapshot,
     a_snapshot_takes_memory_as_heap_and_statics_do,
@@ -96,7 +97,7 @@ fn what_comes_after_a_snapshot_is_gone_after_a_reset() -> Verdict {
 }
 
 fn a_snapshot_of_nothing_is_the_first_state() -> Verdict {
-    for mut sbm in [sandbox()?, Sbm::builder().report(false).build()?] {
+    for mut sbm in [sandbox()?, Sbm::builder().heap(16 * KIB).report(false).build()?] {
         sbm.snapshot()?;
         works(&mut sbm)?;
         sbm.reset()?;
@@ -115,7 +116,8 @@ fn a_sandbox_has_one_snapshot() -> Verdict {
     sbm.call(prepare, (10_u32,))?;
     sbm.snapshot()?;
     sbm.call(look_up, (9_u32,))?;
-    same!(sbm.snapshot(), Err(Error::Server(Errno::Invalid)));
+    let Err(error) = sbm.snapshot() else { return Err(Why::new(format_args!("a second one"))) };
+    same!((error.errno(), error), (Errno::Invalid, Error::Kept));
     sbm.reset()?;
     same!(sbm.call(look_up, (9_u32,))?.assume_checked(), sum(9));
     Ok(())
@@ -124,12 +126,21 @@ fn a_sandbox_has_one_snapshot() -> Verdict {
 fn a_snapshot_is_not_taken_while_an_error_sticks() -> Verdict {
     let mut sbm = sandbox()?;
     sbm.call(prepare, (10_u32,))?;
-    let Err(error) = sbm.call(fault, ()) else { return Err(harness::Why::new(format_args!("no fault"))) };
+    let Err(error) = sbm.call(fault, ()) else { return Err(Why::new(format_args!("no fault"))) };
     same!(sbm.snapshot(), Err(error));
     sbm.reset()?;
     same!(sbm.call(look_up, (9_u32,))?.assume_checked(), u32::MAX);
     sbm.snapshot()?;
     Ok(())
+}
+
+fn what_has_neither_heap_nor_statics_has_no_snapshot() -> Verdict {
+    let mut sbm = Sbm::builder().report(false).build()?;
+    let Err(error) = sbm.snapshot() else { return Err(Why::new(format_args!("a snapshot"))) };
+    same!((error.errno(), error), (Errno::Invalid, Error::NothingToKeep));
+    works(&mut sbm)?;
+    Sbm::builder().heap(16 * KIB).report(false).build()?.snapshot()?;
+    Ok(Sbm::builder().private_statics().report(false).build()?.snapshot()?)
 }
 
 fn the_next_life_knows_nothing_of_a_snapshot() -> Verdict {

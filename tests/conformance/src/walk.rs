@@ -222,7 +222,11 @@ fn pointers_of_an_earlier_life_are_checked_like_others() -> Verdict {
 }
 
 fn a_walk_needs_a_heap_that_is_walked() -> Verdict {
-    for builder in [Sbm::builder(), Sbm::builder().heap(64 * KIB), Sbm::builder().walked()] {
+    for builder in [Sbm::builder().walked(), Sbm::builder().guarded()] {
+        let error = builder.report(false).build().err();
+        same!((error.as_ref().map(Error::errno), error), (Some(Errno::Invalid), Some(Error::NoHeap)));
+    }
+    for builder in [Sbm::builder(), Sbm::builder().heap(64 * KIB)] {
         let sbm = builder.report(false).build()?;
         let error = sbm.walk(1).map(drop);
         same!(error, Err(Error::Walk(WalkError::NoHeap)));
@@ -246,7 +250,7 @@ fn a_snapshot_of_a_walked_heap_is_what_a_reset_returns_to() -> Verdict {
     let mut sbm = sandbox()?;
     let first = sbm.call(build_list, (100_u64,))?;
     sbm.snapshot()?;
-    same!(sbm.snapshot(), Err(Error::Server(Errno::Invalid)), "a second one");
+    same!(sbm.snapshot(), Err(Error::Kept), "a second one");
     for round in 0..3 {
         let second = sbm.call(build_list, (50_u64,))?;
         same!(add_up(&sbm, second, 50)?, (1225, 50), "round {round}");

@@ -35,6 +35,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_service_of_an_earlier_call_answers_no_more,
     a_handler_that_is_asked_for_megabytes_gives_none,
     text_that_is_none_or_has_no_end_is_bounded,
+    a_report_of_a_request_waits_a_moment_and_takes_no_word_for_a_stack,
 ];
 
 #[sbm::service]
@@ -147,6 +148,19 @@ fn answer_and_ask(mut notes: Proxy<dyn Notes>) -> u64 {
 fn ask_and_run_on(_: Proxy<dyn Notes>) {
     raw::system_call(REPLY, 0, asked(), [Asked::new(0, 1, 8).into_word(), 0, 0, 0]);
     raw::spin();
+}
+
+/// Asks for what there is not. The report wants to know where the stack is, and is told `pointer`, or nothing at all.
+fn ask_and_mislead(pointer: u64) {
+    const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
+    let head = Asked::new(7, 0, 0).into_word();
+    raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, asked(), [head, 0, 0, 0]);
+    if pointer == 0 {
+        raw::spin();
+    }
+    for _ in 0..2 {
+        raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, RETURNED, [pointer, pointer, 0, 0]);
+    }
 }
 
 /// Asks, and receives the answer as if it were a call.
@@ -315,6 +329,25 @@ fn a_function_that_recurses_between_requests_faults() -> Verdict {
     harness::expect::fault(&mut sbm, result)?;
     check!(notebook.puts > 3);
     works(&mut sbm)
+}
+
+fn a_report_of_a_request_waits_a_moment_and_takes_no_word_for_a_stack() -> Verdict {
+    let mut sbm = Sbm::builder().no_budget().build()?;
+    let mut observer = Observer::new()?;
+    let place = || {
+        let word = 0_u64;
+        core::hint::black_box(&raw const word) as u64
+    };
+    let inside = sbm.call(place, ())?.assume_checked();
+    let elsewhere = [u64::from(ARENA_BASE), u64::from(CLIENT_STACK_BASE), 8, u64::MAX, inside << 32];
+    for pointer in elsewhere.into_iter().chain([0, inside, inside & !0xfff, inside | 1, inside | 0xff8]) {
+        let start = sbm::now();
+        let result = sbm.call(ask_and_mislead, (pointer,));
+        let took = sbm::now() - start;
+        check!(took < core::time::Duration::from_secs(2), "it took {took:?}");
+        fails(&mut sbm, result, &Error::Request)?;
+    }
+    observer.nothing_lost()
 }
 
 fn a_request_in_place_of_an_answer_and_back() -> Verdict {

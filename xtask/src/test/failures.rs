@@ -146,6 +146,13 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        name: "clients_that_end_badly_are_all_named",
+        arguments: &["run", "--system", "tests/systems/two-that-fail.toml"],
+        variable: None,
+        error: &["these clients ended badly: ", "first", "second", "; see their lines above"],
+        report: &["client fault: ", " client=first at hostile::"],
+    },
+    Case {
         name: "a_description_that_is_none_is_refused_at_boot",
         arguments: &["run", "hello", "--item", "opt/sbm/system=nonsense"],
         variable: None,
@@ -249,14 +256,45 @@ const CASES: &[Case] = &[
         arguments: &["run", "hostile", "--", "panic-handler"],
         variable: None,
         error: &["the program reported failure"],
-        report: &["client panic: no answer to: who answers when you do not? at tests/hostile/src/reports/mod.rs:"],
+        report: &["client panic: no answer to: who answers when you do not? at tests/hostile/src/reports/asking.rs:"],
     },
     Case {
         name: "a_call_after_a_panic_is_told_as_not_made",
         arguments: &["run", "hostile", "--", "call-again"],
         variable: None,
         error: &["the program reported failure"],
-        report: &["sandbox of hostile: not called, it waits for a reset since: panic: "],
+        report: &["sandbox 0 of hostile: not called, it waits for a reset since: panic: "],
+    },
+    Case {
+        name: "a_budget_that_ends_in_a_request_is_told_with_who_asked",
+        arguments: &["run", "hostile", "--", "ask-a-slow-one"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox fault: over its time budget program=hostile sandbox=0 ip=0x",
+            " at hostile::reports::asking::ask (tests/hostile/src/reports/asking.rs:39)",
+        ],
+    },
+    Case {
+        name: "a_request_too_many_is_told_with_who_asked",
+        arguments: &["run", "hostile", "--", "ask-too-often"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox fault: the function asked more than 2 times (`Builder::request_limit`) program=hostile sandbox=0 ip=0x",
+            " at hostile::reports::asking::ask (tests/hostile/src/reports/asking.rs:40)",
+        ],
+    },
+    Case {
+        name: "a_client_whose_heap_is_full_is_told_so_with_its_size_and_who_allocated",
+        arguments: &["run", "hostile", "--", "use-up-the-own-heap"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "client panic: no room for 1,073,741,824 bytes in its heap of ",
+            ", see `heap` of sbm::main! program=hostile ip=0x",
+            " at hostile::reports::use_up (tests/hostile/src/reports/mod.rs:",
+        ],
     },
     Case {
         name: "a_full_stack_of_a_sandbox_is_told_with_its_size_and_what_helps",

@@ -94,12 +94,16 @@ impl Instance {
     }
 
     fn tell_site(&self, what: &str, site: &Site) {
-        let (name, program) = (env().name(), env().program());
+        let (number, name, program) = (self.number(), env().name(), env().program());
         if env().map().is_code(site.ip) {
             let (ip, trace) = (site.ip, Trace::of_site(site, self.stack));
-            write_line(format_args!("sandbox heap: it was {what} program={program} ip={ip:#x}{trace}"));
+            write_line(format_args!(
+                "sandbox heap: it was {what} program={program} sandbox={number} ip={ip:#x}{trace}"
+            ));
         } else {
-            write_line(format_args!("sandbox heap of {name}: its records do not say where it was {what}"));
+            write_line(format_args!(
+                "sandbox {number} of {name}: the records of its heap do not say where it was {what}"
+            ));
         }
     }
 }

@@ -248,10 +248,12 @@ impl Builder {
     /// Sets up the sandbox: `sbm_init`.
     ///
     /// # Errors
-    /// [`Error::Argument`], [`Error::Stack`], [`Error::Heap`], [`Error::Large`]: out of limits. [`Error::Server`]: over the quota, or out of memory.
+    /// [`Error::Argument`], [`Error::Stack`], [`Error::Heap`], [`Error::Large`]: out of limits. [`Error::Guarded`],
+    /// [`Error::NoHeap`]: two words that do not go together, or one without the other. [`Error::Quota`], [`Error::Server`]: over
+    /// the quota, or out of memory.
     pub fn build(mut self) -> Result<Sbm, Error> {
-        if self.guarded && self.walked {
-            return Err(Error::Guarded);
+        if self.guarded || self.walked {
+            check_heap(&self)?;
         }
         let heap_pages = if self.walked { self.plan_walked()? } else { heap_pages(self.heap)? };
         let guarded = self.guarded && heap_pages > 0;
@@ -346,6 +348,16 @@ impl Builder {
         if !pushed {
             self.unfit = Some((number, Unfit::Buffers { limit: MAX_BUFFERS }));
         }
+    }
+}
+
+/// Checks what is said of a heap.
+#[cold]
+const fn check_heap(builder: &Builder) -> Result<(), Error> {
+    match builder {
+        Builder { heap: 0, .. } => Err(Error::NoHeap),
+        Builder { guarded: true, walked: true, .. } => Err(Error::Guarded),
+        Builder { .. } => Ok(()),
     }
 }
 

@@ -73,7 +73,8 @@ pub(super) fn call(handle: Handle, thunk: Thunk, block: usize) -> Reply {
     Reply { label: info.label(), words: [first, second, third] }
 }
 
-/// Has the sandbox's thread copy words of its stack to where a panic has its text. It answers with its frame pointer.
+/// Has the sandbox's thread copy words of its stack to where a panic has its text. It answers with its frame pointer, and with
+/// what its stack pointer is at [`resume_address`] if a function waits there.
 #[cold]
 pub(super) fn copy_stack(handle: Handle, block: usize, from: u32, words: u32) -> Reply {
     const COPY: MessageInfo = MessageInfo::new(0, 0, 0, 4);

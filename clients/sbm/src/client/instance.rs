@@ -55,6 +55,8 @@ pub struct Instance {
     /// Where stands what a guarded heap notes of its allocations.
     records: Option<NonZeroU32>,
     private_statics: bool,
+    /// Whether a snapshot was taken.
+    kept: bool,
     /// Buffers of the arguments, by their number in the call: one that the sandbox reads, one that it writes.
     buffers: [[Option<Buffer>; 2]; MAX_PARAMETERS],
     /// Buffers of the set-up: first those that the client asked for by itself, then those that arguments have outgrown.
@@ -167,6 +169,7 @@ impl Instance {
             walked: None,
             records: None,
             private_statics: layout.statics_ground().is_some(),
+            kept: false,
             buffers: [const { [const { None }; 2] }; MAX_PARAMETERS],
             others: Vec::new(),
             own: 0,
@@ -384,6 +387,11 @@ impl Instance {
         Ok(())
     }
 
+    /// Returns by which number reports call the sandbox.
+    pub(super) const fn number(&self) -> u16 {
+        self.handle.index()
+    }
+
     /// Tells whether the sandbox has statics of its own.
     pub(crate) const fn has_private_statics(&self) -> bool {
         self.private_statics
@@ -519,6 +527,12 @@ impl Instance {
         if self.records.is_some() {
             return Err(Error::Guarded);
         }
+        if self.heap.is_none() && !self.private_statics {
+            return Err(Error::NothingToKeep);
+        }
+        if self.kept {
+            return Err(Error::Kept);
+        }
         // Memory first, so that what is refused has changed nothing.
         let heap = self.heap.filter(|_| self.walked.is_some());
         let ground = heap.map(|heap| self.grow_by(heap.count, BufferAccess::ReadOnly)).transpose()?;
@@ -526,6 +540,7 @@ impl Instance {
             ground.into_iter().for_each(|ground| self.give_back(ground));
             return Err(error);
         }
+        self.kept = true;
         if let Some((walked, ground)) = self.walked.as_mut().zip(ground) {
             walked.keep(ground);
         }

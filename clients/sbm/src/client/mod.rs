@@ -19,5 +19,5 @@ pub(crate) mod server;
 pub(crate) mod start;
 mod text;
 pub(crate) mod time;
-mod trace;
+pub(crate) mod trace;
 mod walked;

@@ -23,7 +23,7 @@ use crate::{
     },
     error::{Error, Unfit},
     inside::{
-        entry::Thunk,
+        entry::{Thunk, resume_address},
         function::{Function, thunk},
     },
     tainted::Tainted,
@@ -170,7 +170,8 @@ impl Sbm {
     #[cold]
     fn refuse(&self, error: &Error) -> Error {
         if self.report {
-            write_line(format_args!("sandbox of {}: not called, it waits for a reset since: {error}", env().name()));
+            let (number, name) = (self.instance.number(), env().name());
+            write_line(format_args!("sandbox {number} of {name}: not called, it waits for a reset since: {error}"));
         }
         error.clone()
     }
@@ -186,11 +187,17 @@ impl Sbm {
     #[inline]
     fn abort(&mut self, error: Error) -> Error {
         if self.report {
-            let trace = self.instance.trace(self.budget);
-            report(&error, &self.instance, &trace);
+            self.tell(&error);
         }
         self.error = Some(error.clone());
         error
+    }
+
+    #[cold]
+    #[inline(never)]
+    fn tell(&mut self, error: &Error) {
+        let trace = self.instance.trace(self.budget, error.is_of_one_that_waits());
+        report(error, &self.instance, &trace);
     }
 
     /// Returns why the last call was aborted, if it was: `sbm_error`. `None` if the function ran to its end, whatever
@@ -223,8 +230,9 @@ impl Sbm {
     /// Its cost goes with what there is of both. What the function has left there is kept, also where it was hostile.
     ///
     /// # Errors
-    /// The error that sticks, if one does. [`Error::Guarded`]. [`Error::Server`], and nothing has changed: there is a snapshot already, or the
-    /// sandbox has as many other additions as it can have (EINVAL); there is no memory (ENOMEM). [`Error::Quota`].
+    /// The error that sticks, if one does. [`Error::Guarded`], [`Error::NothingToKeep`], [`Error::Kept`]. [`Error::Server`], and
+    /// nothing has changed: the sandbox has as many additions as it can have (EINVAL); there is no memory (ENOMEM).
+    /// [`Error::Quota`].
     pub fn snapshot(&mut self) -> Result<(), Error> {
         match &self.error {
             Some(error) => Err(error.clone()),
@@ -282,28 +290,27 @@ const fn foreign(name: BufferName) -> Error {
 
 /// Reports a call that was aborted, in one line that the host tool completes with function and line.
 fn report(error: &Error, instance: &Instance, trace: &Trace) {
-    let (name, program) = (env().name(), env().program());
+    let (number, name, program) = (instance.number(), env().name(), env().program());
+    let ip = match error {
+        Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => *ip,
+        error if error.is_of_one_that_waits() => resume_address(),
+        _ => return write_line(format_args!("sandbox {number} of {name}: {error}")),
+    };
+    let at = format_args!("program={program} sandbox={number} ip={ip:#x}{trace}");
     match error {
-        Error::Fault { fault: Fault { ip, .. }, region: Region::StackGuard } => {
+        Error::Fault { region: Region::StackGuard, .. } => {
             let size = instance.stack_bytes() / 1024;
-            write_line(format_args!(
-                "sandbox fault: {error}: its stack of {size} KiB is full, see Builder::stack program={program} ip={ip:#x}{trace}"
-            ));
+            let full = format_args!("its stack of {size} KiB is full, see Builder::stack");
+            write_line(format_args!("sandbox fault: {error}: {full} {at}"));
         }
-        Error::Fault { fault: Fault { ip, .. }, region: Region::ClientData } if !instance.has_private_statics() => {
-            write_line(format_args!(
-                "sandbox fault: {error}: see Builder::private_statics program={program} ip={ip:#x}{trace}"
-            ));
+        Error::Fault { region: Region::ClientData, .. } if !instance.has_private_statics() => {
+            write_line(format_args!("sandbox fault: {error}: see Builder::private_statics {at}"));
         }
         Error::Fault { fault, .. } if let Some(allocation) = instance.allocation(fault) => {
-            let ip = fault.ip;
-            write_line(format_args!("sandbox fault: {error}: {allocation} program={program} ip={ip:#x}{trace}"));
+            write_line(format_args!("sandbox fault: {error}: {allocation} {at}"));
             instance.tell(&allocation);
         }
-        Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => {
-            write_line(format_args!("sandbox fault: {error} program={program} ip={ip:#x}{trace}"));
-        }
-        _ => write_line(format_args!("sandbox of {name}: {error}")),
+        _ => write_line(format_args!("sandbox fault: {error} {at}")),
     }
 }
 

@@ -82,7 +82,7 @@ impl Instance {
     }
 
     fn write_line(&self, line: &str) {
-        console::write_line(format_args!("sandbox {} of {}: {line}", self.handle.index(), env().name()));
+        console::write_line(format_args!("sandbox {} of {}: {line}", self.number(), env().name()));
     }
 
     /// Writes what the call has left without an end.

@@ -13,6 +13,9 @@ use sbm_abi::{
     limits::{CODE_BASE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET},
 };
 
+#[cfg(sbm_guest)]
+use sbm_abi::limits::{CLIENT_STACK_BASE, CLIENT_STACK_BYTES, PAGE};
+
 use super::{call, env::env, instance::Instance, time::Budget};
 use crate::records::{SITE_WORDS, Site};
 
@@ -24,12 +27,18 @@ const WORDS: u32 = PANIC_TEXT_BYTES / 8;
 
 /// What is printed of a stack: nothing, if its pointer is zero.
 #[derive(Debug, Default)]
-pub(super) struct Trace {
+pub(crate) struct Trace {
     pointer: u32,
     /// The frame pointer, if it was used as one.
     frame: u64,
     /// Words, by their distance from the stack pointer.
     words: Vec<(u32, u64), PRINTED>,
+}
+
+/// Returns the client's own stack.
+#[cfg(sbm_guest)]
+pub(crate) const fn own_stack() -> Pages {
+    Pages { address: CLIENT_STACK_BASE, count: (CLIENT_STACK_BYTES / PAGE) as u16 }
 }
 
 impl fmt::Display for Trace {
@@ -42,8 +51,8 @@ impl fmt::Display for Trace {
 }
 
 impl Trace {
-    /// Returns what a record of a guarded heap tells of a stack.
-    pub(super) fn of_site(site: &Site, stack: Pages) -> Self {
+    /// Returns what a site tells of a stack.
+    pub(crate) fn of_site(site: &Site, stack: Pages) -> Self {
         let mut trace = Self { pointer: site.pointer, frame: site.frame.into(), words: Vec::new() };
         for [distance, word] in site.words {
             let tells = env().map().is_code(word) || stack.contains(word.into());
@@ -55,18 +64,20 @@ impl Trace {
 }
 
 impl Instance {
-    /// Finds out what can be told of the call that was ended last. It takes no longer than `budget`, nor than is worth it.
+    /// Finds out what can be told of the call that was ended last: by the server, or while its function `waits` for what it has
+    /// asked for. It takes no longer than `budget`, nor than is worth it.
     #[cold]
-    pub(super) fn trace(&mut self, budget: Budget) -> Trace {
-        let (pointer, end) = (core::mem::take(&mut self.stack_pointer), self.stack.end());
+    pub(super) fn trace(&mut self, budget: Budget, waits: bool) -> Trace {
+        let (mut pointer, end) = (core::mem::take(&mut self.stack_pointer), self.stack.end());
+        if waits && pointer == 0 {
+            let told = self.copy_stack(budget, 0, 0);
+            pointer = told.and_then(|[_, pointer]| u32::try_from(pointer).ok()).unwrap_or(0);
+        }
         if !(self.stack.address..end).contains(&pointer) || !pointer.is_multiple_of(8) {
             return Trace::default();
         }
         let count = ((end - pointer) / 8).min(WORDS);
-        budget.brief().begin(self.handle);
-        let reply = call::copy_stack(self.handle, self.argument_page(), pointer, count);
-        Budget::end();
-        let Some([frame, _]) = reply.returned() else { return Trace::default() };
+        let Some([frame, _]) = self.copy_stack(budget, pointer, count) else { return Trace::default() };
         let mut trace = Trace { pointer, frame, words: Vec::new() };
         let code = u64::from(CODE_BASE)..u64::from(env().map().code_end);
         let own = u64::from(pointer)..u64::from(end);
@@ -80,6 +91,14 @@ impl Instance {
             }
         }
         trace
+    }
+
+    /// Has words of the stack copied, and returns frame pointer and stack pointer.
+    fn copy_stack(&self, budget: Budget, from: u32, words: u32) -> Option<[u64; 2]> {
+        budget.brief().begin(self.handle);
+        let reply = call::copy_stack(self.handle, self.argument_page(), from, words);
+        Budget::end();
+        reply.returned()
     }
 }
 

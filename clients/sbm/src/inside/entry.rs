@@ -224,9 +224,26 @@ pub(super) unsafe extern "C" fn ask(head: u64, first: u64, second: u64) -> Words
 }
 
 /// Goes on behind [`ask`]: `serve` has called this with its stack, one return address deeper, and an answer in r8 and r9.
+///
+/// It stands for a function that waits, so it says where that one's caller is: a report follows it from here.
 #[unsafe(naked)]
 unsafe extern "C" fn resume() -> ! {
-    naked_asm!("add rsp, 8", "mov rax, r8", "mov rdx, r9", "pop r15", "pop rbx", "ret",)
+    naked_asm!(
+        ".cfi_startproc",
+        ".cfi_def_cfa rsp, 32",
+        ".cfi_offset r15, -24",
+        ".cfi_offset rbx, -16",
+        "add rsp, 8",
+        ".cfi_def_cfa_offset 24",
+        "mov rax, r8",
+        "mov rdx, r9",
+        "pop r15",
+        ".cfi_def_cfa_offset 16",
+        "pop rbx",
+        ".cfi_def_cfa_offset 8",
+        "ret",
+        ".cfi_endproc",
+    )
 }
 
 /// Returns what a client calls, in place of a thunk, to answer a request.
@@ -236,8 +253,8 @@ pub(crate) fn resume_address() -> u64 {
 }
 
 /// Copies words of the stack to where a panic has its text, and returns the frame pointer, which nothing has touched since
-/// the function was ended. It comes as a thunk does: the argument page is in rdi, and behind it, in message registers, the
-/// first address and the number of words. It uses no stack, on which they are.
+/// the function was ended or asked for something, and its own stack pointer. It comes as a thunk does: the argument page is in
+/// rdi, and behind it, in message registers, the first address and the number of words. It uses no stack, on which they are.
 #[unsafe(naked)]
 unsafe extern "C" fn copy_stack() -> ! {
     naked_asm!(
@@ -246,7 +263,7 @@ unsafe extern "C" fn copy_stack() -> ! {
         "mov rcx, r15",
         "rep movsq",
         "mov rax, rbp",
-        "xor edx, edx",
+        "mov rdx, rsp",
         "ret",
         text = const PANIC_TEXT_OFFSET,
     )

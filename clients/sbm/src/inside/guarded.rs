@@ -14,14 +14,11 @@ use core::{alloc::Layout, arch::asm, ptr::NonNull, slice};
 
 use sbm_abi::{
     guarded::{NUMBER, PageAsk},
-    limits::{CODE_BASE, PAGE, PANIC_TEXT_BYTES},
+    limits::PAGE,
 };
 
 use super::heap;
-use crate::records::{Head, Record, SITE_WORDS, Site, count, offset};
-
-/// Most words of the stack that are looked at, as in a report.
-const LOOKED_AT: usize = PANIC_TEXT_BYTES as usize / 8;
+use crate::records::{Head, Record, count, offset};
 
 /// Where in the heap an allocation goes: which pages, its guard included.
 #[derive(Debug, PartialEq, Eq)]
@@ -50,7 +47,7 @@ pub(crate) fn allocate(layout: Layout) -> Option<NonNull<u8>> {
     (record.number, record.first, record.pages) = (head.made, first, pages);
     let size = u32::try_from(layout.size()).ok()?;
     (record.address, record.size, record.is_freed) = (address, size, 0);
-    note(&mut record.made_at, head.code_end);
+    record.made_at.note(head.code_end, heap::stack_end());
     NonNull::new(address as usize as *mut u8)
 }
 
@@ -65,7 +62,7 @@ pub(crate) fn free(memory: NonNull<u8>) {
     match records.get_mut(page as usize / 2) {
         Some(record) if record.address == address && record.is_freed == 0 => {
             record.is_freed = 1;
-            note(&mut record.freed_at, head.code_end);
+            record.freed_at.note(head.code_end, heap::stack_end());
             for page in 0..record.pages {
                 ask(head.heap + (record.first + page) * PAGE, false);
             }
@@ -170,38 +167,6 @@ fn ask(address: u32, mapped: bool) {
         );
     }
 }
-
-/// Notes where this is called from.
-#[inline(never)]
-fn note(site: &mut Site, code_end: u32) {
-    let (ip, pointer, frame): (u64, usize, u64);
-    // SAFETY: reads registers.
-    unsafe {
-        asm!("lea {}, [rip]", "mov {}, rsp", "mov {}, rbp", out(reg) ip, out(reg) pointer, out(reg) frame, options(nomem, nostack, preserves_flags));
-    }
-    #[expect(clippy::cast_possible_truncation, reason = "all addresses of a sandbox lie below 4 GiB")]
-    {
-        (site.ip, site.pointer, site.frame) = (ip as u32, pointer as u32, frame as u32);
-    }
-    let end = heap::stack_end();
-    let mut words = site.words.iter_mut();
-    for address in (pointer..end).step_by(8).take(LOOKED_AT) {
-        // SAFETY: it is a word of this thread's stack.
-        let word = unsafe { (address as *const u64).read_volatile() };
-        let tells =
-            (u64::from(CODE_BASE)..u64::from(code_end)).contains(&word) || (pointer as u64..end as u64).contains(&word);
-        if tells {
-            let Some(place) = words.next() else { return };
-            #[expect(clippy::cast_possible_truncation, reason = "as above")]
-            {
-                *place = [(address - pointer) as u32, word as u32];
-            }
-        }
-    }
-    words.for_each(|rest| *rest = [0; 2]);
-}
-
-const _: () = assert!(SITE_WORDS <= LOOKED_AT);
 
 #[cfg(test)]
 mod tests {

@@ -68,7 +68,7 @@ pub(crate) fn end_call(info: &PanicInfo<'_>) -> ! {
 }
 
 /// Tells whether a panic is about an allocation of `bytes` that failed: the standard library has no other way to say so.
-fn is_about(info: &PanicInfo<'_>, bytes: usize) -> bool {
+pub(crate) fn is_about(info: &PanicInfo<'_>, bytes: usize) -> bool {
     let (mut said, mut expected) = ([0; 64], [0; 64]);
     let mut text = Cut { bytes: &mut said, length: 0 };
     let _ = write!(text, "{}", info.message());

@@ -1,14 +1,16 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What goes wrong in ways that are told in particular words, for the host tool's tests.
 
+mod asking;
 mod guarded;
 #[path = "where_the_path_is_long/so_that_it_would_take_most_of_the_text/panicking.rs"]
 mod panicking;
 mod wild;
 
+use alloc::vec::Vec;
 use core::sync::atomic::{AtomicU64, Ordering};
 
-use sbm::{Env, Error, Proxy, Sbm, Tainted, serve};
+use sbm::{Env, Error, Sbm, Tainted};
 
 /// An address at which nothing is.
 const WILD: usize = 0xdead_b000;
@@ -30,11 +32,10 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
                 let second = sbm.call(touch, ());
                 first.and(second).map(Tainted::assume_checked)
             }
-            "panic-handler" => {
-                let answer = Sbm::new()?.call(ask, (serve::<dyn Oracle>(&mut Speechless),));
-                sbm::println!("it goes on, with {answer:?}");
-                answer.map(Tainted::assume_checked)
-            }
+            "panic-handler" => asking::without_an_answer(),
+            "ask-a-slow-one" => asking::a_slow_one(),
+            "ask-too-often" => asking::too_often(),
+            "use-up-the-own-heap" => Ok(use_up(1 << 30)),
             "copy-wild" => Sbm::new()?.call(wild::copy, (WILD,)).map(Tainted::assume_checked),
             "read-wild" => Sbm::new()?.call(wild::read, (WILD,)).map(Tainted::assume_checked),
             "call-wild" => Sbm::new()?.call(wild::call, (WILD,)).map(Tainted::assume_checked),
@@ -63,23 +64,10 @@ fn overflow(depth: u64) -> u64 {
     if depth == 0 { 0 } else { overflow(depth - 1) + frame[1] }
 }
 
-#[sbm::service]
-trait Oracle {
-    fn answer(&mut self, question: &str) -> u64;
-}
-
-/// A handler with a bug.
-struct Speechless;
-
-impl Oracle for Speechless {
-    #[expect(clippy::panic, reason = "a bug, on purpose")]
-    fn answer(&mut self, question: &str) -> u64 {
-        panic!("no answer to: {question}")
-    }
-}
-
-fn ask(mut oracle: Proxy<dyn Oracle>) -> u64 {
-    oracle.answer("who answers when you do not?")
+/// Allocates more from the client's own heap than it has.
+#[inline(never)]
+fn use_up(bytes: usize) -> u64 {
+    Vec::<u8>::with_capacity(bytes).capacity() as u64
 }
 
 fn touch() -> u64 {
