@@ -14,7 +14,7 @@ use crate::{
 
 /// Blocks of more than this are cleared by the [worker](crate::worker) before they are used: the kernel clears in one go
 /// what was used of a block, and all of one that it gave at boot.
-const CLEARED_AT_ONCE: SizeBits = SizeBits::of::<18>();
+const CLEARED_AT_ONCE: SizeBits = SizeBits::of::<17>();
 
 /// Joins in one go on the way to such a block.
 const JOINS: u32 = 32;
