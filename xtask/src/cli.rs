@@ -4,7 +4,7 @@
 use std::path::PathBuf;
 
 use clap::error::{ContextKind, ContextValue, ErrorKind};
-use clap::{Args, CommandFactory as _, Parser, Subcommand, ValueEnum};
+use clap::{Args, Command, CommandFactory as _, FromArgMatches as _, Parser, Subcommand, ValueEnum};
 use sel4_kernel::Debugging;
 
 const EXAMPLES: &str = "\
@@ -18,6 +18,21 @@ Examples:
   SEL4_PREFIX=/opt/sel4 cargo xtask run       use an installed kernel, 13.0.0 to 16.0.0, not MCS
 
 `./x VERB` is the same on a machine that has rustup and apt, and nothing else yet.";
+
+const PROJECT_EXAMPLES: &str = "\
+Examples, in a project:
+  cargo sbm run                               build what is needed, boot it, run the project's program
+  cargo sbm run NAME --input FILE -- ARGS     hand a file and arguments to one of several programs
+  cargo sbm run --system system.toml          run several programs, as the file describes
+  cargo sbm test                              run the tests on the host, and each program in the guest
+  cargo sbm bench                             measure what the project's functions cost in a sandbox
+  SEL4_PREFIX=/opt/sel4 cargo sbm run         use an installed kernel, 13.0.0 to 16.0.0, not MCS
+
+`cargo sbm new DIR` begins a project.";
+
+/// What only SBM's own tree has: verbs, and options of verbs.
+const OF_THE_TREE: [&str; 2] = ["check", "ci"];
+const OPTIONS_OF_THE_TREE: [(&str, &[&str]); 1] = [("bench", &["peers", "plot", "keyring", "write_baseline"])];
 
 /// Builds and runs sandboxes on seL4.
 #[derive(Debug, Parser)]
@@ -42,23 +57,44 @@ impl Cli {
         if is_project {
             arguments.remove(1);
         }
-        let cli = Self::try_parse_from(arguments).map(|cli| Self { is_project, ..cli });
-        cli.unwrap_or_else(|error| {
+        let cli = command(is_project).try_get_matches_from(arguments).and_then(|found| Self::from_arg_matches(&found));
+        cli.map(|cli| Self { is_project, ..cli }).unwrap_or_else(|error| {
             if !error.use_stderr() || error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
                 error.exit();
             }
-            eprintln!("{}", one_line(&error, if is_project { "cargo sbm" } else { "./x" }));
+            eprintln!("{}", one_line(&error, is_project));
             std::process::exit(error.exit_code())
         })
     }
 }
 
+/// Returns the command line that is taken: in a project without what only SBM's own tree has.
+fn command(is_project: bool) -> Command {
+    let command = Cli::command();
+    if !is_project {
+        return command;
+    }
+    let command = command.name("cargo sbm").bin_name("cargo sbm").after_help(PROJECT_EXAMPLES);
+    let command =
+        OF_THE_TREE.iter().fold(command, |command, verb| command.mut_subcommand(verb, |verb| verb.hide(true)));
+    let hide = |command: Command, options: &[&str]| {
+        options.iter().fold(command, |command, option| command.mut_arg(option, |option| option.hide(true)))
+    };
+    let options = OPTIONS_OF_THE_TREE.iter();
+    let command = options.fold(command, |command, (verb, of)| command.mut_subcommand(verb, |verb| hide(verb, of)));
+    command.mut_subcommand("test", |test| {
+        test.about("Run the tests on the host, and each program in the guest")
+            .mut_arg("suites", |suites| suites.help("What to run: `host`, or a program; all if none is named"))
+    })
+}
+
 /// Says in one line what is wrong with a command line, and what helps.
-fn one_line(error: &clap::Error, name: &str) -> String {
+fn one_line(error: &clap::Error, is_project: bool) -> String {
+    let name = if is_project { "cargo sbm" } else { "./x" };
     if let (ErrorKind::InvalidSubcommand, Some(ContextValue::String(given))) =
         (error.kind(), error.get(ContextKind::InvalidSubcommand))
     {
-        return format!("error: there is no verb {given}; {}; see `{name} --help`", nearest_verb(given));
+        return format!("error: there is no verb {given}; {}; see `{name} --help`", nearest_verb(given, is_project));
     }
     let text = error.to_string();
     let said =
@@ -68,9 +104,9 @@ fn one_line(error: &clap::Error, name: &str) -> String {
 }
 
 /// Names the verb that was meant, as far as a slip or two of the fingers can tell; else all.
-fn nearest_verb(given: &str) -> String {
-    let command = Cli::command();
-    let verbs: Vec<_> = command.get_subcommands().map(clap::Command::get_name).collect();
+fn nearest_verb(given: &str, is_project: bool) -> String {
+    let command = command(is_project);
+    let verbs: Vec<_> = command.get_subcommands().filter(|verb| !verb.is_hide_set()).map(Command::get_name).collect();
     let distance = |verb: &str| strsim::damerau_levenshtein(given, verb);
     match verbs.iter().min_by_key(|verb| distance(verb)) {
         Some(verb) if distance(verb) <= (given.chars().count() / 3).max(1) => format!("did you mean {verb}?"),
@@ -298,7 +334,8 @@ mod tests {
 
     #[test]
     fn the_command_line_is_well_formed() {
-        Cli::command().debug_assert();
+        command(false).debug_assert();
+        command(true).debug_assert();
     }
 
     #[test]
@@ -321,12 +358,37 @@ mod tests {
             (&["xtask", "run", "--input"], "error: a value is required for '--input"),
             (&["xtask", "run", "--kernel-config", "fast"], "error: invalid value 'fast' for '--kernel-config"),
         ] {
-            let line = Cli::try_parse_from(arguments).map_or_else(|error| one_line(&error, "./x"), |_| String::new());
+            let line = Cli::try_parse_from(arguments).map_or_else(|error| one_line(&error, false), |_| String::new());
             assert!(
                 line.starts_with(said) && line.ends_with("see `./x --help`") && line.lines().count() == 1,
                 "{line}"
             );
         }
+    }
+
+    #[test]
+    fn in_a_project_help_names_the_tool_as_it_is_called_there_and_nothing_of_the_tree() {
+        let help = |is_project, words: &[&str]| {
+            let error = command(is_project).try_get_matches_from(words).err();
+            error.map(|error| error.to_string()).unwrap_or_default()
+        };
+        let lists =
+            |help: &str, verb: &str| help.lines().any(|line| line.trim_start().starts_with(&format!("{verb} ")));
+        let (tree, project) = (help(false, &["x", "--help"]), help(true, &["x", "--help"]));
+        for verb in OF_THE_TREE {
+            assert!(lists(&tree, verb) && !lists(&project, verb), "{verb}: {project}");
+        }
+        assert!(tree.contains("Usage: cargo xtask ") && project.contains("Usage: cargo sbm "), "{project}");
+        for verb in command(true).get_subcommands().filter(|verb| !verb.is_hide_set()) {
+            let help = help(true, &["x", verb.get_name(), "--help"]);
+            assert!(help.contains(&format!("Usage: cargo sbm {}", verb.get_name())), "{help}");
+            for foreign in ["xtask", "./x", "--write-baseline", "--peers", "failures"] {
+                assert!(!help.contains(foreign) && !project.contains(foreign), "{foreign}: {help}");
+            }
+        }
+        assert!(
+            nearest_verb("chekc", true).starts_with("there are: setup") && !nearest_verb("zzz", true).contains("check")
+        );
     }
 
     #[test]

@@ -28,6 +28,8 @@ pub(crate) fn verb(workspace: &Workspace, options: &DocOptions) -> Result<(), Fa
     let step = Step::maybe("writing the documentation");
     let mut cargo = workspace.cargo();
     cargo.args(["doc", "--no-deps", "--package"]).arg(workspace.package_spec(LIBRARY));
+    // In a project as well, whose folder for what is built is another one.
+    cargo.arg("--target-dir").arg(workspace.target());
     if options.open {
         cargo.arg("--open");
     }

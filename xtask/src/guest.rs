@@ -21,7 +21,7 @@ use crate::kernel::Kernel;
 use crate::qemu::Item;
 use crate::ui::Step;
 use crate::workspace::{
-    CLIENT_TARGET, CargoError, Client, ROOT_TARGET, ROOT_TASK, Workspace, is_of_full_disk, run_cargo,
+    CLIENT_TARGET, CargoError, Client, ROOT_TARGET, ROOT_TASK, Workspace, is_of_full_disk, run_cargo, try_cargo,
 };
 
 /// How guest programs are compiled and linked, beside their [layout](LAYOUT). The linker is the one that comes with the
@@ -109,15 +109,17 @@ impl Guest {
         let programs = folder.join("programs");
 
         let step = Step::maybe("building the clients");
-        if let Err(cause) = run_cargo(build_of(workspace, kernel, &clients)?, &step) {
+        if let Err(complaint) = try_cargo(build_of(workspace, kernel, &clients)?, &step) {
+            let failed = |cause| GuestError::Cargo { what: "a client", cause };
             // One that does not build stands in the way of those only that want it.
+            let all = clients.len();
             clients.retain(is_needed);
-            if matches!(cause, CargoError::Full)
-                || clients.is_empty()
-                || run_cargo(build_of(workspace, kernel, &clients)?, &step).is_err()
-            {
-                return Err(GuestError::Cargo { what: "a client", cause }.into());
+            if complaint.is_of_full_disk() || clients.is_empty() || clients.len() == all {
+                return Err(failed(complaint.print()).into());
             }
+            // What is wrong with the others is of no interest where those that are wanted do not build.
+            run_cargo(build_of(workspace, kernel, &clients)?, &step).map_err(failed)?;
+            complaint.print();
             eprintln!(
                 "note: not every client builds, see above; without the others goes: {}",
                 wanted.programs.join(", ")

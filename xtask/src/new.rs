@@ -48,9 +48,11 @@ impl Reason for NewError {
 
 /// Runs the verb.
 pub(crate) fn verb(workspace: &Workspace, options: &NewOptions) -> Result<(), Failure> {
-    write(workspace.root(), options)?;
+    let name = write(workspace.root(), options)?;
     let path = options.path.display();
-    say!("{path} is a project that runs in a sandbox; in it, type: cargo sbm run");
+    say!(
+        "{path} is a project, with the program {name}, of which a function runs in a sandbox; in it, type: cargo sbm run"
+    );
     if let Some(git) = &options.git {
         say!("once, to have `cargo sbm`: {}", install(git));
     }
@@ -61,7 +63,8 @@ fn install(git: &str) -> String {
     format!("cargo install --locked --profile dev --git {git} xtask")
 }
 
-fn write(tree: &Path, options: &NewOptions) -> Result<(), NewError> {
+/// Writes a project, and returns what its package and its program are called.
+fn write(tree: &Path, options: &NewOptions) -> Result<String, NewError> {
     let folder = &options.path;
     let name = package_name(folder).ok_or_else(|| NewError::Name { path: folder.clone() })?;
     if fs::read_dir(folder).is_ok_and(|mut entries| entries.next().is_some()) {
@@ -94,7 +97,7 @@ fn write(tree: &Path, options: &NewOptions) -> Result<(), NewError> {
             .and_then(|()| if path.ends_with("ci.sh") { make_executable(&path) } else { Ok(()) })
             .map_err(|cause| NewError::Write { path, cause })?;
     }
-    Ok(())
+    Ok(name)
 }
 
 fn make_executable(path: &Path) -> io::Result<()> {
@@ -138,7 +141,7 @@ mod tests {
     fn a_project_names_this_tree_by_path() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("My Parser, 2");
-        write(Path::new("/a \"b\""), &options(path.clone(), None)).unwrap();
+        assert_eq!(write(Path::new("/a \"b\""), &options(path.clone(), None)).unwrap(), "my-parser--2");
         let manifest = fs::read_to_string(path.join("Cargo.toml")).unwrap();
         assert!(manifest.contains("name = \"my-parser--2\"\n"), "{manifest}");
         assert!(manifest.contains(r#"sbm = { path = "/a \"b\"/clients/sbm" }"#), "{manifest}");

@@ -275,7 +275,37 @@ pub(crate) enum CargoError {
 }
 
 /// Runs cargo and shows what it is at; its messages are printed only if it fails.
-pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoError> {
+pub(crate) fn run_cargo(command: Command, step: &Step) -> Result<(), CargoError> {
+    try_cargo(command, step).map_err(Complaint::print)
+}
+
+/// Why cargo failed, and what it says of that.
+pub(crate) struct Complaint {
+    cause: CargoError,
+    messages: Vec<String>,
+}
+
+impl Complaint {
+    /// Tells whether the disk is full, of which each package says the same.
+    pub(crate) fn is_of_full_disk(&self) -> bool {
+        matches!(self.cause, CargoError::Full)
+    }
+
+    /// Prints what cargo says.
+    pub(crate) fn print(self) -> CargoError {
+        self.messages.iter().for_each(|line| eprintln!("{line}"));
+        self.cause
+    }
+}
+
+impl From<CargoError> for Complaint {
+    fn from(cause: CargoError) -> Self {
+        Self { cause, messages: Vec::new() }
+    }
+}
+
+/// Runs cargo and shows what it is at; if it fails, its messages are the caller's to print.
+pub(crate) fn try_cargo(mut command: Command, step: &Step) -> Result<(), Complaint> {
     let mut child = command
         .stdout(Stdio::null())
         .stderr(Stdio::piped())
@@ -299,12 +329,10 @@ pub(crate) fn run_cargo(mut command: Command, step: &Step) -> Result<(), CargoEr
     step.clear();
     // Each compiler and linker says it in a dozen lines of its own.
     if messages.iter().any(|line| is_of_full_disk(line)) {
-        return Err(CargoError::Full);
+        return Err(CargoError::Full.into());
     }
-    for line in messages.iter().filter(|line| !is_progress(line)) {
-        eprintln!("{line}");
-    }
-    Err(CargoError::Failed)
+    messages.retain(|line| !is_progress(line));
+    Err(Complaint { cause: CargoError::Failed, messages })
 }
 
 /// Tells whether a line of a compiler or a linker says that the disk is full.

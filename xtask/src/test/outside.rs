@@ -26,7 +26,11 @@ struct Step {
 }
 
 const STEPS: &[Step] = &[
-    Step { name: "new_writes_a_project", run: |project| project.create(), printed: &["cargo sbm run"] },
+    Step {
+        name: "new_writes_a_project",
+        run: |project| project.create(),
+        printed: &["with the program my-parser--2", "cargo sbm run"],
+    },
     Step { name: "it_is_formatted", run: |project| project.cargo(&["fmt", "--check"], false), printed: &[] },
     Step {
         name: "an_editor_checks_it_without_a_variable_and_without_a_warning",
@@ -71,6 +75,21 @@ const STEPS: &[Step] = &[
         printed: &["error: my-parser--2 measures nothing; have its main begin with: if let Some(bench) = env.bench()"],
     },
     Step {
+        name: "the_documentation_of_the_library_is_written_and_its_first_page_named",
+        run: |project| project.document(),
+        printed: &["A sandbox: <code>struct sbm</code>"],
+    },
+    Step {
+        name: "statics_that_are_too_large_are_told_with_the_limit",
+        run: |project| project.fill_statics(),
+        printed: &["data takes 17", " bytes, more than 16777216"],
+    },
+    Step {
+        name: "a_program_that_does_not_compile_is_told_once",
+        run: |project| project.break_it(),
+        printed: &["1 times: cannot find value `nowhere`"],
+    },
+    Step {
         name: "a_project_that_names_a_repository_is_checked_with_it",
         run: |project| project.by_git(),
         printed: &[],
@@ -102,6 +121,36 @@ impl Project<'_> {
         }
     }
 
+    /// Has the documentation written, and returns the page of `Sbm` beside the one that is named.
+    fn document(&self) -> Told {
+        let first = self.cargo(&["sbm", "doc"], false)?;
+        let first = Path::new(first.lines().next_back().ok_or("no page is named")?);
+        fs::metadata(first)?;
+        Ok(fs::read_to_string(first.with_file_name("struct.Sbm.html"))?)
+    }
+
+    /// Runs a program that has more statics than a client may, and returns what it prints.
+    fn fill_statics(&self) -> Told {
+        let main = self.path.join("src/main.rs");
+        let text = fs::read_to_string(&main)?;
+        let many = "use core::sync::atomic::{AtomicU8, Ordering};\n\
+                    static MANY: [AtomicU8; 17 << 20] = [const { AtomicU8::new(0) }; 17 << 20];\n";
+        let used = "println!(\"{}\", MANY[0].fetch_add(1, Ordering::Relaxed));\n    let mut sbm = Sbm::new()?;";
+        fs::write(&main, text.replace("let mut sbm = Sbm::new()?;", used) + many)?;
+        let Output { stdout, .. } = self.command(&["sbm", "run"], true).stdin(Stdio::null()).output()?;
+        fs::write(&main, text)?;
+        Ok(String::from_utf8_lossy(&stdout).into_owned())
+    }
+
+    /// Has a program built that is none, and returns how often the compiler's message is printed.
+    fn break_it(&self) -> Told {
+        const SAID: &str = "cannot find value `nowhere`";
+        let main = self.path.join("src/main.rs");
+        fs::write(&main, fs::read_to_string(&main)?.replace("fn run(", "fn broken() { nowhere }\n\nfn run("))?;
+        let Output { stderr, .. } = self.command(&["sbm", "run"], true).stdin(Stdio::null()).output()?;
+        Ok(format!("{} times: {SAID}", String::from_utf8_lossy(&stderr).matches(SAID).count()))
+    }
+
     /// Writes another project, which names this tree as a repository, and has it checked: with what is committed here.
     fn by_git(&self) -> Told {
         let path = self.path.with_file_name("by-git");
@@ -114,6 +163,10 @@ impl Project<'_> {
 
     /// Calls cargo in the project's folder, as a user does: without what this tool's own cargo has set.
     fn cargo(&self, arguments: &[&str], with_kernel: bool) -> Told {
+        finish(self.command(arguments, with_kernel))
+    }
+
+    fn command(&self, arguments: &[&str], with_kernel: bool) -> Command {
         let mut command = Command::new(env::var_os("CARGO").unwrap_or_else(|| "cargo".into()));
         command.args(arguments).current_dir(&self.path);
         for name in ["SBM_CALLED_IN", "SBM_ARCHIVE", "SEL4_PREFIX", "SEL4_INCLUDE_DIRS", "SEL4_KERNEL"] {
@@ -125,7 +178,7 @@ impl Project<'_> {
                 command.args(["--kernel-config", "debug"]);
             }
         }
-        finish(command)
+        command
     }
 }
 
