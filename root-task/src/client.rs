@@ -4,17 +4,16 @@
 //! Its code lies in large frames, mapped read-only, which its sandboxes share; everything else of it in one block. Where
 //! its pages lie and what it may do with them is the server's decision ([`Program`]).
 
-use heapless::Vec;
 use sbm_abi::{
     BufferAccess,
     limits::{
-        ARENA_BASE, ARENA_END, CLIENT_IPC_BUFFER, CLIENT_SERVER_SLOT, CLIENT_STACK_BASE, CLIENT_STACK_BYTES,
-        CLIENT_START_INFO, CODE_BASE, INPUT_BASE, LARGE_PAGE, PAGE,
+        CLIENT_IPC_BUFFER, CLIENT_SERVER_SLOT, CLIENT_STACK_BASE, CLIENT_STACK_BYTES, CLIENT_START_INFO, CODE_BASE,
+        INPUT_BASE, LARGE_PAGE, PAGE,
     },
 };
-use sbm_loader::Part;
+use sbm_loader::Part as Segment;
 use sbm_objects::SizeBits;
-use sbm_server::{Answer, ClientId, Holding, Program, Progress, SLICE, Shortage};
+use sbm_server::{Answer, ClientId, Holding, Program, Progress, SLICE, Shortage, Table};
 use sel4::{
     AbsoluteCPtr, CNodeCapData, CPtr, CapRights, Error, MessageInfo, ObjectBlueprint, UserContext, VmAttributes, cap,
     cap_type::{LargePage, PageDirectory, PageTable, SmallPage},
@@ -29,6 +28,8 @@ use crate::{
     machine::Machine,
     memory::Block,
     object::{Maker, Row},
+    part::Part,
+    sandbox::add_tables,
     watch::Watch,
 };
 
@@ -36,8 +37,6 @@ use crate::{
 const CNODE_BITS: u8 = 13;
 /// Slot in a client's CSpace of its fault endpoint.
 const FAULT_SLOT: u64 = 2;
-
-const ARENA_REGIONS: usize = ((ARENA_END - ARENA_BASE) / LARGE_PAGE) as usize;
 
 /// A client's kernel objects.
 pub(crate) struct Client {
@@ -47,8 +46,6 @@ pub(crate) struct Client {
     block: Block,
     asid: Asid,
     objects: Objects,
-    /// Page tables of the arena.
-    tables: Vec<Block, ARENA_REGIONS>,
 }
 
 /// What lies in the blocks.
@@ -152,25 +149,9 @@ impl Client {
         fill_data(self.launch.file.data(), machine, frame, u64::from(address))
     }
 
-    /// Makes the page table of a region of the arena, which stays until the client ends.
-    pub(crate) fn cover(&mut self, machine: &mut Machine, region: u16) -> Result<(), Shortage> {
-        if self.tables.is_full() {
-            return Err(Shortage::Exhausted);
-        }
-        let block = machine.memory.block(u64::from(PAGE), 1)?;
-        let address = usize::from(region) * LARGE_PAGE as usize;
-        let made = block
-            .maker()
-            .object()
-            .and_then(|table: cap::PageTable| table.page_table_map(self.vspace(), address, VmAttributes::default()));
-        if let Err(error) = made {
-            machine.complain("a page table", error);
-            machine.memory.free(block);
-            return Err(Shortage::Exhausted);
-        }
-        // There is room: it was looked for above.
-        let _ = self.tables.push(block);
-        Ok(())
+    /// Makes a paging structure of the arena.
+    pub(crate) fn cover(&self, machine: &mut Machine, table: Table) -> Result<Part, Shortage> {
+        add_tables(machine, self.vspace(), &[table])
     }
 
     /// Loads and starts a client.
@@ -197,7 +178,7 @@ impl Client {
         let made = make_code(machine, &code, &launch)
             .and_then(|frames| Objects::make(machine, &asid, frames, &block, &launch));
         match made {
-            Ok(objects) => Ok(Self { launch, code, block, asid, objects, tables: Vec::new() }),
+            Ok(objects) => Ok(Self { launch, code, block, asid, objects }),
             Err(error) => {
                 machine.memory.free(block);
                 machine.memory.free(code);
@@ -216,9 +197,7 @@ impl Client {
     /// worker's.
     pub(crate) fn wind_up(&mut self, machine: &mut Machine) -> Option<Progress> {
         for _ in 0..SLICE / 2 {
-            if let Some(block) = self.tables.pop() {
-                machine.memory.free(block);
-            } else if let Some(copy) = self.objects.inputs.take_last() {
+            if let Some(copy) = self.objects.inputs.take_last() {
                 let _ = copy.path().delete();
             } else {
                 // Kernels up to 7 unmap a frame only when its last capability goes.
@@ -231,14 +210,14 @@ impl Client {
 
     /// Ends the client, whose sandboxes are gone already, and takes everything back.
     pub(crate) fn end(mut self, machine: &mut Machine) {
-        self.leave(machine);
+        self.leave();
         self.give_back(machine);
     }
 
     /// Ends the client, whose sandboxes are gone already, and begins to start its program anew in the same memory, which
     /// nobody else can have taken meanwhile. Where that fails, the client has ended.
     pub(crate) fn again(mut self, machine: &mut Machine) -> Result<Self, LoadError> {
-        self.leave(machine);
+        self.leave();
         let made = self.make_anew(machine);
         match made {
             Ok(objects) => {
@@ -268,10 +247,7 @@ impl Client {
     }
 
     /// Takes back what does not lie in the client's own blocks.
-    fn leave(&mut self, machine: &mut Machine) {
-        while let Some(block) = self.tables.pop() {
-            machine.memory.free(block);
-        }
+    fn leave(&mut self) {
         // Kernels up to 7 unmap a frame only when its last capability goes.
         let _ = self.objects.watched.cap::<SmallPage>().frame_unmap();
         for copy in self.objects.inputs.iter() {
@@ -299,7 +275,7 @@ fn make_code(machine: &mut Machine, code: &Block, launch: &Launch) -> Result<Row
 
 /// Returns the bytes and slots of everything but the code.
 fn size(program: &Program) -> (u64, u32) {
-    let small = |holding: &Holding| u32::from(holding.pages.count);
+    let small = |holding: &Holding| holding.pages.count;
     let frames: u32 = program.holdings().iter().map(small).sum();
     let own: u32 = program.holdings().iter().filter(|holding| !is_input(holding)).map(small).sum();
     #[expect(clippy::cast_possible_truncation, reason = "few")]
@@ -348,8 +324,8 @@ impl Objects {
         #[expect(clippy::cast_possible_truncation, reason = "few")]
         let tables = maker.empty(program.tables().len() as u32)?;
         let own = program.holdings().iter().filter(|holding| !is_input(holding));
-        let own = maker.empty(own.map(|holding| u32::from(holding.pages.count)).sum())?;
-        let inputs = maker.empty(launch.inputs.iter().map(|input| u32::from(input.pages.count)).sum())?;
+        let own = maker.empty(own.map(|holding| holding.pages.count).sum())?;
+        let inputs = maker.empty(launch.inputs.iter().map(|input| input.pages.count).sum())?;
         for (frame, address) in code.iter().zip((CODE_BASE as usize..).step_by(LARGE_PAGE as usize)) {
             frame.cap::<LargePage>().frame_map(vspace, address, CapRights::read_only(), VmAttributes::default())?;
         }
@@ -371,7 +347,7 @@ impl Objects {
             block.maker_at(self.frames.slot(from), count).objects::<SmallPage>(count)?;
         }
         for holding in launch.program.holdings() {
-            let end = holding.frame + u32::from(holding.pages.count);
+            let end = holding.frame + holding.pages.count;
             for number in holding.frame.max(from)..end.min(until) {
                 let address = holding.pages.address + (number - holding.frame) * PAGE;
                 let frame = self.frames.slot(number);
@@ -455,7 +431,7 @@ fn fill(machine: &mut Machine, launch: &Launch, frame: Slot, address: u32) -> Re
 /// Finds a frame of the input files, of which all follow each other.
 fn input_frame(launch: &Launch, mut number: u32) -> Option<Slot> {
     for input in &launch.inputs {
-        let count = u32::from(input.pages.count);
+        let count = input.pages.count;
         if number < count {
             return Some(input.frames.slot(number));
         }
@@ -492,7 +468,7 @@ fn watch(machine: &Machine, launch: &Launch, frames: Row, copy: Slot) -> Result<
 const SYSCALL: [u8; 2] = [0x0f, 0x05];
 
 /// Tells whether that instruction stands at `address` of a program's code.
-fn is_syscall(code: &Part<'_>, address: u64) -> bool {
+fn is_syscall(code: &Segment<'_>, address: u64) -> bool {
     let size = LIMITS.code_frame.size();
     let at = usize::try_from(address % size).unwrap_or(usize::MAX);
     code.in_frame(address - address % size, LIMITS.code_frame).any(|(offset, piece)| {
@@ -502,14 +478,14 @@ fn is_syscall(code: &Part<'_>, address: u64) -> bool {
 }
 
 /// Fills a frame, which is zero, with what a program has at that address.
-fn fill_data(data: &Part<'static>, machine: &mut Machine, frame: Slot, address: u64) -> Result<(), Error> {
+fn fill_data(data: &Segment<'static>, machine: &mut Machine, frame: Slot, address: u64) -> Result<(), Error> {
     if data.in_frame(address, LIMITS.data_frame).next().is_none() {
         return Ok(());
     }
     machine.window.fill_small(frame, |bytes| copy_pieces(data, address, LIMITS.data_frame, bytes))
 }
 
-fn copy_pieces(part: &Part<'_>, address: u64, size: SizeBits, bytes: &mut [u8]) {
+fn copy_pieces(part: &Segment<'_>, address: u64, size: SizeBits, bytes: &mut [u8]) {
     for (offset, piece) in part.in_frame(address, size) {
         if let Some(target) = bytes.get_mut(offset..offset + piece.len()) {
             target.copy_from_slice(piece);

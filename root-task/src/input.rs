@@ -217,7 +217,7 @@ fn place(
     before: Option<Pages>,
 ) -> Result<InputFile, InputError> {
     let pages = place_input(before, length).ok_or(InputError::TooLarge)?;
-    let block = machine.memory.block(u64::from(pages.bytes()), u32::from(pages.count))?;
-    let frames = block.maker().objects::<SmallPage>(u32::from(pages.count))?;
+    let block = machine.memory.block(u64::from(pages.bytes()), pages.count)?;
+    let frames = block.maker().objects::<SmallPage>(pages.count)?;
     Ok(InputFile { name, length, pages, frames })
 }

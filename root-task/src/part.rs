@@ -3,10 +3,13 @@
 
 use core::ops::Range;
 
-use sbm_abi::limits::PAGE;
+use sbm_abi::limits::{LARGE_PAGE, LARGE_PAGES, PAGE};
 use sbm_objects::Chain;
 use sbm_server::{Exhausted, Plan, Progress, Run, SLICE, Share, Shortage};
-use sel4::{CapRights, Error, VmAttributes, cap, cap_type::SmallPage};
+use sel4::{
+    CapRights, Error, VmAttributes, cap,
+    cap_type::{LargePage, SmallPage},
+};
 
 use crate::{
     client::{Client, rights},
@@ -34,6 +37,8 @@ pub(crate) struct PartPages {
     /// How many slots the copies lie behind the frames.
     offset: u16,
     made: u16,
+    /// How many of the frames are small.
+    small: u16,
 }
 
 impl PartPages {
@@ -42,16 +47,16 @@ impl PartPages {
         let blocks = core::mem::replace(&mut self.blocks, Chain::EMPTY);
         let frames = slots.first();
         let copies = frames.plus(u32::from(self.offset));
-        let mut pages = NewPages { blocks, frames, copies, made: u32::from(self.made) };
+        let mut pages = NewPages { blocks, frames, copies, made: self.made.into(), small: self.small.into() };
         let result = work(&mut pages);
         self.blocks = pages.blocks;
-        // No part has more than a plan's pages, which are counted in 16 bits.
+        // No plan has more frames: of small pages there are fewer, and the large ones are a few hundred.
         self.made = u16::try_from(pages.made).unwrap_or(u16::MAX);
         result
     }
 }
 
-/// New pages in blocks of their own, of [`SLICE`] pages each but the last one.
+/// New pages in blocks of their own: of [`SLICE`] small pages each but the last one, then of a large page each.
 #[derive(Debug)]
 pub(crate) struct NewPages {
     blocks: Chain,
@@ -59,14 +64,16 @@ pub(crate) struct NewPages {
     frames: Slot,
     /// Slot of the client's copy of the first frame, if it has one.
     copies: Slot,
-    /// How many there are.
+    /// How many frames there are.
     pub(crate) made: u32,
+    /// How many of all are small: they are made first.
+    small: u32,
 }
 
 impl NewPages {
-    /// Begins with pages whose slots are these.
-    pub(crate) const fn new(frames: Slot, copies: Slot) -> Self {
-        Self { blocks: Chain::EMPTY, frames, copies, made: 0 }
+    /// Begins with the pages of a plan, whose slots are these.
+    pub(crate) const fn new(frames: Slot, copies: Slot, plan: &Plan<'_>) -> Self {
+        Self { blocks: Chain::EMPTY, frames, copies, made: 0, small: plan.small_frames() }
     }
 
     /// Makes and maps the next pages of a plan.
@@ -77,12 +84,13 @@ impl NewPages {
         vspace: cap::VSpace,
         plan: &Plan<'_>,
     ) -> Result<Progress, Shortage> {
-        let (from, count) = (self.made, SLICE.min(plan.frames() - self.made));
-        if count > 0 {
-            let bytes = u64::from(count) * u64::from(PAGE);
-            let mut maker = machine.memory.link(&mut self.blocks, bytes, self.frames.plus(from), count)?;
+        let from = self.made;
+        if from < plan.frames() {
+            let small = SLICE.min(self.small.saturating_sub(from));
+            let (count, bytes) = if small > 0 { (small, small * PAGE) } else { (1, LARGE_PAGE) };
+            let mut maker = machine.memory.link(&mut self.blocks, bytes.into(), self.frames.plus(from), count)?;
             self.made += count;
-            let made = maker.objects::<SmallPage>(count);
+            let made = if small > 0 { maker.objects::<SmallPage>(count) } else { maker.objects::<LargePage>(1) };
             let made =
                 made.and_then(|_| map_runs(machine, client, vspace, plan, self.frames, self.copies, from..self.made));
             if let Err(error) = made {
@@ -99,10 +107,11 @@ impl NewPages {
     /// In a sandbox that lives on they are unmapped first: kernels up to 7 unmap a frame only when its last capability goes,
     /// and one frame has two here.
     pub(crate) fn strip(&mut self, machine: &mut Machine, lives_on: bool) -> Progress {
-        let rest = self.made.saturating_sub(1) / SLICE * SLICE;
+        let before = self.made.saturating_sub(1);
+        let rest = if before < self.small { before / SLICE * SLICE } else { before };
         if lives_on {
             for number in rest..self.made {
-                // One that is not mapped, or a slot that is empty, is no error that matters.
+                // One that is not mapped, or a slot that is empty, is no error that matters; large ones are unmapped alike.
                 let _ = self.frames.plus(number).cap::<SmallPage>().frame_unmap();
                 let _ = self.copies.plus(number).cap::<SmallPage>().frame_unmap();
             }
@@ -121,10 +130,12 @@ impl Part {
         let slots = machine.memory.slots(plan.slots_of_pages())?;
         // Where the client has none of them, there are no slots for copies, and none is looked at.
         let offset = if plan.shared_frames() == 0 { 0 } else { plan.frames() };
-        let offset = u16::try_from(offset).map_err(|_| Exhausted);
-        match offset {
-            Ok(offset) => Ok(Self::Pages(slots, PartPages { blocks: Chain::EMPTY, offset, made: 0 })),
-            Err(Exhausted) => {
+        let [offset, small] = [offset, plan.small_frames()].map(|count| u16::try_from(count).map_err(|_| Exhausted));
+        match (offset, small) {
+            (Ok(offset), Ok(small)) => {
+                Ok(Self::Pages(slots, PartPages { blocks: Chain::EMPTY, offset, made: 0, small }))
+            }
+            (Err(Exhausted), _) | (_, Err(Exhausted)) => {
                 machine.memory.free_slots(slots);
                 Err(Shortage::Exhausted)
             }
@@ -136,12 +147,15 @@ impl Part {
         Ok(Self::Copies(machine.memory.slots(share.pages())?, 0))
     }
 
-    /// Returns the frame of a page.
-    pub(crate) const fn frame(&self, number: u32) -> Option<Slot> {
-        match self {
-            Self::Pages(slots, PartPages { made, .. }) if number < *made as u32 => Some(slots.first().plus(number)),
-            Self::Pages(..) | Self::Tables(_) | Self::Copies(..) => None,
-        }
+    /// Returns the frame that holds a page, a small one unless it says where in a large one.
+    pub(crate) const fn frame(&self, page: u32) -> Option<Frame> {
+        let Self::Pages(slots, PartPages { made, small, .. }) = self else { return None };
+        let (made, small) = (*made as u32, *small as u32);
+        let (number, within) = match page.checked_sub(small) {
+            None => (page, None),
+            Some(page) => (small + page / LARGE_PAGES, Some(page % LARGE_PAGES)),
+        };
+        if number < made { Some(Frame { slot: slots.first().plus(number), within }) } else { None }
     }
 
     pub(crate) const fn has_pages(&self) -> bool {
@@ -167,11 +181,25 @@ impl Part {
     }
 }
 
+/// A frame of a part, and which page of it is meant where it is large.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Frame {
+    pub(crate) slot: Slot,
+    pub(crate) within: Option<u32>,
+}
+
 /// Copies pages of a part to those of a part.
 pub(crate) fn copy(machine: &mut Machine, from: (&Part, u32), to: (&Part, u32), count: u32) {
     for page in 0..count {
         let frames = from.0.frame(from.1 + page).zip(to.0.frame(to.1 + page));
-        let copied = frames.ok_or(Error::RangeError).and_then(|(from, to)| machine.window.copy(from, to));
+        let copied = frames.ok_or(Error::RangeError).and_then(|(from, to)| match (from.within, to.within) {
+            (None, None) => machine.window.copy::<SmallPage>(from.slot, to.slot, 0),
+            (Some(within), Some(same)) if within == same => {
+                machine.window.copy::<LargePage>(from.slot, to.slot, within)
+            }
+            // They are pages of zones alike.
+            _ => Err(Error::RangeError),
+        });
         if let Err(error) = copied {
             machine.complain("a copy", error);
         }
@@ -208,7 +236,7 @@ fn map_runs(
 ) -> Result<(), Error> {
     let mut first = 0;
     for run in plan.runs() {
-        let end = first + u32::from(run.pages.count);
+        let end = first + run.frames();
         for number in which.start.max(first)..which.end.min(end) {
             let copy = run.client.map(|_| copies.plus(number));
             if let Some(data) = run.data {
@@ -226,18 +254,21 @@ pub(crate) fn map_page(
     client: &Client,
     vspace: cap::VSpace,
     run: &Run,
-    page: u32,
+    number: u32,
     frame: Slot,
     copy: Option<Slot>,
 ) -> Result<(), Error> {
-    let attributes = VmAttributes::default();
-    let address = (run.pages.address + page * PAGE) as usize;
+    // The kernel knows by the capability how large a frame is.
+    let map = |frame: Slot, vspace, access| {
+        let address = run.address(number) as usize;
+        frame.cap::<SmallPage>().frame_map(vspace, address, rights(access), VmAttributes::default())
+    };
     if let Some(access) = run.client {
         let copy = copy.ok_or(Error::RangeError)?;
         copy.path().copy(&frame.path(), CapRights::read_write())?;
-        copy.cap::<SmallPage>().frame_map(client.vspace(), address, rights(access), attributes)?;
+        map(copy, client.vspace(), access)?;
     }
-    frame.cap::<SmallPage>().frame_map(vspace, address, rights(run.sandbox), attributes)
+    map(frame, vspace, run.sandbox)
 }
 
 /// Maps copies `which` of the client's own frames.
@@ -251,7 +282,7 @@ pub(crate) fn map_copies(
     let rights = rights(share.access);
     let mut before = 0;
     for (pages, first) in &share.pieces {
-        let end = before + u32::from(pages.count);
+        let end = before + pages.count;
         for number in which.start.max(before)..which.end.min(end) {
             let (copy, page) = (copies.slot(number), number - before);
             copy.path().copy(&client.frames().slot(first + page).path(), rights)?;

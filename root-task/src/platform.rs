@@ -84,8 +84,8 @@ impl Platform for Machine {
         part::remove(self, part);
     }
 
-    fn cover(&mut self, client: &mut Client, region: u16) -> Result<(), Shortage> {
-        client.cover(self, region)
+    fn cover(&mut self, client: &Client, table: Table) -> Result<Part, Shortage> {
+        client.cover(self, table)
     }
 
     fn restart(&mut self, sandbox: &Sandbox, registers: &Registers) {

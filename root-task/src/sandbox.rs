@@ -108,18 +108,7 @@ impl Sandbox {
 
     /// Makes paging structures.
     pub(crate) fn add_tables(&self, machine: &mut Machine, tables: &[Table]) -> Result<Part, Shortage> {
-        let count = u32::try_from(tables.len()).map_err(|_| Exhausted)?;
-        let block = machine.memory.block(u64::from(count) * u64::from(PAGE), count)?;
-        let mut maker = block.maker();
-        let made = make_tables(&mut maker, tables).and_then(|made| map_tables(self.vspace, tables, made));
-        match made {
-            Ok(()) => Ok(Part::Tables(block)),
-            Err(error) => {
-                machine.complain("page tables", error);
-                machine.memory.free(block);
-                Err(Shortage::Exhausted)
-            }
-        }
+        add_tables(machine, self.vspace, tables)
     }
 
     /// Adds the next pages of a plan, or maps the next of the client's frames, which `part` has room for.
@@ -140,7 +129,7 @@ impl Sandbox {
     /// and is no failure of ours.
     pub(crate) fn place(&self, part: &Part, number: u32, at: Option<u32>) -> Result<Progress, Error> {
         let Some(frame) = part.frame(number) else { return Ok(Progress::More) };
-        let frame = frame.cap::<SmallPage>();
+        let frame = frame.slot.cap::<SmallPage>();
         // One that is not mapped is no error that matters, as in `NewPages::strip`.
         let _ = frame.frame_unmap();
         if let Some(address) = at {
@@ -261,6 +250,22 @@ impl Sandbox {
     }
 }
 
+/// Makes paging structures of an address space.
+pub(crate) fn add_tables(machine: &mut Machine, vspace: cap::VSpace, tables: &[Table]) -> Result<Part, Shortage> {
+    let count = u32::try_from(tables.len()).map_err(|_| Exhausted)?;
+    let block = machine.memory.block(u64::from(count) * u64::from(PAGE), count)?;
+    let mut maker = block.maker();
+    let made = make_tables(&mut maker, tables).and_then(|made| map_tables(vspace, tables, made));
+    match made {
+        Ok(()) => Ok(Part::Tables(block)),
+        Err(error) => {
+            machine.complain("page tables", error);
+            machine.memory.free(block);
+            Err(Shortage::Exhausted)
+        }
+    }
+}
+
 /// Deletes copies; a slot that is empty already is no error to the kernel.
 fn delete(copies: Row) {
     for copy in copies.iter() {
@@ -303,7 +308,7 @@ fn make_objects(
         vspace,
         None,
     )?;
-    Ok((vspace, thread, NewPages::new(frames.slot(0), copies.slot(0))))
+    Ok((vspace, thread, NewPages::new(frames.slot(0), copies.slot(0), plan)))
 }
 
 /// Makes the address space down to its first page directory.
@@ -352,11 +357,11 @@ fn map_code(client: &Client, vspace: cap::VSpace, copies: Row) -> Result<(), Err
     Ok(())
 }
 
-/// Maps all frames of a plan on both sides; the copies follow each other.
+/// Maps all frames of a plan that is not long on both sides; the copies follow each other.
 fn map_all(client: &Client, vspace: cap::VSpace, plan: &Plan<'_>, frames: Row, copies: Row) -> Result<(), Error> {
     let (mut frames, mut copies) = (frames.iter(), copies.iter());
-    for run in plan.runs() {
-        for page in 0..u32::from(run.pages.count) {
+    for run in plan.all_runs() {
+        for page in 0..run.pages.count {
             let frame = frames.next().ok_or(Error::RangeError)?;
             let copy = if run.client.is_some() { copies.next() } else { None };
             map_page(client, vspace, &run, page, frame, copy)?;

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A window in the root task's own address space, through which it fills frames before others get them.
 
-use sel4::{CapRights, Error, VmAttributes, cap, cap_type, init_thread::slot};
+use sel4::{CapRights, CapTypeForFrameObject, Error, VmAttributes, cap, cap_type, init_thread::slot};
 
 use crate::{cspace::Slot, memory::Memory, object::Row};
 
@@ -10,12 +10,31 @@ const SMALL: usize = 0x40_0000_0000;
 /// Where the target of a copy is.
 const TARGET: usize = SMALL + SMALL_BYTES;
 const LARGE: usize = SMALL + LARGE_BYTES;
+const LARGE_TARGET: usize = LARGE + LARGE_BYTES;
 /// What is mapped for good, such as memory for DMA.
-const FIXED: usize = LARGE + LARGE_BYTES;
+const FIXED: usize = LARGE_TARGET + LARGE_BYTES;
 /// Which page of the fixed ones is the first that is shared with a client.
 const SHARED_FIRST: usize = 496;
 const SMALL_BYTES: usize = 4096;
 const LARGE_BYTES: usize = 2 * 1024 * 1024;
+
+/// A size of frames of which pages can be copied.
+pub(crate) trait Copied: CapTypeForFrameObject {
+    /// Where the two frames are.
+    const PLACES: [usize; 2];
+    /// How many pages one has.
+    const PAGES: u32;
+}
+
+impl Copied for cap_type::SmallPage {
+    const PLACES: [usize; 2] = [SMALL, TARGET];
+    const PAGES: u32 = 1;
+}
+
+impl Copied for cap_type::LargePage {
+    const PLACES: [usize; 2] = [LARGE, LARGE_TARGET];
+    const PAGES: u32 = (LARGE_BYTES / SMALL_BYTES) as u32;
+}
 
 /// The window: paging structures that are there, and nothing mapped.
 #[derive(Debug)]
@@ -56,28 +75,28 @@ impl Window {
         page.frame_unmap()
     }
 
-    /// Copies a small frame to another one, whoever has them mapped.
-    pub(crate) fn copy(&mut self, from: Slot, to: Slot) -> Result<(), Error> {
-        let sides = [(from, CapRights::read_only(), SMALL), (to, CapRights::read_write(), TARGET)];
-        let mut all_well = Ok(());
+    /// Copies a page of a frame to the same one of another frame of that size, whoever has them mapped.
+    pub(crate) fn copy<T: Copied>(&mut self, from: Slot, to: Slot, page: u32) -> Result<(), Error> {
+        let [source, target] = T::PLACES;
+        let sides = [(from, CapRights::read_only(), source), (to, CapRights::read_write(), target)];
+        let mut all_well = if page < T::PAGES { Ok(()) } else { Err(Error::RangeError) };
         for ((frame, rights, address), copy) in sides.into_iter().zip(self.spare) {
-            all_well = all_well.and_then(|()| copy.path().copy(&frame.path(), rights)).and_then(|()| {
-                copy.cap::<cap_type::SmallPage>().frame_map(
-                    slot::VSPACE.cap(),
-                    address,
-                    rights,
-                    VmAttributes::default(),
-                )
-            });
+            all_well = all_well
+                .and_then(|()| copy.path().copy(&frame.path(), rights))
+                .and_then(|()| copy.cap::<T>().frame_map(slot::VSPACE.cap(), address, rights, VmAttributes::default()));
         }
         if all_well.is_ok() {
-            // SAFETY: both frames are mapped here, until they are unmapped below, and are two; the sandbox that has them as well
-            // does not run while this does.
-            unsafe { core::ptr::copy_nonoverlapping(SMALL as *const u8, TARGET as *mut u8, SMALL_BYTES) };
+            let offset = page as usize * SMALL_BYTES;
+            // SAFETY: both frames are mapped here, until they are unmapped below, are two, and have this page; the sandbox that
+            // has them as well does not run while this does.
+            unsafe {
+                let (source, target) = ((source + offset) as *const u8, (target + offset) as *mut u8);
+                core::ptr::copy_nonoverlapping(source, target, SMALL_BYTES);
+            };
         }
         for copy in self.spare {
             // Kernels up to 7 unmap a frame only when its last capability goes. A slot that is empty is no error that matters.
-            let _ = copy.cap::<cap_type::SmallPage>().frame_unmap();
+            let _ = copy.cap::<T>().frame_unmap();
             let _ = copy.path().delete();
         }
         all_well

@@ -73,7 +73,7 @@ pub enum MapError {
         /// Address that was named.
         address: u32,
         /// Number of pages.
-        pages: u16,
+        pages: u32,
     },
     /// As many mappings as there can be are there, or the range is in more pieces than one can have.
     Full {

@@ -45,7 +45,6 @@ extern crate std;
 #[cfg(test)]
 mod tests;
 
-pub use arena::Arena;
 pub use console::{Console, MARK, Writer};
 pub use error::{CancelError, ConsoleError, GrowError, InitError, MapError, NoSandbox, ShrinkError, SnapshotError};
 pub use fault::{KernelFault, decode_fault};

@@ -5,7 +5,8 @@ use sbm_abi::{BufferAccess, Layout, OverQuota, Pages, Resource, limits::MAX_MAPP
 use sbm_system::Amounts;
 
 use crate::{
-    Arena, Charge, Exhausted, GrowError, MapError, Plan, Platform, Progress, Quota, Shortage, Table,
+    Charge, Exhausted, GrowError, MapError, Plan, Platform, Progress, Quota, Shortage, Table,
+    arena::Arena,
     quota::Room,
     table::{Additions, Bundle, Client, Growth, Mapping, OWN, Sandbox, SandboxIndex},
 };
@@ -16,7 +17,7 @@ pub(crate) struct Owned<'a, P: Platform> {
     pub(crate) client: &'a mut Client<P>,
     pub(crate) sandbox: &'a mut Sandbox<P>,
     pub(crate) additions: &'a mut Additions<P>,
-    pub(crate) arena: &'a mut Arena,
+    pub(crate) arena: &'a mut Arena<P::Part>,
 }
 
 impl<P: Platform> Owned<'_, P> {
@@ -49,7 +50,7 @@ impl<P: Platform> Owned<'_, P> {
     fn grow_at(&mut self, platform: &mut P, room: &Room, layout: Layout<'_>) -> Result<Progress, GrowError> {
         let plan = Plan::new(layout, 0, |table| self.additions.lacks(table)).ok_or(Exhausted)?;
         let (charge, tables) = plan.charges_of_growth();
-        cover::<_, GrowError>(platform, self.client, room, layout, charge.plus(tables).with(0))?;
+        cover::<_, GrowError>(platform, self.client, self.arena, room, layout, charge.plus(tables).with(0))?;
         self.add_tables(platform, &plan.tables, tables)?;
         let begun = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
         let begun = begun.and_then(|mut part| {
@@ -153,32 +154,51 @@ fn undo<P: Platform>(
     }
 }
 
-/// Most page tables that a client is given in one go.
+/// Most paging structures that a client is given, or loses, in one go.
 const COVERED_AT_ONCE: usize = 8;
 
-/// Makes sure that there is room for what is asked, and gives the client the page tables that it lacks to share `layout`. It
-/// keeps them, and is charged for them. Where it lacks many, it is asked again for the rest.
+/// What a client is charged for a paging structure of its arena.
+pub(crate) const TABLE: Charge = Charge { pages: 1, slots: 1 };
+
+/// Makes sure that there is room for what is asked, and gives the client the paging structures that it lacks to share
+/// `layout`. It keeps them, and is charged for them, until large pages are to lie where they are: from 2 MiB on a span has
+/// its regions for itself, so that nothing is left in them. Where it is about many, it is asked again for the rest.
 pub(crate) fn cover<P: Platform, E: From<OverQuota> + From<Exhausted> + From<Shortage>>(
     platform: &mut P,
     client: &mut Client<P>,
+    arena: &mut Arena<P::Part>,
     room: &Room,
     layout: Layout<'_>,
     asked: Amounts,
 ) -> Result<(), E> {
-    const TABLE: Charge = Charge { pages: 1, slots: 1 };
     room.admits(client.used(), asked)?;
-    let mut made = 0;
-    for region in layout.shared_regions() {
-        if !client.has_table(region) {
-            if made == COVERED_AT_ONCE {
-                client.asks_again = true;
-                return Err(Shortage::NotReady.into());
+    let mut changed = 0;
+    let mut next = |client: &mut Client<P>| -> Result<(), Shortage> {
+        if changed == COVERED_AT_ONCE {
+            client.asks_again = true;
+            return Err(Shortage::NotReady);
+        }
+        changed += 1;
+        Ok(())
+    };
+    for table in Table::against(&layout) {
+        if client.tables.has(table) {
+            next(client)?;
+            if let Some(at) = arena.tables.iter().position(|(there, _)| *there == table) {
+                platform.remove(arena.tables.swap_remove(at).1);
             }
-            made += 1;
+            client.tables.set(table, false);
+            client.charge = client.charge.minus(TABLE);
+        }
+    }
+    for table in Table::of_shared(&layout) {
+        if !client.tables.has(table) {
+            next(client)?;
             room.admits(client.used(), Amounts { pages: asked.pages + 1, slots: asked.slots + 1, ..asked })?;
-            let number = u16::try_from(region).map_err(|_| Exhausted)?;
-            platform.cover(&mut client.objects, number)?;
-            client.set_table(region);
+            let part = platform.cover(&client.objects, table)?;
+            // There is room for one of each.
+            let _ = arena.tables.push((table, part));
+            client.tables.set(table, true);
             client.charge = client.charge.plus(TABLE);
         }
     }

@@ -6,17 +6,24 @@ use core::ops::Range;
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, Chunks, Layout, Pages, Zone,
-    limits::{LARGE_PAGE, MAX_DATA_BYTES, MAX_SPAN},
+    limits::{LARGE_PAGE, LARGE_PAGES, MAX_BUFFERS, MAX_DATA_BYTES, MAX_GUARDED_PAGES, PAGE},
 };
 
 use crate::{Charge, Exhausted, Platform};
 
 /// Most paging structures of one sandbox below its first page directory: for a span and statics of any size that there can be.
-pub(crate) const MAX_TABLES: usize = 64;
+pub(crate) const MAX_TABLES: usize = 72;
 
-const _: () = assert!((MAX_SPAN.div_ceil(LARGE_PAGE) + MAX_DATA_BYTES / LARGE_PAGE + 1) as usize <= MAX_TABLES);
+/// Small pages lie in each of these regions at most: two for each buffer, whose rest and guard are smaller than one, one for
+/// what lies before, those of a guarded heap, of statics and of their ground, each with one more than it fills.
+const _: () = {
+    let heap = MAX_GUARDED_PAGES / LARGE_PAGES;
+    let regions = 2 * MAX_BUFFERS as u32 + 1 + (heap + 1) + 2 * (MAX_DATA_BYTES / LARGE_PAGE + 1);
+    // And a page directory.
+    assert!((regions as usize) < MAX_TABLES);
+};
 
-/// Most pages that are made or mapped in one step.
+/// Most small pages that are made or mapped in one step; a large one takes a step of its own.
 pub const SLICE: u32 = 32;
 
 /// Slots of a sandbox beside those of its code, tables and memory: one for each of these six objects.
@@ -40,7 +47,36 @@ impl Table {
         const PER_GIB: u32 = (1 << GIB_BITS) / LARGE_PAGE;
         let gibs = regions.start / PER_GIB..regions.end.div_ceil(PER_GIB);
         let directories = gibs.filter(|gib| *gib != 0).map(|gib| Self::Directory(gib as u8));
-        directories.chain(regions.map(|region| Self::Page(region as u16)))
+        directories.chain(regions.map(Self::page))
+    }
+
+    /// Names the page table of a region.
+    #[expect(clippy::cast_possible_truncation, reason = "addresses lie below 4 GiB")]
+    const fn page(region: u32) -> Self {
+        Self::Page(region as u16)
+    }
+
+    /// Lists what a span needs that begins at `base`, of which these regions have small pages: it lies in one GiB.
+    fn of_span(base: u32, regions: impl Iterator<Item = u32>) -> impl Iterator<Item = Self> {
+        let gib = base >> GIB_BITS;
+        let mut directory = (gib != 0).then_some(Self::Directory(gib as u8));
+        let mut pages = regions.map(Self::page);
+        core::iter::from_fn(move || directory.take().or_else(|| pages.next()))
+    }
+
+    /// Lists what a sandbox needs for a layout.
+    pub(crate) fn of_layout(layout: &Layout<'_>) -> impl Iterator<Item = Self> {
+        Self::of_span(layout.base(), layout.regions())
+    }
+
+    /// Lists what a client needs for what it shares of a layout.
+    pub(crate) fn of_shared(layout: &Layout<'_>) -> impl Iterator<Item = Self> {
+        Self::of_span(layout.base(), layout.shared_regions())
+    }
+
+    /// Lists what a client cannot have where a layout has large pages.
+    pub(crate) fn against(layout: &Layout<'_>) -> impl Iterator<Item = Self> {
+        layout.large_regions().flatten().map(Self::page)
     }
 
     /// Lists what the pages of a zone need.
@@ -78,12 +114,40 @@ pub(crate) const fn regions_of(pages: Pages) -> Range<u32> {
 pub struct Run {
     /// Where.
     pub pages: Pages,
+    /// Whether they are whole large pages, each of them one frame.
+    pub large: bool,
     /// What the sandbox may do with them.
     pub sandbox: BufferAccess,
     /// What the client may do with them, if it has them.
     pub client: Option<BufferAccess>,
     /// Where in the program's data lies what they hold, if it is not zeros.
     pub data: Option<u32>,
+}
+
+impl Run {
+    /// Returns the number of its frames.
+    #[must_use]
+    pub const fn frames(&self) -> u32 {
+        if self.large { self.pages.count / LARGE_PAGES } else { self.pages.count }
+    }
+
+    /// Returns the address of one of its frames, from 0.
+    #[must_use]
+    pub const fn address(&self, frame: u32) -> u32 {
+        self.pages.address + frame * if self.large { LARGE_PAGE } else { PAGE }
+    }
+
+    /// Returns what of it are large pages, or what is left.
+    const fn part(self, large: bool) -> Self {
+        let Pages { address, count } = self.pages;
+        let filled = self.pages.large() * LARGE_PAGES;
+        let pages = if large {
+            Pages { address, count: filled }
+        } else {
+            Pages { address: address + filled * PAGE, count: count - filled }
+        };
+        Self { pages, large, ..self }
+    }
 }
 
 /// What a sandbox is made of, or what is added to one.
@@ -94,8 +158,10 @@ pub struct Plan<'a> {
     /// Paging structures to make, in this order.
     pub tables: Vec<Table, MAX_TABLES>,
     parts: Parts<'a>,
-    /// The number of new pages.
-    frames: u32,
+    /// New small pages.
+    small: u32,
+    /// New large pages.
+    large: u32,
 }
 
 /// What the new pages are.
@@ -117,10 +183,12 @@ impl<'a> Plan<'a> {
     /// Plans what `layout` takes in a sandbox that lacks some paging structures, unless these are more than it can have.
     pub(crate) fn new(layout: Layout<'a>, code_frames: u8, lacks: impl Fn(Table) -> bool) -> Option<Self> {
         let mut tables = Vec::new();
-        for table in Table::of(layout.regions()).filter(|table| lacks(*table)) {
+        for table in Table::of_layout(&layout).filter(|table| lacks(*table)) {
             tables.push(table).ok()?;
         }
-        Some(Self { code_frames, tables, parts: Parts::Layout(layout), frames: layout.memory_pages() })
+        let large = layout.large_regions().map(|regions| regions.end - regions.start).sum();
+        let small = layout.memory_pages() - large * LARGE_PAGES;
+        Some(Self { code_frames, tables, parts: Parts::Layout(layout), small, large })
     }
 
     /// Adds the paging structures for statics, which lie elsewhere than a layout, to those of a new sandbox.
@@ -130,35 +198,36 @@ impl<'a> Plan<'a> {
 
     /// Plans a chunk of the heap of a sandbox, which has the paging structures for it.
     pub(crate) const fn of_chunk(pages: Pages) -> Plan<'static> {
-        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages), frames: pages.count as u32 }
+        let large = pages.large();
+        let small = pages.count - large * LARGE_PAGES;
+        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Chunk(pages), small, large }
     }
 
     /// Plans a chunk of a guarded heap of a sandbox, of which no page is mapped by that.
-    pub(crate) const fn of_loose(pages: u16) -> Plan<'static> {
-        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Loose, frames: pages as u32 }
+    pub(crate) const fn of_loose(pages: u32) -> Plan<'static> {
+        Plan { code_frames: 0, tables: Vec::new(), parts: Parts::Loose, small: pages, large: 0 }
     }
 
     /// Plans a chunk of the statics of a sandbox, which has the paging structures for it, with its ground.
     pub(crate) const fn of_statics(pages: Pages, ground: u32) -> Plan<'static> {
-        Plan {
-            code_frames: 0,
-            tables: Vec::new(),
-            parts: Parts::Statics(pages, ground),
-            frames: 2 * pages.count as u32,
-        }
+        let parts = Parts::Statics(pages, ground);
+        Plan { code_frames: 0, tables: Vec::new(), parts, small: 2 * pages.count, large: 0 }
     }
 
     /// Plans the ground of chunks of a heap, from `base` on, in a sandbox that lacks some paging structures, unless these are
     /// more than it can have.
     pub(crate) fn of_ground(heap: Zone, chunks: Chunks, base: u32, lacks: impl Fn(Table) -> bool) -> Option<Self> {
         let mut tables = Vec::<Table, MAX_TABLES>::new();
-        for table in grounds(heap, chunks, base).flat_map(|pages| Table::of(regions_of(pages))) {
+        let small_regions = grounds(heap, chunks, base).filter(|pages| pages.large() == 0).flat_map(regions_of);
+        for table in Table::of_span(base, small_regions) {
             if lacks(table) && !tables.contains(&table) {
                 tables.push(table).ok()?;
             }
         }
-        let frames = heap.chunks(chunks).map(|(_, pages)| u32::from(pages.count)).sum();
-        Some(Self { code_frames: 0, tables, parts: Parts::Ground(heap, chunks, base), frames })
+        let large = grounds(heap, chunks, base).map(Pages::large).sum();
+        let pages: u32 = grounds(heap, chunks, base).map(|pages| pages.count).sum();
+        let small = pages - large * LARGE_PAGES;
+        Some(Self { code_frames: 0, tables, parts: Parts::Ground(heap, chunks, base), small, large })
     }
 
     /// Tells whether the new pages are mapped nowhere before [`Platform::place`]: none is in [`Plan::runs`].
@@ -167,12 +236,32 @@ impl<'a> Plan<'a> {
         matches!(self.parts, Parts::Loose)
     }
 
-    /// Returns the pages to make and map.
+    /// Returns the frames to make and map, in the order of their numbers: all small pages, then the large ones.
     pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
+        let mut runs = self.all_runs();
+        let mut again = (self.large > 0).then(|| self.all_runs());
+        core::iter::from_fn(move || {
+            loop {
+                let run = match (runs.next(), &mut again) {
+                    (Some(run), None) => return Some(run),
+                    (Some(run), Some(_)) => run.part(false),
+                    (None, again) => again.as_mut()?.next()?.part(true),
+                };
+                if run.pages.count > 0 {
+                    return Some(run);
+                }
+            }
+        })
+    }
+
+    /// Returns the pages to make and map, in the order of their addresses: of a plan that is not [long](Plan::is_long) they are
+    /// the runs, and quicker to go through.
+    #[inline]
+    pub fn all_runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         const WHOLE: BufferAccess = BufferAccess::ReadWrite;
-        let own = |pages| Run { pages, sandbox: WHOLE, client: None, data: None };
-        let shared = |(pages, access)| Run { pages, sandbox: access, client: Some(WHOLE), data: None };
-        let read = |pages| Run { pages, sandbox: BufferAccess::ReadOnly, client: None, data: None };
+        let own = move |pages| Run { pages, large: false, sandbox: WHOLE, client: None, data: None };
+        let shared = move |(pages, access)| Run { sandbox: access, client: Some(WHOLE), ..own(pages) };
+        let read = move |pages| Run { sandbox: BufferAccess::ReadOnly, ..own(pages) };
         let ([first, second], rest) = match self.parts {
             Parts::Layout(layout) => {
                 let arguments = layout.arguments().map(|pages| (pages, WHOLE));
@@ -191,17 +280,23 @@ impl<'a> Plan<'a> {
         first.into_iter().chain(second).chain(rest)
     }
 
-    /// Returns the number of new pages.
+    /// Returns the number of new frames.
     #[must_use]
     pub const fn frames(&self) -> u32 {
-        self.frames
+        self.small + self.large
     }
 
-    /// Returns the number of new pages that the client has as well: all but stack, heap, statics and grounds.
+    /// Returns how many of them are small pages: they are the first ones.
+    #[must_use]
+    pub const fn small_frames(&self) -> u32 {
+        self.small
+    }
+
+    /// Returns the number of new frames that the client has as well: all but stack, heap, statics and grounds.
     #[must_use]
     pub fn shared_frames(&self) -> u32 {
         match &self.parts {
-            Parts::Layout(layout) => self.frames - layout.stack().map_or(0, |stack| u32::from(stack.count)),
+            Parts::Layout(layout) => self.frames() - layout.stack().map_or(0, |stack| stack.count),
             Parts::Chunk(_) | Parts::Loose | Parts::Statics(..) | Parts::Ground(..) => 0,
         }
     }
@@ -215,8 +310,8 @@ impl<'a> Plan<'a> {
 
     /// Tells whether the pages of a new sandbox are more than one step makes.
     #[must_use]
-    pub fn is_long(&self) -> bool {
-        self.frames() > SLICE
+    pub const fn is_long(&self) -> bool {
+        self.small > SLICE || self.large > 0
     }
 
     /// Returns the pages of the block that a new sandbox begins with, and the slots of all of it, in a row.
@@ -252,10 +347,10 @@ impl<'a> Plan<'a> {
         (self.charge_of_pages().plus(slots), Charge::of(self.table_count(), self.table_count()))
     }
 
-    /// Returns what is charged for pages that have blocks of their own, of [`SLICE`] pages or what is left.
+    /// Returns what is charged for pages that have blocks of their own: a large page, [`SLICE`] small ones or what is left.
     fn charge_of_pages(&self) -> Charge {
-        let whole = self.frames() / SLICE * SLICE;
-        Charge { pages: whole, slots: 0 }.plus(Charge::of(self.frames() - whole, 0))
+        let whole = self.small / SLICE * SLICE;
+        Charge { pages: whole + self.large * LARGE_PAGES, slots: 0 }.plus(Charge::of(self.small - whole, 0))
     }
 }
 
@@ -303,7 +398,7 @@ impl Share {
     /// Returns the number of pages.
     #[must_use]
     pub fn pages(&self) -> u32 {
-        self.pieces.iter().map(|(pages, _)| u32::from(pages.count)).sum()
+        self.pieces.iter().map(|(pages, _)| pages.count).sum()
     }
 
     /// Returns what is charged for the mappings, and for the paging structures.

@@ -94,7 +94,7 @@ pub trait Platform {
         registers: &Registers,
     ) -> Result<Self::Sandbox, Shortage>;
 
-    /// Makes the next [`SLICE`](crate::SLICE) pages of a sandbox whose plan is long.
+    /// Makes the next [`SLICE`](crate::SLICE) small pages, or the next large one, of a sandbox whose plan is long.
     ///
     /// # Errors
     /// [`Shortage`]; what was made before stays.
@@ -123,7 +123,7 @@ pub trait Platform {
         plan: &Plan<'_>,
     ) -> Result<Self::Part, Shortage>;
 
-    /// Adds the next [`SLICE`](crate::SLICE) pages of the plan; those of a [loose](Plan::is_loose) one are mapped nowhere.
+    /// Adds the next [`SLICE`](crate::SLICE) small pages of the plan, or its next large one; those of a [loose](Plan::is_loose) one are mapped nowhere.
     ///
     /// # Errors
     /// [`Shortage`]; what was made before stays.
@@ -148,8 +148,8 @@ pub trait Platform {
         at: Option<u32>,
     ) -> Result<Progress, Exhausted>;
 
-    /// Copies so many pages of a part, from this one on, to those of another part or the same, whoever has them mapped: they
-    /// are there, and are others.
+    /// Copies so many small pages of a part, from this one on, to those of another part or the same, whoever has them mapped:
+    /// they are there, and are others. Where they are in a large page, they are in one on both sides, at the same place.
     fn copy(&mut self, from: (&Self::Part, u32), to: (&Self::Part, u32), count: u32);
 
     /// Begins to map frames of the client's own into the sandbox; the paging structures are there. None is mapped before
@@ -171,18 +171,18 @@ pub trait Platform {
         share: &Share,
     ) -> Result<Progress, Shortage>;
 
-    /// Takes [`SLICE`](crate::SLICE) pages of a part out of a sandbox that lives on: they are mapped nowhere afterwards, on
+    /// Takes [`SLICE`](crate::SLICE) small pages, or a large one, of a part out of a sandbox that lives on: they are mapped nowhere afterwards, on
     /// neither side.
     fn strip(&mut self, part: &mut Self::Part) -> Progress;
 
     /// Gives back what is left of a part that was stripped.
     fn remove(&mut self, part: Self::Part);
 
-    /// Gives the client the page table of a region of its arena, until it ends.
+    /// Gives the client a paging structure of its arena, which has those above it, until it is [removed](Platform::remove).
     ///
     /// # Errors
     /// [`Shortage`]; nothing is left of the attempt.
-    fn cover(&mut self, client: &mut Self::Client, region: u16) -> Result<(), Shortage>;
+    fn cover(&mut self, client: &Self::Client, table: Table) -> Result<Self::Part, Shortage>;
 
     /// Gives the sandbox's thread new registers, whatever it is doing, and lets it run. Its memory plays no part, nor do
     /// old registers that `registers` replaces.

@@ -8,7 +8,7 @@ use sbm_abi::{
     BufferAccess, ClientMap, MAX_INPUTS, Pages,
     limits::{
         CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_STACK_BYTES, CLIENT_START_INFO, CODE_BASE, INPUT_BASE, INPUT_END,
-        LARGE_PAGE, PAGE,
+        LARGE_PAGE, MAX_DATA_PAGES, PAGE, PROGRAM_END,
     },
 };
 
@@ -72,9 +72,11 @@ impl Program {
     /// # Errors
     /// [`ProgramError`].
     pub fn new(code: &Range<u64>, data: &Range<u64>, inputs: &[Pages]) -> Result<Self, ProgramError> {
-        const STACK: Pages = Pages { address: CLIENT_STACK_BASE, count: (CLIENT_STACK_BYTES / PAGE) as u16 };
+        const STACK: Pages = Pages { address: CLIENT_STACK_BASE, count: CLIENT_STACK_BYTES / PAGE };
         let (code, data) = (pages_of(code)?, pages_of(data)?);
-        if code.address != CODE_BASE || code.count == 0 {
+        let is_there = code.address == CODE_BASE && code.count > 0;
+        let fits = code.end().max(data.end()) <= PROGRAM_END && data.count <= MAX_DATA_PAGES.into();
+        if !is_there || !fits {
             return Err(ProgramError::Parts);
         }
         let code_frames = u8::try_from(code.bytes().div_ceil(LARGE_PAGE)).map_err(|_| ProgramError::Parts)?;
@@ -92,7 +94,7 @@ impl Program {
         for (pages, access) in private.into_iter().chain(inputs).filter(|(pages, _)| pages.count > 0) {
             let holding = Holding { pages, access, frame };
             program.holdings.push(holding).map_err(|_| ProgramError::Inputs { limit: MAX_INPUTS })?;
-            frame += u32::from(pages.count);
+            frame += pages.count;
             for region in regions_of(pages) {
                 let region = u16::try_from(region).map_err(|_| ProgramError::Parts)?;
                 if !program.tables.contains(&region) {
@@ -117,9 +119,8 @@ impl Program {
 
     /// Returns the pages of the writable data.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a program's parts have fewer than 2^16 pages")]
     pub const fn data(&self) -> Pages {
-        Pages { address: self.map.data, count: ((self.map.data_end - self.map.data) / PAGE) as u16 }
+        Pages { address: self.map.data, count: (self.map.data_end - self.map.data) / PAGE }
     }
 
     /// Returns the pages, in the order of their frames.
@@ -149,7 +150,7 @@ impl Program {
                 |holding: &&Holding| holding.access == BufferAccess::ReadWrite || access == BufferAccess::ReadOnly;
             let holding = holding.filter(may).ok_or(MapError::NotHeld { address })?;
             let end = pages.end().min(holding.pages.end());
-            let count = u16::try_from((end - address) / PAGE).map_err(|_| MapError::NotHeld { address })?;
+            let count = (end - address) / PAGE;
             let frame = holding.frame + (address - holding.pages.address) / PAGE;
             let full = MapError::Full { limit: MAX_PIECES };
             share.pieces.push((Pages { address, count }, frame)).map_err(|_| full)?;
@@ -166,8 +167,8 @@ impl Program {
 #[must_use]
 pub fn place_input(before: Option<Pages>, bytes: u32) -> Option<Pages> {
     let address = before.map_or(INPUT_BASE, Pages::end);
-    let count = u16::try_from(bytes.div_ceil(PAGE).max(1)).ok()?;
-    let fits = u32::from(count) * PAGE <= INPUT_END.checked_sub(address)?;
+    let count = bytes.div_ceil(PAGE).max(1);
+    let fits = count <= INPUT_END.checked_sub(address)? / PAGE;
     fits.then_some(Pages { address, count })
 }
 
@@ -175,7 +176,7 @@ pub fn place_input(before: Option<Pages>, bytes: u32) -> Option<Pages> {
 fn pages_of(range: &Range<u64>) -> Result<Pages, ProgramError> {
     let bytes = range.end.checked_sub(range.start).ok_or(ProgramError::Parts)?;
     let whole = range.start.is_multiple_of(u64::from(PAGE)) && bytes.is_multiple_of(u64::from(PAGE));
-    match (u32::try_from(range.start), u16::try_from(bytes / u64::from(PAGE)), u32::try_from(range.end)) {
+    match (u32::try_from(range.start), u32::try_from(bytes / u64::from(PAGE)), u32::try_from(range.end)) {
         (Ok(address), Ok(count), Ok(_)) if whole => Ok(Pages { address, count }),
         _ => Err(ProgramError::Parts),
     }
@@ -195,7 +196,7 @@ mod tests {
         Program::new(&CODE, &DATA, &[first, second]).unwrap()
     }
 
-    fn share(address: u32, count: u16, access: BufferAccess) -> Result<Share, MapError> {
+    fn share(address: u32, count: u32, access: BufferAccess) -> Result<Share, MapError> {
         program().share(Pages { address, count }, access, |_| true)
     }
 
@@ -205,7 +206,7 @@ mod tests {
         let mut frame = 0;
         for holding in program.holdings() {
             assert_eq!(holding.frame, frame);
-            frame += u32::from(holding.pages.count);
+            frame += holding.pages.count;
         }
         assert_eq!(frame, 3 + 64 + 1 + 1 + 2 + 1);
         assert_eq!(program.code_frames(), 2);
@@ -253,14 +254,14 @@ mod tests {
         let first = 3 + 64 + 1 + 1;
         let single = |address| Pages { address, count: 1 };
         assert_eq!(share.pieces, [(single(INPUT_BASE + PAGE), first + 1), (single(INPUT_BASE + 2 * PAGE), first + 2)]);
-        assert_eq!(share.tables, [Table::Directory(1), Table::Page(512)]);
+        assert_eq!(share.tables, [Table::Directory(3), Table::Page(1536)]);
     }
 
     #[test]
     fn a_share_makes_only_the_tables_that_the_sandbox_lacks() {
         let pages = Pages { address: INPUT_BASE, count: 1 };
-        let share = program().share(pages, BufferAccess::ReadOnly, |table| table == Table::Page(512)).unwrap();
-        assert_eq!(share.tables, [Table::Page(512)]);
+        let share = program().share(pages, BufferAccess::ReadOnly, |table| table == Table::Page(1536)).unwrap();
+        assert_eq!(share.tables, [Table::Page(1536)]);
     }
 
     #[test]

@@ -11,6 +11,7 @@ use sbm_abi::{
 use crate::{
     Charge, Exhausted, GrowError, InitError, MapError, Names, NoSandbox, Plan, Platform, Program, Progress, Server,
     ShrinkError, Table,
+    arena::Arena,
     owned::{Owned, cover},
     quota::Room,
     table::{Client, ClientId, MAX_SPARES, OWN, Sandbox, SandboxIndex, State, Taken, Zones},
@@ -50,7 +51,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let (layout, bits) = (layout.at(made.base), layout.span_bits());
         let entry = &mut self.sandboxes[index.get()];
         let Made { base, arguments, stack, charge, is_long, objects } = made;
-        entry.additions.tables.extend(Table::of(layout.regions()).map(|table| (table, OWN)));
+        entry.additions.tables.extend(Table::of_layout(&layout).map(|table| (table, OWN)));
         if let Some(statics) = statics {
             entry.additions.tables.extend(Table::of_zone(statics).map(|table| (table, OWN)));
         }
@@ -88,7 +89,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
         if pages == 0 {
             return Ok(None);
         }
-        let data = self.program(id).map(Program::data).filter(|data| data.count == pages);
+        let data = self.program(id).map(Program::data).filter(|data| data.count == pages.into());
         Ok(Some(data.and_then(Zone::new).ok_or(LayoutError::Statics { pages })?))
     }
 
@@ -106,7 +107,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         let arena = &mut self.arenas[id.get()];
         let client = self.clients[id.get()].as_mut().ok_or(InitError::NotRegistered)?;
         let base = arena.reserve(layout.span_bits())?;
-        let made = make_at(platform, client, &room, Names { client: id, index }, layout.at(base), statics, entries);
+        let names = Names { client: id, index };
+        let shape = Shape { layout: layout.at(base), statics, entries };
+        let made = make_at(platform, client, arena, &room, names, shape);
         if made.is_err() {
             arena.release(base, layout.span_bits());
         }
@@ -176,8 +179,9 @@ impl<P: Platform, const N: usize> Server<P, N> {
         access: BufferAccess,
     ) -> Result<Option<Response>, MapError> {
         let Pages { address, count } = pages;
-        let within = address.checked_add(u32::from(count) * PAGE).is_some();
-        if !within || !address.is_multiple_of(PAGE) || !(1..=MAX_MAPPING_PAGES).contains(&count) {
+        let is_count = (1..=MAX_MAPPING_PAGES).contains(&count);
+        let within = is_count && address.checked_add(count * PAGE).is_some();
+        if !within || !address.is_multiple_of(PAGE) {
             return Err(MapError::Range { address, pages: count });
         }
         let room = self.room(id);
@@ -305,22 +309,28 @@ struct Made<P: Platform> {
     objects: P::Sandbox,
 }
 
+/// What a new sandbox is to be.
+struct Shape<'a> {
+    layout: Layout<'a>,
+    statics: Option<Zone>,
+    entries: EntryPoints,
+}
+
 /// Makes a sandbox for a client, where its layout says.
 fn make_at<P: Platform>(
     platform: &mut P,
     client: &mut Client<P>,
+    arena: &mut Arena<P::Part>,
     room: &Room,
     names: Names,
-    layout: Layout<'_>,
-    statics: Option<Zone>,
-    entries: EntryPoints,
+    Shape { layout, statics, entries }: Shape<'_>,
 ) -> Result<Made<P>, InitError> {
     let mut plan = Plan::new(layout, client.program.code_frames(), |_| true).ok_or(Exhausted)?;
     if let Some(statics) = statics {
         plan.add_tables_of(statics)?;
     }
     let charge = plan.charge_of_new::<P>();
-    cover::<_, InitError>(platform, client, room, layout, charge.with(1))?;
+    cover::<_, InitError>(platform, client, arena, room, layout, charge.with(1))?;
     let (Some(arguments), Some(stack)) = (layout.arguments(), layout.stack()) else { return Err(Exhausted.into()) };
     let registers = Registers::start(entries, arguments, stack);
     let objects = platform.make(&mut client.objects, names, &plan, &registers)?;

@@ -10,7 +10,8 @@ use sbm_abi::{
 use sbm_system::{Amounts, OnEnd, Priorities, Terms, Wrong, divide};
 
 use crate::{
-    Arena, CancelError, Clock, ConsoleError, Free, KernelFault, NoSandbox, Platform, Program, Progress, Quota,
+    CancelError, Clock, ConsoleError, Free, KernelFault, NoSandbox, Platform, Program, Progress, Quota,
+    arena::Arena,
     decode_fault,
     error::Refusal,
     owned::Owned,
@@ -66,7 +67,7 @@ pub struct Server<P: Platform, const N: usize> {
     pub(crate) clients: [Option<Client<P>>; MAX_CLIENTS],
     /// What clients are called, also after their end.
     pub(crate) names: [Option<&'static str>; MAX_CLIENTS],
-    pub(crate) arenas: [Arena; MAX_CLIENTS],
+    pub(crate) arenas: [Arena<P::Part>; MAX_CLIENTS],
     pub(crate) sandboxes: [Entry<P>; N],
     /// All that clients can have together.
     pub(crate) there: Amounts,

@@ -28,8 +28,8 @@ pub(crate) struct Keeping {
     chunks: Chunks,
     /// Where the heap's ground begins, or 0.
     pub(crate) ground: u32,
-    /// Pages of it that are made.
-    made: u32,
+    /// Whether all of it is made.
+    is_made: bool,
     /// Pages of heap and statics that are copied.
     copied: u32,
 }
@@ -41,7 +41,7 @@ impl Keeping {
     /// Takes the next pages of a chunk that has so many before it: from which one on, and how many; none if all are copied.
     fn next(&mut self, before: u32, chunk: Pages) -> Option<(u32, u32)> {
         let from = self.copied.checked_sub(before)?;
-        let left = u32::from(chunk.count).checked_sub(from).filter(|left| *left > 0)?;
+        let left = chunk.count.checked_sub(from).filter(|left| *left > 0)?;
         self.copied += left.min(COPIES);
         Some((from, left.min(COPIES)))
     }
@@ -61,7 +61,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
             let chunks = owned.sandbox.chunks;
             match owned.make_ground(platform, &room, chunks) {
                 Ok(ground) => {
-                    self.begin(id, Job::Keep(Keeping { handle, chunks, ground, made: 0, copied: 0 }));
+                    self.begin(id, Job::Keep(Keeping { handle, chunks, ground, is_made: false, copied: 0 }));
                     return Ok(None);
                 }
                 Err(SnapshotError::Exhausted | SnapshotError::Quota(_)) if self.drop_spare(platform, id) => {}
@@ -119,15 +119,12 @@ impl<P: Platform> Owned<'_, P> {
             extend_chunk(platform, self.client, self.sandbox, chunk, &plan)?;
             return Ok(true);
         }
-        let growth = growths.iter_mut().find(|growth| growth.base == keeping.ground);
+        let growth = growths.iter_mut().find(|growth| growth.base == keeping.ground && !keeping.is_made);
         let Some(((heap, _), growth)) = self.sandbox.zones.heap.zip(growth) else { return Ok(false) };
         let plan = Plan::of_ground(heap, keeping.chunks, keeping.ground, |_| false).ok_or(Exhausted)?;
-        let is_whole = keeping.made >= plan.frames();
-        if !is_whole {
-            platform.extend(&self.client.objects, &self.sandbox.objects, &mut growth.part, &plan)?;
-            keeping.made = plan.frames().min(keeping.made + SLICE);
-        }
-        Ok(!is_whole)
+        let progress = platform.extend(&self.client.objects, &self.sandbox.objects, &mut growth.part, &plan)?;
+        keeping.is_made = progress == Progress::Done;
+        Ok(true)
     }
 
     /// Copies the next pages to their ground, and tells whether there were any.
@@ -143,7 +140,7 @@ impl<P: Platform> Owned<'_, P> {
                     platform.copy((part, from), (&growth.part, before + from), count);
                     return Ok(true);
                 }
-                before += u32::from(pages.count);
+                before += pages.count;
             }
         }
         let statics = self.sandbox.zones.statics.map(|(statics, _)| statics);
@@ -151,10 +148,10 @@ impl<P: Platform> Owned<'_, P> {
             if let Some((from, count)) = keeping.next(before, pages) {
                 let part = part_of(ZONE_CHUNKS + number).ok_or(Exhausted)?;
                 // A chunk's ground lies behind it in its part.
-                platform.copy((part, from), (part, u32::from(pages.count) + from), count);
+                platform.copy((part, from), (part, pages.count + from), count);
                 return Ok(true);
             }
-            before += u32::from(pages.count);
+            before += pages.count;
         }
         Ok(false)
     }

@@ -6,14 +6,14 @@ use core::ops::Range;
 use heapless::Vec;
 use sbm_abi::{
     Chunks, EntryPoints, Fault, Handle, Layout, MAX_CHUNKS, Pages, Registers, Restore, Spec, ZONE_CHUNKS, Zone,
-    limits::{ARENA_BASE, LARGE_PAGE, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPINGS},
+    limits::{LARGE_PAGE, MAX_CLIENTS, MAX_CONSOLE, MAX_GROWTHS, MAX_MAPPINGS},
 };
 
 use sbm_system::{Amounts, Terms};
 
 use crate::{
     Charge, Plan, Platform, Program, Quota, Table,
-    arena::REGIONS,
+    arena::Tables,
     plan::{MAX_TABLES, regions_of},
     shares::Cpu,
     work::Job,
@@ -384,8 +384,8 @@ pub(crate) struct Client<P: Platform> {
     pub(crate) marks_from: u64,
     /// Whether its request is carried out by another step at once: it lacks page tables.
     pub(crate) asks_again: bool,
-    /// Regions of the arena for which the client has a page table: a bit each.
-    covered: [u64; REGIONS.div_ceil(64)],
+    /// The paging structures that it has of its arena.
+    pub(crate) tables: Tables,
 }
 
 impl<P: Platform> Client<P> {
@@ -415,7 +415,7 @@ impl<P: Platform> Client<P> {
             next_mark: 0,
             marks_from: 0,
             asks_again: false,
-            covered: [0; REGIONS.div_ceil(64)],
+            tables: Tables::NONE,
         }
     }
 
@@ -428,21 +428,5 @@ impl<P: Platform> Client<P> {
     /// many touches a sandbox forges.
     pub(crate) fn note_touch(&mut self, index: SandboxIndex) -> bool {
         self.touching.contains(&index) || self.touching.push(index).is_ok()
-    }
-
-    /// Returns where in `covered` a region of the arena stands, and its bit there.
-    fn bit(region: u32) -> Option<(usize, u64)> {
-        let number = region.checked_sub(ARENA_BASE / LARGE_PAGE)? as usize;
-        (number < REGIONS).then_some((number / 64, 1 << (number % 64)))
-    }
-
-    pub(crate) fn has_table(&self, region: u32) -> bool {
-        Self::bit(region).is_some_and(|(word, bit)| self.covered[word] & bit != 0)
-    }
-
-    pub(crate) fn set_table(&mut self, region: u32) {
-        if let Some((word, bit)) = Self::bit(region) {
-            self.covered[word] |= bit;
-        }
     }
 }

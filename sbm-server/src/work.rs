@@ -12,7 +12,7 @@
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Handle, Layout, Message, Pages, Registers, Response, SMALL_MESSAGE, Spec,
-    limits::{MAX_BUFFERS, MAX_CLIENTS},
+    limits::{LARGE_PAGES, MAX_BUFFERS, MAX_CLIENTS},
 };
 
 use crate::{
@@ -22,11 +22,15 @@ use crate::{
 use crate::{Effect, NoSandbox};
 use sbm_system::OnEnd;
 
-/// Most slots of what is taken apart in one go.
+/// Most slots of what is taken apart in one go, and most pages: large ones take few slots.
 const SMALL_SLOTS: u32 = 4 * SLICE;
+const SMALL_PAGES: u32 = 2 * LARGE_PAGES;
 
 /// Entries of the table that one step looks through.
 const ENTRIES: usize = 256;
+
+/// Paging structures of an arena that are taken back in one go.
+const TABLES: usize = 16;
 
 /// Bytes of text that are written in one go.
 const TEXT: usize = 128;
@@ -473,7 +477,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 }
                 let mapping = mappings.swap_remove(at);
                 owned.client.mappings -= 1;
-                (mapping.part, Charge::of(0, u32::from(mapping.pages.count)))
+                (mapping.part, Charge::of(0, mapping.pages.count))
             }
         };
         platform.remove(part);
@@ -491,7 +495,8 @@ impl<P: Platform, const N: usize> Server<P, N> {
         entry.generation = (entry.generation + 1) % Handle::GENERATIONS;
         client.spares.retain(|spare| *spare != index);
         // Where the list is full, it is longer than ever: there is room for all spares and the one that is asked for.
-        if sandbox.charge.slots <= SMALL_SLOTS || client.doomed.push(index).is_err() {
+        let is_small = sandbox.charge.slots <= SMALL_SLOTS && sandbox.charge.pages <= SMALL_PAGES;
+        if is_small || client.doomed.push(index).is_err() {
             self.give_back(platform, index);
         } else {
             sandbox.state = State::Doomed;
@@ -530,6 +535,13 @@ impl<P: Platform, const N: usize> Server<P, N> {
         if let Some(index) = found.and_then(|index| SandboxIndex::new(index as u64, N)) {
             self.remove(platform, index);
         } else if until == self.used {
+            let arena = &mut self.arenas[id.get()];
+            for (_, part) in core::iter::from_fn(|| arena.tables.pop()).take(TABLES) {
+                platform.remove(part);
+            }
+            if !arena.tables.is_empty() {
+                return;
+            }
             match platform.wind_up(&mut client.objects) {
                 Some(Progress::More) => {}
                 Some(Progress::Done) => self.finish(platform, id),

@@ -76,6 +76,8 @@ pub(crate) struct Client {
     pub(crate) systems: Vec<PathBuf>,
     /// Whether the suite's clock is QEMU's instruction counter.
     pub(crate) exact: bool,
+    /// Fewest MiB of the machine that the suite runs on; 0 where any will do.
+    pub(crate) memory: u32,
 }
 
 /// The checkout, and the project that is worked on if that is another one.
@@ -432,6 +434,7 @@ fn client(package: &Package) -> Option<Client> {
         contained: flag(package, "contained"),
         systems: texts(package, "system").map(|file| package.manifest_path.with_file_name(file).into()).collect(),
         exact: flag(package, "exact"),
+        memory: number(package, "memory"),
     })
 }
 
@@ -440,6 +443,12 @@ fn texts<'a>(package: &'a Package, name: &str) -> impl Iterator<Item = &'a str> 
     let value = package.metadata.get("sbm").and_then(|sbm| sbm.get(name));
     let several = value.and_then(serde_json::Value::as_array).into_iter().flatten();
     value.into_iter().chain(several).filter_map(serde_json::Value::as_str)
+}
+
+/// Returns the number that stands there; 0 where there is none.
+fn number(package: &Package, name: &str) -> u32 {
+    let value = package.metadata.get("sbm").and_then(|sbm| sbm.get(name));
+    value.and_then(serde_json::Value::as_u64).and_then(|value| value.try_into().ok()).unwrap_or(0)
 }
 
 fn flag(package: &Package, name: &str) -> bool {

@@ -15,20 +15,20 @@ use core::num::NonZeroU32;
 
 use crate::{
     Pages,
-    limits::{HEAP_PAGES, MAX_DATA_PAGES, PAGE},
+    limits::{HEAP_PAGES, LARGE_PAGES, MAX_DATA_PAGES, PAGE},
 };
 
 /// Pages of the first chunk. The second one is as large, and each after it as large as all before it.
-pub const FIRST_CHUNK_PAGES: u16 = 4;
+pub const FIRST_CHUNK_PAGES: u32 = 4;
 
 /// Most chunks of one zone.
 pub const ZONE_CHUNKS: u8 = 16;
 
 /// Most chunks of one sandbox: of the largest heap and the most statics.
-pub const MAX_CHUNKS: usize = chunks_of(*HEAP_PAGES.end()) + chunks_of(MAX_DATA_PAGES);
+pub const MAX_CHUNKS: usize = chunks_of(*HEAP_PAGES.end()) + chunks_of(MAX_DATA_PAGES as u32);
 
 /// Counts the chunks of a zone of so many pages, a power of two.
-const fn chunks_of(pages: u16) -> usize {
+const fn chunks_of(pages: u32) -> usize {
     (pages / FIRST_CHUNK_PAGES).ilog2() as usize + 1
 }
 
@@ -37,7 +37,7 @@ const fn chunks_of(pages: u16) -> usize {
 pub struct Zone {
     // Not zero, so that "none" takes no room.
     address: NonZeroU32,
-    count: u16,
+    count: u32,
 }
 
 impl Zone {
@@ -56,11 +56,11 @@ impl Zone {
 
     /// Returns the number of the chunk that `address` lies in.
     #[must_use]
-    #[expect(clippy::cast_possible_truncation, reason = "a zone has fewer than 2^16 pages")]
+    #[expect(clippy::cast_possible_truncation, reason = "a zone has fewer than 2^32 pages")]
     pub fn chunk_at(self, address: u64) -> Option<u8> {
         let pages = self.pages();
         let offset = if pages.contains(address) { address - u64::from(pages.address) } else { return None };
-        let firsts = (offset / u64::from(PAGE)) as u16 / FIRST_CHUNK_PAGES;
+        let firsts = (offset / u64::from(PAGE)) as u32 / FIRST_CHUNK_PAGES;
         Some(firsts.checked_ilog2().map_or(0, |power| power as u8 + 1))
     }
 
@@ -75,7 +75,17 @@ impl Zone {
             }
         };
         let count = count.min(self.count.checked_sub(first)?);
-        (count > 0).then(|| Pages { address: self.pages().address + u32::from(first) * PAGE, count })
+        (count > 0).then(|| Pages { address: self.pages().address + first * PAGE, count })
+    }
+
+    /// Returns the pages of those chunks that are whole large pages, where the zone begins at a multiple of one: all but the
+    /// first large page.
+    #[must_use]
+    pub const fn large_part(self) -> Pages {
+        let Pages { address, count } = self.pages();
+        let count = count.saturating_sub(LARGE_PAGES);
+        // Where there are none, where they would begin does not matter.
+        Pages { address: address.saturating_add(LARGE_PAGES * PAGE), count }
     }
 
     /// Lists its chunks that are in a set of the heap's, with their numbers, the first one first.
@@ -88,7 +98,7 @@ impl Zone {
 
 /// Tells whether a heap can have that many pages.
 #[must_use]
-pub fn is_heap_size(pages: u16) -> bool {
+pub fn is_heap_size(pages: u32) -> bool {
     HEAP_PAGES.contains(&pages) && pages.is_power_of_two()
 }
 
@@ -156,7 +166,7 @@ mod tests {
     /// Where a heap may lie: a multiple of the largest, and not of all that its number of pages is counted in.
     const BASE: u32 = ARENA_BASE + 4096 * PAGE;
 
-    fn heap(count: u16) -> Zone {
+    fn heap(count: u32) -> Zone {
         Zone::new(Pages { address: BASE, count }).unwrap()
     }
 
@@ -177,7 +187,7 @@ mod tests {
     #[test]
     fn a_sandbox_has_the_chunks_of_the_largest_heap_and_the_most_statics_at_most() {
         let count = |pages| (0..ZONE_CHUNKS).filter(|number| heap(pages).chunk(*number).is_some()).count();
-        assert_eq!(MAX_CHUNKS, count(*HEAP_PAGES.end()) + count(MAX_DATA_PAGES));
+        assert_eq!(MAX_CHUNKS, count(*HEAP_PAGES.end()) + count(MAX_DATA_PAGES.into()));
     }
 
     #[test]
@@ -192,8 +202,8 @@ mod tests {
 
     #[test]
     fn sizes_are_powers_of_two_within_limits() {
-        let sizes: std::vec::Vec<_> = (0..=u16::MAX).filter(|pages| is_heap_size(*pages)).collect();
-        assert_eq!(sizes, [4, 8, 16, 32, 64, 128, 256, 512, 1024, 2048, 4096, 8192, 16_384]);
+        let sizes: std::vec::Vec<_> = (0..=1 << 18).filter(|pages| is_heap_size(*pages)).collect();
+        assert_eq!(sizes, (2..=17).map(|power| 1 << power).collect::<std::vec::Vec<u32>>());
     }
 
     #[test]
@@ -217,7 +227,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn an_address_lies_in_its_chunk(count in 1u16..=4096, offset: u32) {
+        fn an_address_lies_in_its_chunk(count in 1u32..=4096, offset: u32) {
             let heap = heap(count);
             let address = u64::from(BASE + offset % heap.pages().bytes());
             prop_assert!(heap.chunk(heap.chunk_at(address).unwrap()).unwrap().contains(address));

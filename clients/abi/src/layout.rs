@@ -5,9 +5,14 @@
 //!   base  guard | argument page | guard | stack (grows down) | guard | buffer 0 | guard | buffer 1 | guard | heap | guard | ground .. end
 //! ```
 //!
+//! A buffer or heap of at least a large page begins at a multiple of one, and the guard before it is as long as that takes:
+//! what of it fills large pages is made of them.
+//!
 //! The span is a power of two of bytes, aligned to itself, inside the arenas. Guards are one page and mapped on neither
 //! side; the argument page and the buffers are mapped at these addresses on both sides; the stack only in the sandbox, and
 //! so what there is of the [heap](Zone), and of what private statics are reset from, their ground. Buffers that are added later get a span of their own, without the rest.
+
+use core::ops::Range;
 
 use heapless::Vec;
 use serde::{Deserialize, Serialize};
@@ -15,8 +20,8 @@ use serde::{Deserialize, Serialize};
 use crate::{
     Zone, is_heap_size,
     limits::{
-        DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_DATA_PAGES, MAX_SPAN, PAGE,
-        STACK_PAGES,
+        DEFAULT_STACK_PAGES, HEAP_PAGES, LARGE_PAGE, LARGE_PAGES, MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_DATA_PAGES,
+        MAX_GUARDED_PAGES, MAX_SPAN, PAGE, STACK_PAGES,
     },
 };
 
@@ -29,20 +34,35 @@ pub enum BufferAccess {
     ReadWrite,
 }
 
-/// One buffer: whole pages.
+/// One buffer: whole pages, and what the sandbox may do with them. In one word, since the server keeps eight of them for
+/// each sandbox that there can be.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
-pub struct BufferSpec {
-    /// Number of pages.
-    pub pages: u16,
-    /// What the sandbox may do with them.
-    pub access: BufferAccess,
-}
+pub struct BufferSpec(u32);
 
 impl BufferSpec {
-    /// Describes a buffer.
+    const WRITE: u32 = 1;
+
+    /// Describes a buffer; one that has more pages than a word tells has as many as it tells, which is too many.
     #[must_use]
-    pub const fn new(pages: u16, access: BufferAccess) -> Self {
-        Self { pages, access }
+    pub const fn new(pages: u32, access: BufferAccess) -> Self {
+        let pages = if pages > u32::MAX / 2 { u32::MAX / 2 } else { pages };
+        let write = match access {
+            BufferAccess::ReadOnly => 0,
+            BufferAccess::ReadWrite => Self::WRITE,
+        };
+        Self(pages << 1 | write)
+    }
+
+    /// Returns the number of pages.
+    #[must_use]
+    pub const fn pages(self) -> u32 {
+        self.0 >> 1
+    }
+
+    /// Returns what the sandbox may do with them.
+    #[must_use]
+    pub const fn access(self) -> BufferAccess {
+        if self.0 & Self::WRITE == 0 { BufferAccess::ReadOnly } else { BufferAccess::ReadWrite }
     }
 }
 
@@ -64,18 +84,18 @@ pub struct Spec {
 pub struct Own {
     /// Pages of heap: a power of two, or 0. With [`Own::GUARDED`] beside them only those are mapped that are
     /// [asked](crate::guarded) for.
-    pub heap_pages: u16,
+    pub heap_pages: u32,
     /// Pages of private statics: as many as the client's program has of writable data, or 0.
     pub statics_pages: u16,
 }
 
 impl Own {
     /// What stands beside the pages of a guarded heap. As a field of its own it would cost each request that is decoded.
-    pub const GUARDED: u16 = 1 << 15;
+    pub const GUARDED: u32 = 1 << 31;
 
     /// Returns the pages of heap.
     #[must_use]
-    pub const fn heap(self) -> u16 {
+    pub const fn heap(self) -> u32 {
         self.heap_pages & !Self::GUARDED
     }
 
@@ -100,20 +120,32 @@ pub struct Pages {
     /// Address of the first page.
     pub address: u32,
     /// Number of pages.
-    pub count: u16,
+    pub count: u32,
 }
 
 impl Pages {
     /// Returns the address after the last page.
     #[must_use]
     pub const fn end(self) -> u32 {
-        self.address + self.count as u32 * PAGE
+        self.address + self.count * PAGE
     }
 
     /// Returns the length in bytes.
     #[must_use]
     pub const fn bytes(self) -> u32 {
-        self.count as u32 * PAGE
+        self.count * PAGE
+    }
+
+    /// Returns the number of large pages that they fill from the first on, if that is aligned to one.
+    #[must_use]
+    pub const fn large(self) -> u32 {
+        if self.address.is_multiple_of(LARGE_PAGE) { self.count / LARGE_PAGES } else { 0 }
+    }
+
+    /// Returns the numbers of the 2 MiB regions that these large pages are.
+    const fn large_regions(self) -> Range<u32> {
+        let first = self.address / LARGE_PAGE;
+        first..first + self.large()
     }
 
     /// Tells whether `address` lies in the pages.
@@ -136,7 +168,7 @@ pub enum LayoutError {
         /// Which buffer, from 0.
         number: usize,
         /// Pages that were asked for.
-        pages: u16,
+        pages: u32,
     },
     /// There are more than [`MAX_BUFFERS`] buffers, or, in a growth, none.
     Count {
@@ -151,12 +183,13 @@ pub enum LayoutError {
     /// All of it together takes more addresses than [`MAX_SPAN`].
     Span {
         /// Bytes of addresses, with the guards.
-        bytes: u32,
+        bytes: u64,
     },
-    /// The pages of a heap are no power of two, or not within [`HEAP_PAGES`].
+    /// The pages of a heap are no power of two, or not within [`HEAP_PAGES`], or more than [`MAX_GUARDED_PAGES`] of a guarded
+    /// one.
     Heap {
         /// Pages that were asked for.
-        pages: u16,
+        pages: u32,
     },
 }
 
@@ -177,6 +210,12 @@ impl core::fmt::Display for LayoutError {
             }
             Self::Heap { pages } => {
                 let (fewest, most) = (HEAP_PAGES.start(), HEAP_PAGES.end());
+                let (pages, most) = if pages & Own::GUARDED == 0 {
+                    (*pages, most)
+                } else {
+                    f.write_str("guarded: ")?;
+                    (pages & !Own::GUARDED, &MAX_GUARDED_PAGES)
+                };
                 write!(f, "a heap of {pages} pages; it has a power of two of them, {fewest} to {most}")
             }
         }
@@ -194,6 +233,8 @@ pub struct Layout<'a> {
     buffers: &'a [BufferSpec],
     /// First address after what the client has as well.
     shared_end: u32,
+    /// Whether it can have large pages.
+    has_large: bool,
     own: Own,
 }
 
@@ -207,7 +248,8 @@ impl<'a> Layout<'a> {
             return Err(LayoutError::Stack { pages: spec.stack_pages });
         }
         let own = spec.own.unwrap_or_default();
-        if own.heap_pages != 0 && !is_heap_size(own.heap()) {
+        let too_many = own.is_guarded() && own.heap() > MAX_GUARDED_PAGES;
+        if own.heap_pages != 0 && (too_many || !is_heap_size(own.heap())) {
             return Err(LayoutError::Heap { pages: own.heap_pages });
         }
         if own.statics_pages > MAX_DATA_PAGES {
@@ -231,24 +273,30 @@ impl<'a> Layout<'a> {
         if buffers.len() > MAX_BUFFERS {
             return Err(LayoutError::Count { buffers: buffers.len() });
         }
+        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers, shared_end: 0, has_large: false, own };
+        let mut end = layout.stack().map_or(0, Pages::end).into();
         for (number, spec) in buffers.iter().enumerate() {
-            if spec.pages == 0 || spec.pages > MAX_BUFFER_PAGES {
-                return Err(LayoutError::Buffer { number, pages: spec.pages });
+            if spec.pages() == 0 || spec.pages() > MAX_BUFFER_PAGES {
+                return Err(LayoutError::Buffer { number, pages: spec.pages() });
             }
+            end = behind(end, spec.pages()) + bytes_of(spec.pages());
+            layout.has_large |= spec.pages() >= LARGE_PAGES;
         }
-        let mut layout = Self { base: 0, bits: 0, end: 0, stack_pages, buffers, shared_end: 0, own };
-        let last = layout.buffers().last().map(|(pages, _)| pages).or(layout.stack());
-        layout.shared_end = last.map_or(0, Pages::end);
-        layout.end = layout.shared_end;
+        let shared_end = end;
+        if own.heap() > 0 {
+            end = behind(end, own.heap()) + bytes_of(own.heap());
+            layout.has_large |= own.heap() >= LARGE_PAGES;
+        }
         // The statics themselves lie at the client's addresses.
-        for pages in [own.heap(), own.statics_pages].into_iter().filter(|pages| *pages > 0) {
-            layout.end += PAGE + u32::from(pages) * PAGE;
+        if own.statics_pages > 0 {
+            end += bytes_of(1) + bytes_of(own.statics_pages.into());
         }
-        if layout.end > MAX_SPAN {
-            return Err(LayoutError::Span { bytes: layout.end });
+        if end > u64::from(MAX_SPAN) {
+            return Err(LayoutError::Span { bytes: end });
         }
-        #[expect(clippy::cast_possible_truncation, reason = "at most 32")]
+        #[expect(clippy::cast_possible_truncation, reason = "at most MAX_SPAN")]
         {
+            (layout.shared_end, layout.end) = (shared_end as u32, end as u32);
             layout.bits = (layout.end + PAGE).next_power_of_two().trailing_zeros() as u8;
         }
         Ok(layout)
@@ -281,7 +329,7 @@ impl<'a> Layout<'a> {
     /// Returns the stack, which grows down from its end; a growth has none.
     #[must_use]
     pub fn stack(&self) -> Option<Pages> {
-        self.stack_pages.map(|count| Pages { address: self.base + 3 * PAGE, count })
+        self.stack_pages.map(|count| Pages { address: self.base + 3 * PAGE, count: count.into() })
     }
 
     /// Returns the buffers, in the order of their specs.
@@ -289,42 +337,107 @@ impl<'a> Layout<'a> {
     pub fn buffers(&self) -> impl ExactSizeIterator<Item = (Pages, BufferAccess)> + use<'a> {
         let mut end = self.stack().map_or(self.base, Pages::end);
         self.buffers.iter().map(move |spec| {
-            let pages = Pages { address: end + PAGE, count: spec.pages };
+            let pages = Pages::behind(end, spec.pages());
             end = pages.end();
-            (pages, spec.access)
+            (pages, spec.access())
         })
     }
 
     /// Returns the heap, if there is one.
     #[must_use]
     pub fn heap(&self) -> Option<Zone> {
-        Zone::new(Pages { address: self.shared_end + PAGE, count: self.own.heap() })
+        Zone::new(Pages::behind(self.shared_end, self.own.heap()))
     }
 
     /// Returns where the ground of the statics lies, if there are private ones.
     #[must_use]
     pub fn statics_ground(&self) -> Option<Pages> {
-        let count = self.own.statics_pages;
-        (count > 0).then(|| Pages { address: self.end - u32::from(count) * PAGE, count })
+        let count = self.own.statics_pages.into();
+        (count > 0).then(|| Pages { address: self.end - count * PAGE, count })
     }
 
     /// Returns the number of pages that hold memory from the first: arguments, stack and buffers.
     #[must_use]
     pub fn memory_pages(&self) -> u32 {
-        let buffers: u32 = self.buffers.iter().map(|spec| u32::from(spec.pages)).sum();
+        let buffers: u32 = self.buffers.iter().map(|spec| spec.pages()).sum();
         buffers + self.stack_pages.map_or(0, |pages| 1 + u32::from(pages))
     }
 
-    /// Returns the numbers of the 2 MiB regions in which the client has memory of the span: each takes one page table.
-    #[must_use]
-    pub const fn shared_regions(&self) -> core::ops::Range<u32> {
-        self.base / LARGE_PAGE..self.shared_end.div_ceil(LARGE_PAGE)
+    /// Lists the 2 MiB regions that large pages of buffers fill, in pieces, by their numbers.
+    pub fn large_regions(&self) -> impl Iterator<Item = Range<u32>> + use<'a> {
+        let buffers = self.has_large.then(|| self.buffers().map(|(pages, _)| pages.large_regions()));
+        buffers.into_iter().flatten().filter(|regions| !regions.is_empty())
     }
 
-    /// Returns the numbers of the 2 MiB regions in which the span has memory: each takes one page table.
-    #[must_use]
-    pub const fn regions(&self) -> core::ops::Range<u32> {
-        self.base / LARGE_PAGE..self.end.div_ceil(LARGE_PAGE)
+    /// Lists the numbers of the 2 MiB regions in which the client may have small pages of the span: each takes one page table.
+    pub fn shared_regions(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let large = self.has_large.then(|| self.large_regions());
+        Gaps::new(self.base / LARGE_PAGE..self.shared_end.div_ceil(LARGE_PAGE), large)
+    }
+
+    /// Lists the numbers of the 2 MiB regions in which the span may have small pages: each takes one page table.
+    pub fn regions(&self) -> impl Iterator<Item = u32> + use<'a> {
+        let large = self.has_large.then(|| {
+            let heap = self.heap().filter(|_| !self.own.is_guarded()).map(|heap| heap.large_part().large_regions());
+            self.large_regions().chain(heap.filter(|regions| !regions.is_empty()))
+        });
+        Gaps::new(self.base / LARGE_PAGE..self.end.div_ceil(LARGE_PAGE), large)
+    }
+}
+
+impl Pages {
+    /// Places pages behind those that end at `end`.
+    #[expect(clippy::cast_possible_truncation, reason = "within a span that was computed")]
+    fn behind(end: u32, count: u32) -> Self {
+        Self { address: behind(end.into(), count) as u32, count }
+    }
+}
+
+/// Returns where pages begin that lie behind those which end at `end`: behind a guard, and large ones at a multiple of a large
+/// page.
+fn behind(end: u64, count: u32) -> u64 {
+    let address = end + bytes_of(1);
+    if count < LARGE_PAGES { address } else { address.next_multiple_of(LARGE_PAGE.into()) }
+}
+
+fn bytes_of(pages: u32) -> u64 {
+    u64::from(pages) * u64::from(PAGE)
+}
+
+/// The numbers of a range that are in none of some others, which follow each other in it. Mostly there are none.
+struct Gaps<I> {
+    gap: Range<u32>,
+    /// Those others that are behind the gap, and what of the range is behind the first of them.
+    behind: Option<(I, Range<u32>)>,
+}
+
+impl<I> Gaps<I> {
+    fn new(all: Range<u32>, others: Option<I>) -> Self {
+        match others {
+            None => Self { gap: all, behind: None },
+            Some(others) => Self { gap: 0..0, behind: Some((others, all)) },
+        }
+    }
+}
+
+impl<I: Iterator<Item = Range<u32>>> Iterator for Gaps<I> {
+    type Item = u32;
+
+    #[inline]
+    fn next(&mut self) -> Option<u32> {
+        loop {
+            if let Some(number) = self.gap.next() {
+                return Some(number);
+            }
+            let (others, rest) = self.behind.as_mut()?;
+            if let Some(other) = others.next() {
+                self.gap = rest.start..other.start;
+                rest.start = other.end;
+            } else {
+                self.gap = rest.clone();
+                self.behind = None;
+            }
+        }
     }
 }
 
@@ -332,12 +445,12 @@ impl<'a> Layout<'a> {
 mod tests {
     #![allow(clippy::unwrap_used)]
     use super::*;
-    use crate::limits::ARENA_BASE;
+    use crate::limits::{ARENA_BASE, HIGH_ARENA_BASE};
     use proptest::prelude::*;
 
     fn specs() -> impl Strategy<Value = std::vec::Vec<BufferSpec>> {
         let access = prop_oneof![Just(BufferAccess::ReadOnly), Just(BufferAccess::ReadWrite)];
-        proptest::collection::vec((1u16..600, access).prop_map(|(pages, access)| BufferSpec::new(pages, access)), 0..8)
+        proptest::collection::vec((1u32..1600, access).prop_map(|(pages, access)| BufferSpec::new(pages, access)), 0..8)
     }
 
     extern crate std;
@@ -368,11 +481,11 @@ mod tests {
 
     #[test]
     fn heaps_outside_their_limits_are_refused() {
-        for pages in [2, 5, 4097, 32_768, u16::MAX] {
+        for pages in [2, 5, 4097, 1 << 18, u32::MAX, Own::GUARDED | 32_768] {
             let spec = Spec { own: Some(Own { heap_pages: pages, statics_pages: 0 }), ..Spec::default() };
             assert_eq!(Layout::of_sandbox(&spec), Err(LayoutError::Heap { pages }));
         }
-        for pages in [4, 16_384] {
+        for pages in [4, 256] {
             let spec = Spec { own: Some(Own { heap_pages: pages, statics_pages: 0 }), ..Spec::default() };
             let heap = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE).heap().unwrap().pages();
             assert_eq!(heap, Pages { address: ARENA_BASE + 6 * PAGE, count: pages });
@@ -387,21 +500,20 @@ mod tests {
         }
         let most = of(MAX_DATA_PAGES);
         let ground = Layout::of_sandbox(&most).unwrap().at(ARENA_BASE).statics_ground();
-        assert_eq!(ground, Some(Pages { address: ARENA_BASE + 6 * PAGE, count: MAX_DATA_PAGES }));
+        assert_eq!(ground, Some(Pages { address: ARENA_BASE + 6 * PAGE, count: MAX_DATA_PAGES.into() }));
     }
 
     #[test]
     fn what_takes_too_many_addresses_in_all_is_refused() {
         let of = |pages| BufferSpec::new(pages, BufferAccess::ReadOnly);
-        let most = MAX_SPAN / PAGE - 3;
-        let rest = u16::try_from(most - 2 * u32::from(MAX_BUFFER_PAGES)).unwrap();
-        let full = [of(MAX_BUFFER_PAGES), of(MAX_BUFFER_PAGES), of(rest)];
-        assert_eq!(Layout::of_growth(&full).unwrap().span_bits(), 27);
-        let over = [of(MAX_BUFFER_PAGES), of(MAX_BUFFER_PAGES), of(rest + 1)];
-        assert_eq!(Layout::of_growth(&over), Err(LayoutError::Span { bytes: MAX_SPAN + PAGE }));
+        // The first large page has a guard in it, and so has each of those between two of the buffers.
+        let rest = MAX_SPAN / PAGE - 2 * LARGE_PAGES - MAX_BUFFER_PAGES;
+        assert_eq!(Layout::of_growth(&[of(MAX_BUFFER_PAGES), of(rest)]).unwrap().span_bits(), 30);
+        let over = [of(MAX_BUFFER_PAGES), of(rest + 1)];
+        assert_eq!(Layout::of_growth(&over), Err(LayoutError::Span { bytes: u64::from(MAX_SPAN + PAGE) }));
         // No sum of what is allowed is cut.
         let all = [of(MAX_BUFFER_PAGES); MAX_BUFFERS];
-        let bytes = MAX_BUFFERS as u32 * (u32::from(MAX_BUFFER_PAGES) + 1) * PAGE;
+        let bytes = MAX_BUFFERS as u64 * u64::from(MAX_BUFFER_PAGES + LARGE_PAGES) * u64::from(PAGE);
         assert_eq!(Layout::of_growth(&all), Err(LayoutError::Span { bytes }));
     }
 
@@ -409,7 +521,7 @@ mod tests {
     fn a_guarded_heap_lies_where_another_one_would() {
         let of = |heap_pages| {
             let spec = Spec { own: Some(Own { heap_pages, statics_pages: 0 }), ..Spec::default() };
-            Layout::of_sandbox(&spec).map(|layout| (layout.heap(), layout.span_bits(), layout.regions()))
+            Layout::of_sandbox(&spec).map(|layout| (layout.heap(), layout.span_bits()))
         };
         for pages in [4, 256, 16_384] {
             assert_eq!(of(pages | Own::GUARDED), of(pages));
@@ -417,7 +529,7 @@ mod tests {
             assert_eq!((own.heap(), own.is_guarded()), (pages, true));
             assert!(!Own { heap_pages: pages, statics_pages: 0 }.is_guarded());
         }
-        for pages in [0, 5, 32_767] {
+        for pages in [0, 5, 32_767, 32_768] {
             let pages = pages | Own::GUARDED;
             assert_eq!(of(pages), Err(LayoutError::Heap { pages }));
         }
@@ -429,13 +541,17 @@ mod tests {
 
         for (error, words) in [
             (LayoutError::Stack { pages: 300 }, "a stack of 300 pages; it has 1 to 256"),
-            (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 12288"),
+            (LayoutError::Buffer { number: 2, pages: 0 }, "buffer 2 of 0 pages; a buffer has 1 to 131072"),
             (
                 LayoutError::Span { bytes: 1 << 27 },
-                "134217728 bytes in all, with guards; one set-up or growth takes 113246208 at most",
+                "134217728 bytes in all, with guards; one set-up or growth takes 1073737728 at most",
             ),
             (LayoutError::Count { buffers: 9 }, "9 buffers; there can be 1 to 8"),
-            (LayoutError::Heap { pages: 5 }, "a heap of 5 pages; it has a power of two of them, 4 to 16384"),
+            (LayoutError::Heap { pages: 5 }, "a heap of 5 pages; it has a power of two of them, 4 to 131072"),
+            (
+                LayoutError::Heap { pages: Own::GUARDED | 32_768 },
+                "guarded: a heap of 32768 pages; it has a power of two of them, 4 to 16384",
+            ),
         ] {
             assert_eq!(error.to_string(), words);
         }
@@ -464,7 +580,7 @@ mod tests {
         for (pages, bits) in [(2, 14), (3, 15)] {
             let buffers = [BufferSpec::new(pages, BufferAccess::ReadOnly)];
             let grown = Layout::of_growth(&buffers).unwrap().at(ARENA_BASE);
-            assert_eq!((grown.span_bits(), grown.memory_pages()), (bits, u32::from(pages)));
+            assert_eq!((grown.span_bits(), grown.memory_pages()), (bits, pages));
             assert_eq!((grown.arguments(), grown.stack()), (None, None));
             let only = Pages { address: ARENA_BASE + PAGE, count: pages };
             assert_eq!(grown.buffers().next().unwrap().0, only);
@@ -480,14 +596,35 @@ mod tests {
     }
 
     #[test]
-    fn regions_are_those_that_hold_memory() {
-        let regions = |pages, base: u32| {
-            Layout::of_growth(&[BufferSpec::new(pages, BufferAccess::ReadOnly)]).unwrap().at(base).regions()
+    fn what_fills_large_pages_takes_no_page_tables() {
+        let of = |pages: &[u32]| {
+            let specs: std::vec::Vec<_> =
+                pages.iter().map(|pages| BufferSpec::new(*pages, BufferAccess::ReadOnly)).collect();
+            let layout = Layout::of_growth(&specs).unwrap().at(HIGH_ARENA_BASE);
+            let first = HIGH_ARENA_BASE / LARGE_PAGE;
+            let regions: std::vec::Vec<_> = layout.regions().map(|region| region - first).collect();
+            assert!(layout.shared_regions().map(|region| region - first).eq(regions.iter().copied()));
+            let large: std::vec::Vec<_> =
+                layout.large_regions().map(|large| large.start - first..large.end - first).collect();
+            (regions, large, layout.span_bits())
         };
-        let first = ARENA_BASE / LARGE_PAGE;
-        assert_eq!(regions(511, ARENA_BASE), first..first + 1);
-        assert_eq!(regions(512, ARENA_BASE), first..first + 2);
-        assert_eq!(regions(1, ARENA_BASE + 3 * LARGE_PAGE + 0x4000), first + 3..first + 4);
+        assert_eq!(of(&[511]), (std::vec![0], std::vec![], 22));
+        assert_eq!(of(&[512]), (std::vec![0], std::vec![1..2], 23));
+        assert_eq!(of(&[513]), (std::vec![0, 2], std::vec![1..2], 23));
+        assert_eq!(of(&[1535, 1]), (std::vec![0, 3, 4], std::vec![1..3], 24));
+        assert_eq!(of(&[1024, 2048]), (std::vec![0, 3], std::vec![1..3, 4..8], 25));
+        let heap = |heap_pages| {
+            let spec = Spec { own: Some(Own { heap_pages, statics_pages: 1 }), ..Spec::default() };
+            let layout = Layout::of_sandbox(&spec).unwrap().at(HIGH_ARENA_BASE);
+            let first = HIGH_ARENA_BASE / LARGE_PAGE;
+            assert!(layout.shared_regions().eq([first]));
+            layout.regions().map(|region| region - first).collect::<std::vec::Vec<_>>()
+        };
+        // The first large page of a heap has the small chunks, and the ground of statics lies behind it.
+        assert_eq!(heap(256), [0]);
+        assert_eq!(heap(512), [0, 1, 2]);
+        assert_eq!(heap(2048), [0, 1, 5]);
+        assert_eq!(heap(2048 | Own::GUARDED), [0, 1, 2, 3, 4, 5]);
     }
 
     proptest! {
@@ -495,38 +632,58 @@ mod tests {
         fn parts_lie_apart_with_a_guard_on_both_sides(
             buffers in specs(),
             stack_pages in 1u16..=256,
-            heap in proptest::option::of(2u32..=12),
+            heap in proptest::option::of((2u32..=14, prop_oneof![Just(0), Just(Own::GUARDED)])),
             statics_pages in prop_oneof![Just(0), 1u16..=512],
         ) {
-            let own = Own { heap_pages: heap.map_or(0, |power| 1 << power), statics_pages };
+            let own = Own { heap_pages: heap.map_or(0, |(power, guarded)| 1 << power | guarded), statics_pages };
             let own = (own != Own::default()).then_some(own);
             let spec = Spec { stack_pages, buffers: Vec::from_slice(&buffers).unwrap(), own, traced: false };
-            let layout = Layout::of_sandbox(&spec).unwrap().at(ARENA_BASE);
-            prop_assert_eq!(layout.base(), ARENA_BASE);
+            let layout = Layout::of_sandbox(&spec).unwrap().at(HIGH_ARENA_BASE);
+            prop_assert_eq!(layout.base(), HIGH_ARENA_BASE);
             let end = layout.base() + (1 << layout.span_bits());
             let mut parts = std::vec![layout.arguments().unwrap(), layout.stack().unwrap()];
             parts.extend(layout.buffers().map(|(pages, _)| pages));
-            let shared = parts.last().unwrap().end();
-            prop_assert_eq!(layout.shared_regions(), ARENA_BASE / LARGE_PAGE..shared.div_ceil(LARGE_PAGE));
+            let shared = parts.clone();
             parts.extend(layout.heap().map(Zone::pages));
             parts.extend(layout.statics_ground());
             prop_assert!(parts[0].address >= layout.base() + PAGE);
             for pair in parts.windows(2) {
-                prop_assert!(pair[1].address >= pair[0].end() + PAGE);
+                let gap = pair[1].address - pair[0].end();
+                prop_assert!((PAGE..PAGE + LARGE_PAGE).contains(&gap));
+                prop_assert!(gap == PAGE || (pair[1].address % LARGE_PAGE == 0 && pair[1].count >= LARGE_PAGES));
             }
             let last = parts.last().unwrap();
             prop_assert!(last.end() + PAGE <= end);
             // No larger than it has to be.
             prop_assert!(last.end() + PAGE > layout.base() + (1 << layout.span_bits()) / 2);
-            let counts: u32 = parts.iter().map(|pages| u32::from(pages.count)).sum();
+            let counts: u32 = parts.iter().map(|pages| pages.count).sum();
             let own = own.unwrap_or_default();
-            let later = u32::from(own.heap_pages) + u32::from(own.statics_pages);
+            let later = own.heap() + u32::from(own.statics_pages);
             prop_assert_eq!(layout.memory_pages(), counts - later);
-            let touched = |region| parts.iter().any(|pages| {
+
+            // A region is either filled by a large page, or has a table if anything lies there.
+            let zone = layout.heap().filter(|_| !own.is_guarded()).map(Zone::large_part);
+            let is_large = |region: u32, parts: &[Pages]| {
+                let lies = |pages: &Pages| (pages.address / LARGE_PAGE..pages.address / LARGE_PAGE + pages.large()).contains(&region);
+                parts.iter().any(lies)
+            };
+            let touched = |region: u32, parts: &[Pages]| parts.iter().any(|pages| {
                 pages.address < (region + 1) * LARGE_PAGE && pages.end() > region * LARGE_PAGE
             });
-            prop_assert!(touched(layout.regions().start) && touched(layout.regions().end - 1));
-            prop_assert!(!touched(layout.regions().end) && !touched(layout.regions().start - 1));
+            let buffers = &shared[2..];
+            let large: std::vec::Vec<_> = buffers.iter().copied().chain(zone).collect();
+            let (regions, shared_regions) =
+                (layout.regions().collect::<std::vec::Vec<_>>(), layout.shared_regions().collect::<std::vec::Vec<_>>());
+            prop_assert!(regions.is_sorted() && shared_regions.is_sorted());
+            for region in layout.base() / LARGE_PAGE - 1..=end / LARGE_PAGE {
+                let is_touched = touched(region, &parts);
+                prop_assert!(!is_large(region, &large) || !regions.contains(&region));
+                prop_assert!(is_large(region, &large) || !is_touched || regions.contains(&region));
+                prop_assert!(is_large(region, buffers) == layout.large_regions().any(|large| large.contains(&region)));
+                prop_assert!(is_large(region, buffers) || !touched(region, &shared) || shared_regions.contains(&region));
+                prop_assert!(!is_large(region, buffers) || !shared_regions.contains(&region));
+            }
+            prop_assert!(regions.iter().all(|region| layout.base() / LARGE_PAGE <= *region && *region < last.end().div_ceil(LARGE_PAGE)));
         }
     }
 }

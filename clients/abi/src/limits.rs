@@ -2,12 +2,14 @@
 //! Limits and fixed addresses that both sides rely on.
 //!
 //! All addresses lie below 4 GiB: seL4 5 to 7 report the address of a page fault cut to 32 bits. A sandbox's own
-//! memory lies in the first GiB beside the client's code, so that one page directory covers both.
+//! memory lies in the first GiB beside the client's code, so that one page directory covers both, unless it is large.
 
 /// Bytes in a small page, the granularity of every mapping but the code.
 pub const PAGE: u32 = 4096;
 /// Bytes in a large page, and covered by one page table.
 pub const LARGE_PAGE: u32 = 2 * 1024 * 1024;
+/// Small pages in a large one.
+pub const LARGE_PAGES: u32 = LARGE_PAGE / PAGE;
 
 /// Where a client's program is linked: its code is mapped by large pages from here.
 pub const CODE_BASE: u32 = LARGE_PAGE;
@@ -29,29 +31,34 @@ pub const CLIENT_IPC_BUFFER: u32 = 0x0f18_0000;
 pub const CLIENT_START_INFO: u32 = 0x0f18_2000;
 /// First address of the arenas: the memory that clients share with their sandboxes.
 pub const ARENA_BASE: u32 = 0x1000_0000;
+/// First address of the part of the arenas that begins with the spans of much memory.
+pub const HIGH_ARENA_BASE: u32 = 0x4000_0000;
 /// First address after the arenas.
-pub const ARENA_END: u32 = 0x4000_0000;
+pub const ARENA_END: u32 = 0xc000_0000;
 /// Where input files are mapped, read-only, each from a page boundary.
-pub const INPUT_BASE: u32 = 0x4000_0000;
+pub const INPUT_BASE: u32 = 0xc000_0000;
 /// First address after the input files: 96 MiB of them.
-pub const INPUT_END: u32 = 0x4600_0000;
+pub const INPUT_END: u32 = 0xc600_0000;
 
 /// Most buffers of one sandbox; SBM's calls take at most six parameters.
 pub const MAX_BUFFERS: usize = 8;
-/// Most pages of one buffer (48 MiB): two of them can be set up together.
-pub const MAX_BUFFER_PAGES: u16 = 12_288;
-/// Most bytes of addresses that one set-up or growth takes, guards included: its page tables are made in one go.
-pub const MAX_SPAN: u32 = 54 * LARGE_PAGE;
+/// Most pages of one buffer (512 MiB).
+pub const MAX_BUFFER_PAGES: u32 = 131_072;
+/// Most bytes of addresses that one set-up or growth takes, guards included: with the last one it is a GiB, which one page
+/// directory covers.
+pub const MAX_SPAN: u32 = (1 << 30) - PAGE;
 /// Fewest and most pages of a sandbox's stack.
 pub const STACK_PAGES: core::ops::RangeInclusive<u16> = 1..=256;
 /// Pages of a sandbox's stack where the client names none: with it and without buffers a sandbox fits 32 KiB.
 pub const DEFAULT_STACK_PAGES: u16 = 2;
-/// Fewest and most pages of a sandbox's heap, which are a power of two: up to 64 MiB.
-pub const HEAP_PAGES: core::ops::RangeInclusive<u16> = 4..=16_384;
+/// Fewest and most pages of a sandbox's heap, which are a power of two: up to 512 MiB.
+pub const HEAP_PAGES: core::ops::RangeInclusive<u32> = 4..=131_072;
+/// Most pages of a guarded heap (64 MiB), all of them small ones.
+pub const MAX_GUARDED_PAGES: u32 = 16_384;
 /// Most ranges of its own pages that a client can map into one sandbox.
 pub const MAX_MAPPINGS: usize = 4;
 /// Most pages in one such range: as many as the input files have (96 MiB).
-pub const MAX_MAPPING_PAGES: u16 = 24_576;
+pub const MAX_MAPPING_PAGES: u32 = 24_576;
 /// Most growths of one sandbox at once: for six arguments that are read in one call and written in another, or for fewer
 /// and its mail. Each takes room in the root task's tables, for every sandbox that there can be.
 pub const MAX_GROWTHS: usize = 12;
@@ -137,7 +144,7 @@ mod tests {
 
     #[test]
     fn a_clients_parts_are_whole_pages_in_order() {
-        assert_eq!((LARGE_PAGE, CODE_BASE), (1 << 21, 1 << 21));
+        assert_eq!((LARGE_PAGE, LARGE_PAGES, CODE_BASE), (1 << 21, 1 << 9, 1 << 21));
         assert_eq!([MAX_CODE_BYTES, MAX_DATA_BYTES].map(|bytes| bytes % LARGE_PAGE), [0, 0]);
         assert_eq!(CLIENT_STACK_BYTES % PAGE, 0);
         let parts = [

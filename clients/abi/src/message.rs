@@ -91,7 +91,7 @@ pub enum Request<'a> {
         /// Address of the first page, a multiple of 4,096.
         address: u32,
         /// Number of pages.
-        pages: u16,
+        pages: u32,
         /// What the sandbox may do with them.
         access: BufferAccess,
     },
@@ -282,14 +282,14 @@ mod tests {
 
     #[test]
     fn the_longest_request_but_a_console_text_is_small() {
-        let buffer = BufferSpec::new(u16::MAX, BufferAccess::ReadWrite);
+        let buffer = BufferSpec::new(u32::MAX, BufferAccess::ReadWrite);
         let buffers = Vec::from_slice(&[buffer; MAX_BUFFERS]).unwrap();
         let grow = Request::Grow { handle: Handle::new(u16::MAX, u32::MAX), buffers: buffers.clone() };
         assert!(Message::<SMALL_MESSAGE>::new(&grow).is_ok());
         let init = Request::Init(Spec {
             stack_pages: u16::MAX,
             buffers,
-            own: Some(Own { heap_pages: u16::MAX, statics_pages: u16::MAX }),
+            own: Some(Own { heap_pages: u32::MAX, statics_pages: u16::MAX }),
             traced: true,
         });
         assert!(Message::<SMALL_MESSAGE>::new(&init).is_ok());

@@ -7,7 +7,10 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Pages,
-    limits::{ARENA_BASE, ARENA_END, CLIENT_STACK_BASE, CLIENT_STACK_BYTES, CODE_BASE, INPUT_BASE, INPUT_END, PAGE},
+    limits::{
+        ARENA_BASE, ARENA_END, CLIENT_STACK_BASE, CLIENT_STACK_BYTES, CODE_BASE, HIGH_ARENA_BASE, INPUT_BASE,
+        INPUT_END, LARGE_PAGE, PAGE,
+    },
 };
 
 /// What lies at an address that a sandbox touched.
@@ -168,8 +171,20 @@ impl SandboxMap<'_> {
                 return Region::HeapGuard;
             }
         }
-        if (u64::from(ARENA_BASE)..u64::from(ARENA_END)).contains(&address) {
+        let within = |from: u32, to: u32| (u64::from(from)..u64::from(to)).contains(&address);
+        if within(ARENA_BASE, HIGH_ARENA_BASE) {
             return Region::Guard;
+        }
+        if within(HIGH_ARENA_BASE, ARENA_END) {
+            // Most of it has nothing of the sandbox near.
+            let near = |pages: Pages| {
+                let reach = u64::from(LARGE_PAGE);
+                pages.contains(address) || above(pages, reach) || below(pages, reach)
+            };
+            let fixed = [self.arguments, self.stack];
+            let buffers = self.buffers.iter().map(|(_, pages)| *pages);
+            let is_near = fixed.into_iter().chain(buffers).chain(self.heap).any(near);
+            return if is_near { Region::Guard } else { Region::NotMapped };
         }
         self.client.region_of(address)
     }
@@ -252,11 +267,32 @@ mod tests {
             (u64::from(CLIENT_IPC_BUFFER), Region::ClientPrivate),
             (u64::from(ARENA_BASE) - 1, Region::ClientPrivate),
             (u64::from(ARENA_BASE), Region::Guard),
-            (u64::from(ARENA_END) - 1, Region::Guard),
+            (u64::from(HIGH_ARENA_BASE) - 1, Region::Guard),
+            (u64::from(HIGH_ARENA_BASE), Region::NotMapped),
+            (u64::from(ARENA_END) - 1, Region::NotMapped),
             (u64::from(INPUT_END) - 1, Region::ClientInput),
             (u64::from(INPUT_END), Region::NotMapped),
         ] {
             assert_eq!(MAP.region_of(address), region, "{address:#x}");
+        }
+    }
+
+    #[test]
+    fn what_is_not_near_in_the_high_part_of_the_arenas_is_nothing() {
+        const LARGE: Pages = Pages { address: HIGH_ARENA_BASE + 2 * LARGE_PAGE, count: 512 };
+        let map = SandboxMap { buffers: &[(1, LARGE)], ..MAP };
+        let start = u64::from(LARGE.address);
+        let reach = u64::from(LARGE_PAGE);
+        for (address, region) in [
+            (start - reach - 1, Region::NotMapped),
+            (start - reach, Region::Guard),
+            (start - 1, Region::GuardBefore(1)),
+            (start, Region::Argument(1)),
+            (u64::from(LARGE.end()) + 5000, Region::Guard),
+            (u64::from(LARGE.end()) + reach - 1, Region::Guard),
+            (u64::from(LARGE.end()) + reach, Region::NotMapped),
+        ] {
+            assert_eq!(map.region_of(address), region, "{address:#x}");
         }
     }
 

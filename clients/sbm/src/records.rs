@@ -131,12 +131,12 @@ pub(crate) const fn offset(number: usize) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use sbm_abi::limits::{HEAP_PAGES, MAX_BUFFER_PAGES, PAGE};
+    use sbm_abi::limits::{MAX_BUFFER_PAGES, MAX_GUARDED_PAGES, PAGE};
 
     #[test]
     fn the_records_of_the_largest_heap_fit_a_buffer() {
-        let bytes = offset(count(u32::from(*HEAP_PAGES.end())));
-        assert!(bytes <= usize::from(MAX_BUFFER_PAGES) * PAGE as usize, "{bytes}");
+        let bytes = offset(count(MAX_GUARDED_PAGES));
+        assert!(bytes <= MAX_BUFFER_PAGES as usize * PAGE as usize, "{bytes}");
         assert!(offset(1).is_multiple_of(align_of::<Record>()));
     }
 }

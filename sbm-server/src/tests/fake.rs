@@ -10,7 +10,7 @@ use std::{
 
 use sbm_abi::{
     BufferAccess, EntryPoints, Label, Registers,
-    limits::{ARENA_BASE, PAGE},
+    limits::{ARENA_BASE, LARGE_PAGE, LARGE_PAGES, PAGE},
 };
 
 use crate::{Answer, ClientId, Exhausted, Free, Names, Plan, Platform, Progress, SLICE, Share, Shortage, Table};
@@ -25,8 +25,16 @@ pub(super) enum Frame {
     New(u32),
     /// Made for a sandbox, and filled with what the program's data at this address are at its start.
     Data(u32, u32),
+    /// A large page, made for a sandbox, zeroed; it is mapped at its first address.
+    Large(u32),
     /// The client's own, by its number.
     Own(u32),
+}
+
+impl Frame {
+    const fn pages(self) -> u32 {
+        if matches!(self, Self::Large(_)) { LARGE_PAGES } else { 1 }
+    }
 }
 
 /// What a page is mapped to, for what.
@@ -45,8 +53,9 @@ pub(super) struct Held {
     pub(super) waits: bool,
     /// Priority of its thread, where it was set.
     pub(super) priority: u8,
-    /// How many of the plan's pages there are.
+    /// How many of the plan's frames there are, and how many of all are small.
     made: u32,
+    small: u32,
     /// The pages themselves.
     own: Vec<u32>,
     /// Whether its pages have blocks of their own.
@@ -60,8 +69,12 @@ pub(super) struct Held {
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Added {
     sandbox: u32,
+    /// The client whose paging structure it is.
+    covers: Option<u32>,
     tables: Vec<Table>,
     pages: Vec<u32>,
+    /// How many of the pages are small: they are the first ones.
+    small: u32,
     /// Whether the client does not have the pages.
     is_private: bool,
     /// Whether the pages are the client's own.
@@ -75,7 +88,8 @@ pub(super) struct Added {
 /// A client.
 #[derive(Debug, Clone, PartialEq, Default)]
 pub(super) struct Owner {
-    pub(super) regions: Vec<u16>,
+    /// Paging structures of its arena.
+    pub(super) tables: Vec<Table>,
     /// What it shares with its sandboxes.
     pub(super) mapped: Mapped,
     /// Pages and slots of all that is there because of it.
@@ -150,6 +164,21 @@ pub(super) struct Fake {
     next: u32,
 }
 
+/// Asserts that there is what it takes to map a frame, and nothing in its place.
+fn assert_reach(tables: &[Table], address: u32, frame: Frame) {
+    let (gib, region) = ((address >> 30) as u8, u16::try_from(address >> 21).unwrap());
+    assert!(gib == 0 || tables.contains(&Table::Directory(gib)), "no page directory at {address:#x}");
+    let has_table = tables.contains(&Table::Page(region));
+    if let Frame::Large(_) = frame {
+        assert!(
+            address.is_multiple_of(LARGE_PAGE) && !has_table,
+            "a page table in place of a large page, at {address:#x}"
+        );
+    } else {
+        assert!(has_table, "no page table at {address:#x}");
+    }
+}
+
 fn power(number: u32) -> u32 {
     if number == 0 { 0 } else { number.next_power_of_two() }
 }
@@ -209,20 +238,20 @@ impl Fake {
     /// Maps these of the plan's pages, and returns which, for both sides.
     fn map(&mut self, owner: u32, sandbox: u32, plan: &Plan<'_>, which: Range<u32>) -> (Vec<u32>, Vec<u32>) {
         let (mut pages, mut shared) = (Vec::new(), Vec::new());
-        let all = plan.runs().flat_map(|run| (0..u32::from(run.pages.count)).map(move |page| (run, page)));
-        let all: Vec<_> = all.collect();
+        let all: Vec<_> = plan.runs().flat_map(|run| (0..run.frames()).map(move |number| (run, number))).collect();
         assert_eq!(all.len(), plan.frames() as usize);
+        assert!(all.iter().zip(0..).all(|((run, _), number)| run.large == (number >= plan.small_frames())));
         assert_eq!(all.iter().filter(|(run, _)| run.client.is_some()).count(), plan.shared_frames() as usize);
         for (run, page) in &all[which.start as usize..which.end as usize] {
-            let address = run.pages.address + page * PAGE;
+            let address = run.address(*page);
             let name = self.name();
-            let frame = run.data.map_or(Frame::New(name), |data| Frame::Data(name, data + page * PAGE));
+            let new = if run.large { Frame::Large(name) } else { Frame::New(name) };
+            let frame = run.data.map_or(new, |data| Frame::Data(name, data + page * PAGE));
             self.map_page(sandbox, address, frame, run.sandbox);
             pages.push(address);
             if let Some(access) = run.client {
                 let owner = self.owners.get_mut(&owner).unwrap();
-                let region = u16::try_from(address >> 21).unwrap();
-                assert!(owner.regions.contains(&region), "the client has no page table at {address:#x}");
+                assert_reach(&owner.tables, address, frame);
                 assert!(owner.mapped.insert(address, (frame, access)).is_none(), "mapped twice at {address:#x}");
                 shared.push(address);
             }
@@ -233,9 +262,7 @@ impl Fake {
     fn map_page(&mut self, sandbox: u32, address: u32, frame: Frame, access: BufferAccess) {
         self.effort += 1;
         let sandbox = self.boxes.get_mut(&sandbox).unwrap();
-        let (gib, region) = ((address >> 30) as u8, u16::try_from(address >> 21).unwrap());
-        assert!(gib == 0 || sandbox.tables.contains(&Table::Directory(gib)), "no page directory at {address:#x}");
-        assert!(sandbox.tables.contains(&Table::Page(region)), "no page table at {address:#x}");
+        assert_reach(&sandbox.tables, address, frame);
         assert!(sandbox.mapped.insert(address, (frame, access)).is_none(), "mapped twice at {address:#x}");
     }
 
@@ -257,6 +284,23 @@ impl Fake {
         }
     }
 
+    /// Returns which of so many frames are left when those are taken back that were made last, and the pages of these.
+    fn last(made: u32, small: u32) -> (u32, u32) {
+        let before = made.saturating_sub(1);
+        if before < small { (before / SLICE * SLICE, made - before / SLICE * SLICE) } else { (before, LARGE_PAGES) }
+    }
+
+    /// Returns how many of a plan's frames there are after the next step, and the pages of those that it makes.
+    fn next(made: u32, plan: &Plan<'_>) -> (u32, u32) {
+        let small = plan.small_frames();
+        if made < small {
+            let until = small.min(made + SLICE);
+            (until, until - made)
+        } else {
+            (made + 1, LARGE_PAGES)
+        }
+    }
+
     fn part(&mut self, added: Added) -> u32 {
         let name = self.name();
         self.parts.insert(name, added);
@@ -267,7 +311,7 @@ impl Fake {
     fn strip_sandbox(&mut self, name: u32, most: u32) {
         let held = &self.boxes[&name];
         let (owner, made, long) = (held.client, held.made, held.is_long);
-        let rest = if long { made.saturating_sub(1) / SLICE * SLICE } else { made };
+        let (rest, taken) = if long { Self::last(made, held.small) } else { (made, 0) };
         assert!(made - rest <= most);
         let gone: Vec<_> = held.own.split_at(rest as usize).1.to_vec();
         self.effort += gone.len() as u32;
@@ -281,7 +325,7 @@ impl Fake {
         let held = self.boxes.get_mut(&name).unwrap();
         held.own.truncate(rest as usize);
         held.made = rest;
-        self.give_back(owner, (power(made - rest), 0));
+        self.give_back(owner, (power(taken), 0));
     }
 
     /// Takes back the pages of a part that were added last, from the sandbox if it is there as such.
@@ -291,11 +335,9 @@ impl Fake {
         if !part.tables.is_empty() {
             return Progress::Done;
         }
-        let rest = match part.is_own {
-            true => part.pages.len().saturating_sub(SLICE as usize),
-            false => part.pages.len().saturating_sub(1) / SLICE as usize * SLICE as usize,
-        };
-        let pages = part.pages.split_off(rest);
+        let made = u32::try_from(part.pages.len()).unwrap();
+        let (rest, taken) = if part.is_own { (made.saturating_sub(SLICE), 0) } else { Self::last(made, part.small) };
+        let pages = part.pages.split_off(rest as usize);
         let (is_own, is_private) = (part.is_own, part.is_private);
         self.effort += pages.len() as u32;
         let held = self.boxes.get_mut(&sandbox).expect("its sandbox is gone");
@@ -310,8 +352,7 @@ impl Fake {
             if !is_private {
                 self.unmap(owner, &pages);
             }
-            let pages = u32::try_from(pages.len()).unwrap();
-            self.give_back(owner, (power(pages), 0));
+            self.give_back(owner, (power(if made > 0 { taken } else { 0 }), 0));
         }
         if rest > 0 { Progress::More } else { Progress::Done }
     }
@@ -346,6 +387,7 @@ impl Platform for Fake {
             waits: true,
             priority: 0,
             made: 0,
+            small: plan.small_frames(),
             own: Vec::new(),
             is_long: plan.is_long(),
             is_ended: false,
@@ -364,9 +406,10 @@ impl Platform for Fake {
     fn fill(&mut self, client: &u32, sandbox: &mut u32, plan: &Plan<'_>) -> Result<Progress, Shortage> {
         let held = &self.boxes[sandbox];
         assert!(held.is_long && !held.is_ended);
-        let (from, until) = (held.made, plan.frames().min(held.made + SLICE));
-        assert!(from < until, "filled though it is full");
-        self.take(*client, until - from, 0)?;
+        let from = held.made;
+        assert!(from < plan.frames(), "filled though it is full");
+        let (until, taken) = Self::next(from, plan);
+        self.take(*client, taken, 0)?;
         let (pages, _) = self.map(*client, *sandbox, plan, from..until);
         let held = self.boxes.get_mut(sandbox).unwrap();
         held.own.extend(pages);
@@ -385,15 +428,15 @@ impl Platform for Fake {
 
     fn add_pages(&mut self, client: &u32, sandbox: &u32, plan: &Plan<'_>) -> Result<u32, Shortage> {
         let taken = self.take(*client, 0, plan.slots_of_pages())?;
-        Ok(self.part(Added { sandbox: *sandbox, taken, ..Added::default() }))
+        Ok(self.part(Added { sandbox: *sandbox, small: plan.small_frames(), taken, ..Added::default() }))
     }
 
     fn extend(&mut self, client: &u32, sandbox: &u32, part: &mut u32, plan: &Plan<'_>) -> Result<Progress, Shortage> {
         assert_eq!(self.parts[part].sandbox, *sandbox);
         let from = u32::try_from(self.parts[part].pages.len()).unwrap();
-        let until = plan.frames().min(from + SLICE);
-        assert!(from < until, "extended though it is full");
-        self.take(*client, until - from, 0)?;
+        assert!(from < plan.frames(), "extended though it is full");
+        let (until, taken) = Self::next(from, plan);
+        self.take(*client, taken, 0)?;
         let (pages, shared) = if plan.is_loose() {
             assert_eq!(plan.runs().count(), 0);
             self.parts.get_mut(part).unwrap().is_loose = true;
@@ -435,7 +478,14 @@ impl Platform for Fake {
     fn copy(&mut self, from: (&u32, u32), to: (&u32, u32), count: u32) {
         let sandbox = self.parts[from.0].sandbox;
         assert_eq!(sandbox, self.parts[to.0].sandbox, "from one sandbox to another");
-        let page = |(part, first): (&u32, u32), number| self.parts[part].pages[(first + number) as usize];
+        let page = |(part, first): (&u32, u32), number| {
+            let part = &self.parts[part];
+            let number: u32 = first + number;
+            match number.checked_sub(part.small) {
+                None => part.pages[number as usize],
+                Some(page) => part.pages[(part.small + page / LARGE_PAGES) as usize] + page % LARGE_PAGES * PAGE,
+            }
+        };
         let copied: Vec<_> = (0..count).map(|number| (sandbox, page(from, number), page(to, number))).collect();
         assert!(copied.iter().all(|(_, from, to)| from != to));
         self.effort += 2 * count;
@@ -456,9 +506,10 @@ impl Platform for Fake {
     ) -> Result<Progress, Shortage> {
         assert_eq!((self.parts[part].sandbox, self.boxes[sandbox].client), (*sandbox, *client));
         let from = self.parts[part].pages.len();
-        let all = share.pieces.iter().flat_map(|(pages, first)| {
-            (0..u32::from(pages.count)).map(move |page| (pages.address + page * PAGE, first + page))
-        });
+        let all = share
+            .pieces
+            .iter()
+            .flat_map(|(pages, first)| (0..pages.count).map(move |page| (pages.address + page * PAGE, first + page)));
         let next: Vec<_> = all.skip(from).take(SLICE as usize).collect();
         assert!(!next.is_empty(), "extended though it is full");
         // It takes nothing, and may fail.
@@ -479,24 +530,30 @@ impl Platform for Fake {
     fn remove(&mut self, part: u32) {
         let added = self.parts.remove(&part).expect("taken back twice");
         assert!(added.pages.is_empty(), "given back with pages");
+        if let Some(client) = added.covers {
+            let owner = self.owners.get_mut(&client).unwrap();
+            owner.tables.retain(|table| !added.tables.contains(table));
+            owner.mapped.iter().for_each(|(address, (frame, _))| assert_reach(&owner.tables, *address, *frame));
+            return self.give_back(client, added.taken);
+        }
         let sandbox = self.boxes.get_mut(&added.sandbox).expect("its sandbox is gone");
         let owner = sandbox.client;
         sandbox.tables.retain(|table| !added.tables.contains(table));
-        let mapped: Vec<_> = sandbox.mapped.keys().copied().collect();
-        for address in mapped {
-            let table = Table::Page(u16::try_from(address >> 21).unwrap());
-            assert!(sandbox.tables.contains(&table), "a page table in use is gone, at {address:#x}");
-        }
+        sandbox.mapped.iter().for_each(|(address, (frame, _))| assert_reach(&sandbox.tables, *address, *frame));
         self.give_back(owner, added.taken);
     }
 
-    fn cover(&mut self, client: &mut u32, region: u16) -> Result<(), Shortage> {
-        assert!(u32::from(region) >= ARENA_BASE >> 21);
-        self.take(*client, 1, 1)?;
-        let regions = &mut self.owners.get_mut(client).unwrap().regions;
-        assert!(!regions.contains(&region), "covered twice");
-        regions.push(region);
-        Ok(())
+    fn cover(&mut self, client: &u32, table: Table) -> Result<u32, Shortage> {
+        assert!(table.address() >= ARENA_BASE);
+        let taken = self.take(*client, 1, 1)?;
+        let owner = self.owners.get_mut(client).unwrap();
+        assert!(!owner.tables.contains(&table), "covered twice");
+        assert!(
+            owner.mapped.iter().all(|(at, (frame, _))| frame.pages() == 1 || table != Table::Page((at >> 21) as u16)),
+            "a page table where a large page is"
+        );
+        owner.tables.push(table);
+        Ok(self.part(Added { covers: Some(*client), tables: std::vec![table], taken, ..Added::default() }))
     }
 
     fn restart(&mut self, sandbox: &u32, registers: &Registers) {
@@ -630,10 +687,7 @@ impl Platform for Fake {
         assert!(self.boxes.values().all(|it| it.client != *client), "a sandbox outlives its client");
         let owner = self.owners.get_mut(client).unwrap();
         assert!(owner.is_stopped, "wound up while it runs");
-        if owner.regions.pop().is_some() {
-            self.give_back(*client, (1, 1));
-            return Some(Progress::More);
-        }
+        assert!(owner.tables.is_empty(), "a paging structure of its arena outlives it");
         if std::mem::replace(&mut owner.is_wound_up, true) {
             return Some(Progress::Done);
         }
@@ -647,7 +701,7 @@ impl Platform for Fake {
         }
         assert!(self.boxes.values().all(|it| it.client != client), "a sandbox outlives its client");
         let owner = self.owners.remove(&client).expect("ended twice");
-        assert!(owner.is_stopped && owner.regions.is_empty());
+        assert!(owner.is_stopped && owner.tables.is_empty());
         assert_eq!(owner.taken, (0, 0), "something outlives its client");
         assert!(owner.mapped.is_empty());
     }

@@ -16,7 +16,7 @@ use crate::{Charge, Handled, KernelFault, Quota, SLICE, State};
 
 const IP: u64 = 0x20_7000;
 
-fn guarded(heap_pages: u16) -> Spec {
+fn guarded(heap_pages: u32) -> Spec {
     Spec { own: Some(Own { heap_pages: heap_pages | Own::GUARDED, ..Own::default() }), ..Spec::default() }
 }
 
@@ -25,7 +25,7 @@ fn message(address: u32, mapped: bool) -> KernelFault {
 }
 
 impl World {
-    fn init_guarded(&mut self, from: u64, heap_pages: u16) -> (Handle, Zone) {
+    fn init_guarded(&mut self, from: u64, heap_pages: u32) -> (Handle, Zone) {
         let Response::Ready { handle, .. } = self.ask(from, &Request::Init(guarded(heap_pages))) else { panic!() };
         let sandbox = self.server.sandboxes[index(handle).get()].sandbox.as_ref().unwrap();
         (handle, sandbox.zones.heap.unwrap().0)

@@ -15,13 +15,13 @@ use sbm_system::Amounts;
 
 use crate::{Charge, Effect, Handled, InitError, KernelFault, MapError, Quota, SLICE, State};
 
-fn with_heap(heap_pages: u16) -> Spec {
+fn with_heap(heap_pages: u32) -> Spec {
     Spec { own: Some(Own { heap_pages, ..Own::default() }), ..Spec::default() }
 }
 
 impl World {
     /// Makes a sandbox with a heap, and returns where that is.
-    fn init_heap(&mut self, from: u64, heap_pages: u16) -> (Handle, Zone) {
+    fn init_heap(&mut self, from: u64, heap_pages: u32) -> (Handle, Zone) {
         let Response::Ready { handle, .. } = self.ask(from, &Request::Init(with_heap(heap_pages))) else { panic!() };
         (handle, self.heap_of(handle))
     }
@@ -31,7 +31,7 @@ impl World {
         sandbox.zones.heap.unwrap().0
     }
 
-    fn touch(&mut self, handle: Handle, address: u32) -> Handled {
+    pub(super) fn touch(&mut self, handle: Handle, address: u32) -> Handled {
         self.server.fault(&mut self.machine, index(handle), touch(address.into()))
     }
 
@@ -66,8 +66,8 @@ fn a_touch_brings_its_chunk_to_the_sandbox_and_nothing_else() {
         let made = world.sandbox(handle);
         assert!(pages(chunk.address, chunk.count).all(|page| made.mapped[&page].1 == BufferAccess::ReadWrite));
         assert_eq!(world.machine.owners[&0].mapped, owners);
-        assert_eq!(made.mapped.len(), before.0.len() + usize::from(chunk.count));
-        let count = u32::from(chunk.count);
+        assert_eq!(made.mapped.len(), before.0.len() + chunk.count as usize);
+        let count = chunk.count;
         assert_eq!(world.charge(0), before.1.plus(Charge::of(count, count)));
         world.check();
     }
@@ -226,7 +226,7 @@ fn a_sandbox_with_a_chunk_that_is_there_in_part_becomes_no_spare() {
     world.set_quota(0, Quota { limit: Amounts { pages: 800, slots: 2000, ..QUOTA.limit }, ..QUOTA });
     let (handle, heap) = world.init_heap(0, 128);
     let chunk = heap.chunk(5).unwrap();
-    assert!(u32::from(chunk.count) > SLICE);
+    assert!(chunk.count > SLICE);
     // Its first pages come by one touch, the others by another one.
     assert_eq!(world.touch(handle, chunk.address), Handled::GoesOn);
     assert_eq!(world.ask(0, &Request::Destroy(handle)), Response::Done);
@@ -254,7 +254,7 @@ fn a_reset_takes_out_what_is_there_in_part() {
     assert_eq!(world.touch(handle, heap.pages().address), Handled::GoesOn);
     let with_one = world.charge(0);
     let chunk = heap.chunk(6).unwrap();
-    assert!(u32::from(chunk.count) > 2 * SLICE);
+    assert!(chunk.count > 2 * SLICE);
     for _ in 0..2 {
         assert_eq!(world.touch(handle, chunk.address), Handled::GoesOn);
     }
@@ -327,7 +327,7 @@ fn a_touch_of_private_statics_brings_them_and_their_ground_to_the_sandbox_alone(
     assert_eq!(world.touch(handle, DATA + 3 * PAGE + 5), Handled::GoesOn);
     let made = world.sandbox(handle);
     for (first, wanted) in [(DATA, BufferAccess::ReadWrite), (ground, BufferAccess::ReadOnly)] {
-        for (page, data) in pages(first, DATA_PAGES).zip(pages(DATA, DATA_PAGES)) {
+        for (page, data) in pages(first, DATA_PAGES.into()).zip(pages(DATA, DATA_PAGES.into())) {
             let (frame, access) = made.mapped[&page];
             assert!(matches!(frame, Frame::Data(_, filled) if filled == data) && access == wanted, "{page:#x}");
         }
@@ -341,7 +341,7 @@ fn a_touch_of_private_statics_brings_them_and_their_ground_to_the_sandbox_alone(
     }
     // Whoever restarts copies from the ground.
     let (arguments, stack) = world.parts(handle);
-    assert_eq!(statics.pages(), Pages { address: DATA, count: DATA_PAGES });
+    assert_eq!(statics.pages(), Pages { address: DATA, count: DATA_PAGES.into() });
     let chunks = Chunks::default().with(16);
     let restore = Restore::new(None, Some((statics, ground)), chunks, chunks);
     world.ask(0, &Request::Reset(handle));
@@ -371,7 +371,7 @@ fn many_statics_come_in_steps_and_with_them_their_ground() {
     assert_eq!((world.charge(2), world.sandbox(handle).mapped.contains_key(&last.address)), (before, false));
     world.check();
     // The first pages by a touch of them, the last ones of the ground by those who copy from there.
-    let steps = 2 * u32::from(last.count) / SLICE;
+    let steps = 2 * last.count / SLICE;
     for step in 0..steps {
         let address = if step == 0 { last.end() - 1 } else { ground_of(last.end()) - 1 };
         assert!(!world.sandbox(handle).mapped.contains_key(&(address & !0xfff)));
@@ -394,8 +394,8 @@ fn the_largest_heap_and_the_most_statics_fit_one_sandbox() {
     const MANY: u16 = 512;
     let mut world = World::new();
     world.start_with(2, MANY);
-    world.machine.left = (80_000, 80_000);
-    world.set_quota(2, Quota { limit: Amounts { pages: 70_000, slots: 70_000, ..QUOTA.limit }, ..QUOTA });
+    world.machine.left = (200_000, 80_000);
+    world.set_quota(2, Quota { limit: Amounts { pages: 150_000, slots: 70_000, ..QUOTA.limit }, ..QUOTA });
     let own = Some(Own { heap_pages: *HEAP_PAGES.end(), statics_pages: MANY });
     let Response::Ready { handle, .. } = world.ask(2, &Request::Init(Spec { own, ..Spec::default() })) else {
         panic!()

@@ -354,13 +354,13 @@ fn generations_wrap_and_start_again() {
 #[derive(Debug, Clone)]
 enum Step {
     Register(u64, bool),
-    Init(u64, u16, Option<Own>),
+    Init(u64, u32, Option<Own>),
     Destroy(u64, usize),
     Reset(u64, usize),
     Snapshot(u64, usize),
-    Grow(u64, usize, Vec<u16>),
+    Grow(u64, usize, Vec<u32>),
     Shrink(u64, usize, usize),
-    Map(u64, usize, u32, u16, bool),
+    Map(u64, usize, u32, u32, bool),
     Fault(u64, u64, Option<u64>),
     /// A sandbox, by index, touches the page of that number from the one before its heap on.
     Touch(u64, u32),
@@ -393,7 +393,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let at = || 0usize..64;
     let page = |first: u32, count: u32| (0..count).prop_map(move |page| first + page * PAGE);
     let address = prop_oneof![page(DATA, 5), page(INPUT_BASE, 4), page(ARENA_BASE, 40), any::<u32>()];
-    let heap = prop_oneof![2 => Just(0), 4 => (2u32..7).prop_map(|power| 1 << power), 1 => any::<u16>()];
+    let heap = prop_oneof![2 => Just(0), 4 => (2u32..7).prop_map(|power| 1 << power), 1 => any::<u32>()];
     let statics = prop_oneof![4 => Just(0), 4 => Just(4), 1 => any::<u16>()];
     let own = (heap, statics, any::<bool>());
     let own = own.prop_map(|(heap_pages, statics_pages, guarded)| {
@@ -404,16 +404,16 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     let ip = || prop_oneof![Just(ABORT), any::<u64>()];
     let step = prop_oneof![
         1 => (who(), any::<bool>()).prop_map(|(who, other)| Step::Register(who, other)),
-        8 => (who(), prop_oneof![1u16..4, 1u16..150], heap).prop_map(|(who, pages, own)| Step::Init(who, pages, own)),
+        8 => (who(), prop_oneof![8 => 1u32..4, 8 => 1u32..150, 1 => 510u32..700], heap).prop_map(|(who, pages, own)| Step::Init(who, pages, own)),
         6 => (0u64..20, 0u32..66).prop_map(|(at, page)| Step::Touch(at, page)),
         6 => (0u64..20, 0u32..66, any::<bool>()).prop_map(|(at, page, mapped)| Step::Ask(at, page, mapped)),
         4 => (who(), at()).prop_map(|(who, at)| Step::Destroy(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Reset(who, at)),
         2 => (who(), at()).prop_map(|(who, at)| Step::Snapshot(who, at)),
-        6 => (who(), at(), proptest::collection::vec(prop_oneof![1u16..3, 0u16..700], 1..3))
+        6 => (who(), at(), proptest::collection::vec(prop_oneof![1u32..3, 0u32..700], 1..3))
             .prop_map(|(who, at, pages)| Step::Grow(who, at, pages)),
         4 => (who(), at(), at()).prop_map(|(who, at, base)| Step::Shrink(who, at, base)),
-        4 => (who(), at(), address, 0u16..4, any::<bool>())
+        4 => (who(), at(), address, 0u32..4, any::<bool>())
             .prop_map(|(who, at, to, n, write)| Step::Map(who, at, to, n, write)),
         2 => (0u64..20, ip(), proptest::option::of(ip())).prop_map(|(at, ip, position)| Step::Fault(at, ip, position)),
         2 => (who(), proptest::collection::vec(any::<u8>(), 0..100)).prop_map(|(who, bytes)| Step::Bytes(who, bytes)),

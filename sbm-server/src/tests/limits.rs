@@ -95,9 +95,9 @@ fn growths_of_all_sizes_in_any_order_leave_no_tables_behind() {
     let handle = world.init(0, 1);
     let tables = world.sandbox(handle).tables.clone();
     let mut bases = std::vec::Vec::new();
-    for round in 0..200_u16 {
+    for round in 0..200_u32 {
         if bases.len() > 3 {
-            let at = usize::from(round * 7) % bases.len();
+            let at = (round * 7) as usize % bases.len();
             let base = bases.swap_remove(at);
             assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Done);
         }
@@ -364,23 +364,38 @@ fn a_new_sandbox_takes_a_page_and_slots_for_each_of_its_objects() {
 #[test]
 fn page_tables_are_noted_for_each_region_of_the_arena_and_for_no_other() {
     let mut world = World::new();
-    let client = world.server.clients[0].as_mut().unwrap();
+    let tables = &mut world.server.clients[0].as_mut().unwrap().tables;
     let (first, end) = (ARENA_BASE / LARGE_PAGE, ARENA_END / LARGE_PAGE);
     for region in first - 1..=end {
-        assert!(!client.has_table(region), "{region}");
-        client.set_table(region);
-        assert_eq!(client.has_table(region), (first..end).contains(&region), "{region}");
+        let table = crate::Table::Page(u16::try_from(region).unwrap());
+        assert!(!tables.has(table), "{region}");
+        tables.set(table, true);
+        assert_eq!(tables.has(table), (first..end).contains(&region), "{region}");
     }
+    for gib in 0..4 {
+        let table = crate::Table::Directory(gib);
+        assert!(!tables.has(table));
+        tables.set(table, true);
+        assert!(tables.has(table));
+    }
+    for region in (first..end).step_by(7) {
+        let [table, next] = [region, region + 1].map(|region| crate::Table::Page(u16::try_from(region).unwrap()));
+        tables.set(table, false);
+        assert!(!tables.has(table) && tables.has(next) == (region + 1 < end), "{region}");
+    }
+    tables.set(crate::Table::Directory(2), false);
+    assert_eq!([1, 2, 3].map(|gib| tables.has(crate::Table::Directory(gib))), [true, false, true]);
 }
 
 #[test]
 fn a_sandbox_has_as_many_tables_as_its_list_has_room_for() {
     let mut world = large_world();
     let handle = world.init(0, 1);
-    let grow = |world: &mut World, pages: &[u16]| world.ask(0, &Request::Grow { handle, buffers: buffers(pages) });
-    // Its own, twice 17, 13, 15 and 1: with the guards each reaches into one region more than its buffers fill.
-    for pages in [&[1024; 8][..], &[1024; 8], &[1024; 6], &[1024; 7], &[400]] {
-        assert!(matches!(grow(&mut world, pages), Response::Grown { .. }));
+    let grow = |world: &mut World, pages: &[u32]| world.ask(0, &Request::Grow { handle, buffers: buffers(pages) });
+    // Its own, a page directory, seven times nine, six and one: each buffer has small pages behind a large one, and the first one some
+    // before.
+    for pages in [&[513; 8][..]; 7].into_iter().chain([&[513; 5][..], &[400]]) {
+        assert!(matches!(grow(&mut world, pages), Response::Grown { .. }), "{pages:?}");
     }
     assert_eq!(world.sandbox(handle).tables.len(), MAX_TABLES);
     let before = world.sandbox(handle).clone();

@@ -5,6 +5,7 @@
 mod fake;
 mod guarded;
 mod heap;
+mod large;
 mod life;
 mod limits;
 mod rights;
@@ -48,7 +49,7 @@ const DATA: u32 = 0x80_0000;
 const DATA_PAGES: u16 = 4;
 
 /// An input file of three pages follows [`INPUT_BASE`].
-const INPUT_PAGES: u16 = 3;
+const INPUT_PAGES: u32 = 3;
 
 /// Pages that a turn makes or takes back at most: a step's, and as much as is taken apart at once.
 const MOST_EFFORT: u32 = 10 * SLICE;
@@ -77,20 +78,20 @@ fn index(handle: Handle) -> SandboxIndex {
     SandboxIndex::new(u64::from(handle.index()), SANDBOXES).unwrap()
 }
 
-fn spec(buffer_pages: u16) -> Spec {
+fn spec(buffer_pages: u32) -> Spec {
     let buffer = BufferSpec::new(buffer_pages, BufferAccess::ReadWrite);
     Spec { stack_pages: 2, buffers: heapless::Vec::from_slice(&[buffer]).unwrap(), ..Spec::default() }
 }
 
-fn buffers(pages: &[u16]) -> heapless::Vec<BufferSpec, 8> {
+fn buffers(pages: &[u32]) -> heapless::Vec<BufferSpec, 8> {
     pages.iter().map(|pages| BufferSpec::new(*pages, BufferAccess::ReadOnly)).collect()
 }
 
-fn grow(handle: Handle, pages: u16) -> Request<'static> {
+fn grow(handle: Handle, pages: u32) -> Request<'static> {
     Request::Grow { handle, buffers: buffers(&[pages]) }
 }
 
-fn map(handle: Handle, address: u32, pages: u16) -> Request<'static> {
+fn map(handle: Handle, address: u32, pages: u32) -> Request<'static> {
     Request::Map { handle, address, pages, access: BufferAccess::ReadOnly }
 }
 
@@ -241,14 +242,14 @@ impl World {
         self.send(from, NOW, message.bytes())
     }
 
-    fn init(&mut self, from: u64, buffer_pages: u16) -> Handle {
+    fn init(&mut self, from: u64, buffer_pages: u32) -> Handle {
         match self.ask(from, &Request::Init(spec(buffer_pages))) {
             Response::Ready { handle, .. } => handle,
             other => panic!("{other:?}"),
         }
     }
 
-    fn grown(&mut self, from: u64, handle: Handle, pages: u16) -> u32 {
+    fn grown(&mut self, from: u64, handle: Handle, pages: u32) -> u32 {
         match self.ask(from, &grow(handle, pages)) {
             Response::Grown { base } => base,
             other => panic!("{other:?}"),
@@ -301,7 +302,8 @@ impl World {
                 assert!(tables.is_empty(), "a table is listed that is not there");
             }
         }
-        assert_eq!(parts, self.machine.parts.len(), "parts were lost");
+        let covers: usize = self.server.arenas.iter().map(|arena| arena.tables.len()).sum();
+        assert_eq!(parts + covers, self.machine.parts.len(), "parts were lost");
         for (at, client) in self.server.clients.iter().enumerate() {
             let of = |sandbox: &&&crate::table::Sandbox<Fake>| sandbox.owner.get() == at;
             let Some(client) = client else {
@@ -332,8 +334,10 @@ impl World {
             assert_eq!(charge, owner.taken, "the charge is wrong");
             let is_whole = |sandbox: &&&crate::table::Sandbox<Fake>| sandbox.state.may_run();
             assert!(living.iter().filter(of).all(|it| is_whole(&it)), "a sandbox is left half made");
-            let regions = u32::try_from(owner.regions.len()).unwrap();
-            let sum = living.iter().filter(of).fold((regions, regions), |(pages, slots), sandbox| {
+            let tables = u32::try_from(owner.tables.len()).unwrap();
+            let listed = &self.server.arenas[at].tables;
+            assert!(listed.len() == owner.tables.len() && listed.iter().all(|(table, _)| client.tables.has(*table)));
+            let sum = living.iter().filter(of).fold((tables, tables), |(pages, slots), sandbox| {
                 (pages + sandbox.charge.pages, slots + sandbox.charge.slots)
             });
             assert_eq!(sum, owner.taken, "the sandboxes' charges do not add up");
@@ -369,11 +373,15 @@ fn begin(world: &mut World, from: u64, request: &Request<'_>) -> Effect {
     world.send(from, NOW, message.bytes())
 }
 
+fn has_answer(world: &World, from: u32) -> bool {
+    !world.machine.owners[&from].answers.is_empty()
+}
+
 const fn touch(address: u64) -> KernelFault {
     KernelFault::Vm { ip: 0x20_5555, address, prefetch: false, fsr: 6 }
 }
 
 /// The pages from `address` on, as addresses.
-fn pages(address: u32, count: u16) -> impl Iterator<Item = u32> {
-    (0..u32::from(count)).map(move |page| address + page * PAGE)
+fn pages(address: u32, count: u32) -> impl Iterator<Item = u32> {
+    (0..count).map(move |page| address + page * PAGE)
 }

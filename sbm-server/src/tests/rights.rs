@@ -120,7 +120,7 @@ fn a_clients_own_pages_are_mapped_with_no_more_rights_than_it_has() {
             let answer = world.ask(0, &Request::Map { handle, address, pages, access });
             assert_eq!(answer, if may { Response::Done } else { refused(Errno::Perm) }, "{address:#x} {access:?}");
             let mapped = &world.sandbox(handle).mapped;
-            assert_eq!(mapped.len() - before, if may { usize::from(pages) } else { 0 });
+            assert_eq!(mapped.len() - before, if may { pages as usize } else { 0 });
             for address in super::pages(address, pages).filter(|_| may) {
                 assert!(matches!(mapped[&address], (Frame::Own(_), given) if given == access));
             }

@@ -12,12 +12,12 @@ use crate::{Charge, Effect, Handled, Quota, SLICE};
 /// A quota that a large heap fits.
 const LARGE: Quota = Quota { limit: Amounts { pages: 900, slots: 2000, ..QUOTA.limit }, ..QUOTA };
 
-fn with(heap_pages: u16, statics_pages: u16) -> Spec {
+fn with(heap_pages: u32, statics_pages: u16) -> Spec {
     Spec { own: Some(Own { heap_pages, statics_pages }), ..Spec::default() }
 }
 
 /// A client with a sandbox that has a heap and private statics.
-fn world_with(heap_pages: u16) -> (World, Handle, Zone) {
+fn world_with(heap_pages: u32) -> (World, Handle, Zone) {
     let mut world = World::new();
     world.machine.left = (3000, 6000);
     world.set_quota(0, LARGE);
@@ -95,7 +95,7 @@ fn a_sandbox_has_one_snapshot_and_is_no_spare_afterwards() {
 fn a_large_snapshot_is_taken_in_steps_and_has_all_of_what_was_there_in_part() {
     let (mut world, handle, heap) = world_with(128);
     let last = heap.chunk(5).unwrap();
-    assert!(u32::from(last.count) == 2 * SLICE);
+    assert!(last.count == 2 * SLICE);
     world.touch_all(handle, &[last.address, DATA]);
     let charge = world.charge(0);
     assert_eq!(begin(&mut world, 0, &Request::Snapshot(handle)), Effect::Wait);
@@ -113,7 +113,7 @@ fn a_large_snapshot_is_taken_in_steps_and_has_all_of_what_was_there_in_part() {
     world.work();
     assert_eq!((world.answered(0), world.server.has_work()), (Response::Done, false));
     assert_eq!(world.charge(0).pages, charge.pages + 2 * SLICE, "and no page table");
-    assert_eq!(world.machine.copied.len(), usize::from(last.count + DATA_PAGES));
+    assert_eq!(world.machine.copied.len(), (last.count + u32::from(DATA_PAGES)) as usize);
     world.check();
 }
 

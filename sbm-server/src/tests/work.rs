@@ -2,13 +2,13 @@
 //! What takes long: in steps, in turn for each client, and with nothing left of it however it ends.
 
 use sbm_abi::{
-    Books, BufferAccess, Errno, Handle, Request, Response,
+    Books, BufferAccess, Errno, Handle, Request, Response, Spec,
     limits::{INPUT_BASE, PAGE},
 };
 
 use sbm_system::{Amounts, OnEnd};
 
-use super::{DATA, LIMIT, NOW, QUOTA, World, begin, client, fake::Frame, grow, map, pages, spec};
+use super::{DATA, LIMIT, NOW, QUOTA, World, begin, buffers, client, fake::Frame, grow, has_answer, map, pages, spec};
 use crate::{Charge, Effect, Quota, SLICE, State};
 
 /// A quota that a shape of many pages fits.
@@ -21,10 +21,6 @@ fn large_world() -> World {
         world.set_quota(from, LARGE);
     }
     world
-}
-
-fn has_answer(world: &World, from: u32) -> bool {
-    !world.machine.owners[&from].answers.is_empty()
 }
 
 #[test]
@@ -49,7 +45,7 @@ fn a_large_sandbox_is_made_in_steps_and_others_are_served_between_them() {
 fn a_sandbox_that_one_step_makes_is_made_at_once() {
     let mut world = large_world();
     // Beside the buffer there are three pages.
-    let pages = u16::try_from(SLICE).unwrap() - 3;
+    let pages = SLICE - 3;
     let made = begin(&mut world, 0, &Request::Init(spec(pages)));
     assert!(matches!(made, Effect::Answer(Response::Ready { .. })), "{made:?}");
     assert_eq!(begin(&mut world, 0, &Request::Init(spec(pages + 1))), Effect::Wait);
@@ -137,10 +133,12 @@ fn a_client_is_given_page_tables_in_steps() {
     world.machine.left = (100_000, 400_000);
     let limit = Amounts { pages: 40_000, slots: 80_000, ..LIMIT };
     world.set_quota(0, Quota { limit, ..QUOTA });
-    let tables = |world: &World| world.machine.owners[&0].regions.len();
-    // Buffers of 9,000 pages reach into 18 regions.
-    assert_eq!(begin(&mut world, 0, &Request::Init(spec(9000))), Effect::Wait);
-    for given in [8, 16, 18] {
+    let tables = |world: &World| world.machine.owners[&0].tables.len();
+    // Each of these buffers has a large page and small ones behind it, in a region of their own; one page table is for what
+    // lies before them, and a page directory for all.
+    let wanted = Spec { buffers: buffers(&[1023; 8]), ..Spec::default() };
+    assert_eq!(begin(&mut world, 0, &Request::Init(wanted.clone())), Effect::Wait);
+    for given in [8, 10] {
         assert_eq!(tables(&world), given);
         assert!(!has_answer(&world, 0) && world.server.has_work() && !world.server.waits());
         assert!(matches!(world.ask(1, &Request::Usage), Response::Usage(Books { sandboxes: 0, .. })));
@@ -149,12 +147,13 @@ fn a_client_is_given_page_tables_in_steps() {
     }
     world.settle();
     let Response::Ready { handle, .. } = world.answered(0) else { panic!("not ready") };
-    assert!(matches!(world.ask(0, &grow(handle, 9000)), Response::Grown { .. }));
-    assert_eq!(tables(&world), 36);
+    let growth = Request::Grow { handle, buffers: buffers(&[1023; 8]) };
+    assert!(matches!(world.ask(0, &growth), Response::Grown { .. }));
+    assert_eq!(tables(&world), 19);
     // It keeps them, so the next one begins at once.
     world.ask(0, &Request::Destroy(handle));
-    assert_eq!(begin(&mut world, 0, &Request::Init(spec(9000))), Effect::Wait);
-    assert_eq!(tables(&world), 36);
+    assert_eq!(begin(&mut world, 0, &Request::Init(wanted)), Effect::Wait);
+    assert_eq!(tables(&world), 19);
     world.settle();
     assert!(matches!(world.answered(0), Response::Ready { .. }));
     world.check();

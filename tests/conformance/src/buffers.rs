@@ -6,7 +6,7 @@ use harness::{
     expect::{aborted, page, refused, works},
     raw, same, tests,
 };
-use sbm::{Access, Builder, Errno, Error, Region, Sbm, Tainted, Unfit, shared, shared_out};
+use sbm::{Access, Builder, Errno, Error, Region, Sbm, Tainted, Unfit, copy_in, shared, shared_out};
 use sbm_abi::limits::{MAX_BUFFER_PAGES, MAX_BUFFERS, MAX_SPAN, PAGE};
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -21,7 +21,11 @@ pub(crate) const TESTS: &[Test] = tests![
     a_view_refuses_what_is_not,
     as_many_buffers_as_the_limit_can_be_set_up,
     a_buffer_over_the_limit_is_refused,
-    buffers_of_the_largest_size_are_used_to_their_ends,
+    large_buffers_are_used_to_their_ends,
+    a_large_buffer_ends_with_guards,
+    a_write_to_a_large_input_is_efault,
+    large_memory_arrives_empty,
+    large_buffers_take_the_place_of_small_ones,
     more_in_all_than_a_sandbox_is_set_up_with_is_refused,
     a_buffer_of_another_sandbox_is_refused,
     an_input_can_be_named_twice,
@@ -30,6 +34,7 @@ pub(crate) const TESTS: &[Test] = tests![
 ];
 
 const PAGE_BYTES: usize = PAGE as usize;
+const MIB: usize = 1 << 20;
 const MAX_BUFFER_BYTES: usize = MAX_BUFFER_PAGES as usize * PAGE_BYTES;
 
 // Functions that run in sandboxes.
@@ -81,6 +86,10 @@ fn address_of(output: &mut [u8]) -> usize {
 
 fn length(input: &[u8]) -> usize {
     input.len()
+}
+
+fn read_at(address: usize) -> u8 {
+    raw::read(address)
 }
 
 fn quiet() -> Builder {
@@ -233,25 +242,91 @@ fn a_buffer_over_the_limit_is_refused() -> Verdict {
     refused(builder.build(), 7, Unfit::Buffer { bytes: MAX_BUFFER_BYTES + 1, limit: MAX_BUFFER_BYTES })
 }
 
-fn buffers_of_the_largest_size_are_used_to_their_ends() -> Verdict {
+/// Large pages alone, with small ones behind them, and buffers between which a guard has a large page to itself.
+fn large_buffers_are_used_to_their_ends() -> Verdict {
+    for bytes in [2 * MIB, 2 * MIB + 1, 4 * MIB - 1, 96 * MIB] {
+        let mut builder = quiet();
+        let (input, output) = (builder.input(bytes), builder.output(bytes));
+        let mut sbm = builder.build()?;
+        for _ in 0..2 {
+            let there = sbm.input(input)?;
+            (there[0], there[bytes / 2], there[bytes - 1]) = (3, 4, 5);
+            let last = sbm.call(copy_ends, (shared(input, bytes), shared_out(output)))?.assume_checked();
+            same!(last, bytes - 1);
+            let view = sbm.output(output)?;
+            let at = |offset| view.get::<u8>(offset).map(Tainted::assume_checked);
+            same!([at(0), at(view.len() - 1), at(1)], [Some(3), Some(5), Some(0)]);
+            sbm.reset()?;
+        }
+    }
+    Ok(())
+}
+
+fn a_large_buffer_ends_with_guards() -> Verdict {
+    let ip = raw::read as *const () as usize as u64;
+    for pages in [512, 513, 1023, 1024] {
+        let mut builder = quiet();
+        let (_, output) = (builder.input(4 * MIB), builder.output(pages * PAGE_BYTES));
+        let mut sbm = builder.build()?;
+        let start = sbm.call(address_of, (shared_out(output),))?.assume_checked();
+        let end = start + pages * PAGE_BYTES;
+        for (address, region) in [(start - 1, Region::GuardBefore(8)), (end, Region::GuardAfter(8))] {
+            let result = sbm.call(read_at, (address,));
+            aborted(&mut sbm, result, page(Access::Read, address as u64, ip, region))?;
+        }
+        sbm.call(read_at, (end - 1,))?;
+        sbm.call(read_at, (start,))?;
+    }
+    Ok(())
+}
+
+fn a_write_to_a_large_input_is_efault() -> Verdict {
     let mut builder = quiet();
-    let (input, output) = (builder.input(MAX_BUFFER_BYTES), builder.output(MAX_BUFFER_BYTES));
+    let input = builder.input(5 * MIB);
     let mut sbm = builder.build()?;
-    let bytes = sbm.input(input)?;
-    (bytes[0], bytes[MAX_BUFFER_BYTES - 1]) = (3, 5);
-    let last = sbm.call(copy_ends, (shared(input, MAX_BUFFER_BYTES), shared_out(output)))?.assume_checked();
-    same!(last, MAX_BUFFER_BYTES - 1);
-    let view = sbm.output(output)?;
-    let at = |offset| view.get::<u8>(offset).map(Tainted::assume_checked);
-    same!([at(0), at(MAX_BUFFER_BYTES - 1), at(1)], [Some(3), Some(5), Some(0)]);
+    let address = sbm.input(input)?.as_ptr() as usize;
+    let ip = raw::write as *const () as usize as u64;
+    for offset in [0, 3 * MIB, 5 * MIB - 1] {
+        let result = sbm.call(write_input, (shared(input, 5 * MIB), offset));
+        aborted(&mut sbm, result, page(Access::Write, (address + offset) as u64, ip, Region::Argument(7)))?;
+        check!(sbm.input(input)?[offset] == 0, "the input has changed");
+    }
+    Ok(())
+}
+
+fn large_memory_arrives_empty() -> Verdict {
+    const BYTES: usize = 6 * MIB + 4096;
+    for _ in 0..3 {
+        let mut builder = quiet();
+        let (input, output) = (builder.input(BYTES), builder.output(BYTES));
+        let mut sbm = builder.build()?;
+        check!(sbm.input(input)?.iter().all(|byte| *byte == 0), "the client's side is not zero");
+        check!(sbm.call(all_zero, (shared(input, BYTES), shared_out(output)))?.assume_checked());
+        sbm.input(input)?.fill(1);
+        sbm.call(|output: &mut [u8]| output.fill(2), (shared_out(output),))?.assume_checked();
+    }
+    Ok(())
+}
+
+/// Page tables that were there before, in the client, give way to large pages, and come again.
+fn large_buffers_take_the_place_of_small_ones() -> Verdict {
+    for round in 0..3 {
+        for bytes in [511 * 4096, 3 * MIB, 1000 * 4096, 40 * MIB, 33 * MIB + 5, 4096] {
+            let mut sbm = quiet().room_in(1, bytes).build()?;
+            same!(sbm.call(length, (copy_in(&[7; 4][..round + 1]),))?.assume_checked(), round + 1);
+            // And once more for an argument that grows.
+            let mut other = Sbm::builder().report(false).build()?;
+            same!(other.call(length, (copy_in(&[7; 4][..round + 1]),))?.assume_checked(), round + 1);
+        }
+    }
     Ok(())
 }
 
 fn more_in_all_than_a_sandbox_is_set_up_with_is_refused() -> Verdict {
     let limit = MAX_SPAN as usize;
     for builder in [
-        quiet().room_in(1, MAX_BUFFER_BYTES).room_in(2, MAX_BUFFER_BYTES).room_in(3, 12 << 20),
-        quiet().room_in(1, MAX_BUFFER_BYTES).heap(64 << 20),
+        quiet().room_in(1, MAX_BUFFER_BYTES).room_in(2, MAX_BUFFER_BYTES),
+        quiet().room_in(1, MAX_BUFFER_BYTES).heap(512 << 20),
     ] {
         let result = builder.build().map(drop);
         check!(matches!(result, Err(Error::Large { bytes, limit: told }) if bytes > limit && told == limit));

@@ -258,7 +258,7 @@ impl Bare {
         }
     }
 
-    fn map(&self, address: u32, pages: u16, access: BufferAccess) -> Result<Response, harness::Why> {
+    fn map(&self, address: u32, pages: u32, access: BufferAccess) -> Result<Response, harness::Why> {
         server::request(&Request::Map { handle: self.0, address, pages, access })
     }
 }
@@ -324,7 +324,7 @@ fn ranges_that_are_none_are_refused() -> Verdict {
         (data + 1, 1),
         (data + 8, 1),
         (data, MAX_MAPPING_PAGES + 1),
-        (data, u16::MAX),
+        (data, u32::MAX),
         (0xffff_f000, 1),
         (0xffff_f000, 2),
     ] {

@@ -10,8 +10,8 @@ use harness::{
 };
 use sbm::{Access, Region, Sbm, copy_in, copy_inout, copy_out};
 use sbm_abi::limits::{
-    ARENA_BASE, ARENA_END, CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, CODE_BASE, INPUT_BASE, INPUT_END,
-    PAGE, PROGRAM_END, SELF_OFFSET,
+    ARENA_BASE, ARENA_END, CLIENT_IPC_BUFFER, CLIENT_STACK_BASE, CLIENT_START_INFO, CODE_BASE, HIGH_ARENA_BASE,
+    INPUT_BASE, INPUT_END, PAGE, PROGRAM_END, SELF_OFFSET,
 };
 
 pub(crate) const TESTS: &[Test] = tests![
@@ -213,7 +213,8 @@ fn every_part_of_the_client_has_a_name() -> Verdict {
         (CLIENT_IPC_BUFFER, Region::ClientPrivate),
         (CLIENT_START_INFO, Region::ClientPrivate),
         (ARENA_BASE, Region::Guard),
-        (ARENA_END - 1, Region::Guard),
+        (HIGH_ARENA_BASE - 1, Region::Guard),
+        (ARENA_END - 1, Region::NotMapped),
         (INPUT_BASE, Region::ClientInput),
         (INPUT_END - 1, Region::ClientInput),
         (INPUT_END, Region::NotMapped),

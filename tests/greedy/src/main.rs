@@ -47,7 +47,7 @@ fn take_all(held: &mut Vec<Handle, MAX_SANDBOXES>) -> Verdict {
 }
 
 /// Takes sandboxes with buffers of so many pages until it gets no more.
-fn take(held: &mut Vec<Handle, MAX_SANDBOXES>, buffers: &[u16]) -> Verdict {
+fn take(held: &mut Vec<Handle, MAX_SANDBOXES>, buffers: &[u32]) -> Verdict {
     let buffers = buffers.iter().map(|pages| BufferSpec::new(*pages, BufferAccess::ReadWrite)).collect();
     let spec = Spec { buffers, ..Spec::default() };
     loop {

@@ -100,7 +100,7 @@ fn no_address_of_a_neighbours_buffers_is_mapped() -> Verdict {
     for address in (ARENA_BASE..ARENA_END).step_by(0x4_1000) {
         match sbm.call(read, (address as usize,)) {
             Ok(_) => mapped += 1,
-            Err(Error::Fault { region: Region::Guard | Region::StackGuard, .. }) => sbm.reset()?,
+            Err(Error::Fault { region: Region::Guard | Region::StackGuard | Region::NotMapped, .. }) => sbm.reset()?,
             Err(other) => return Err(other.into()),
         }
     }

@@ -217,7 +217,7 @@ fn what_is_kept_is_there_while_another_client_takes_all_that_it_can() -> Verdict
 }
 
 /// Asks for more memory than is kept for this client, of another shape than its spares, and gives it back at once.
-fn beyond(pages: u16) -> Verdict<Response> {
+fn beyond(pages: u32) -> Verdict<Response> {
     let buffers = [BufferSpec::new(pages, BufferAccess::ReadWrite)].into_iter().collect();
     let answer = request(&Request::Init(Spec { buffers, ..Spec::default() }))?;
     if let Response::Ready { handle, .. } = answer {

@@ -80,7 +80,7 @@ fn spec(random: &mut Random) -> BufferSpec {
         1..8 => 1 + random.below(6),
         _ => 1,
     };
-    BufferSpec::new(u16::try_from(pages).unwrap_or(1), access)
+    BufferSpec::new(u32::try_from(pages).unwrap_or(1), access)
 }
 
 fn init(random: &mut Random, counts: &mut Counts) -> Result<Alive, Why> {

@@ -4,8 +4,8 @@
 use harness::{Test, Verdict, Why, check, expect::works, same, server::request, tests};
 use sbm::{Errno, Error, Sbm, println};
 use sbm_abi::{
-    BufferAccess, BufferSpec, Handle, Request, Response, Spec,
-    limits::{MAX_BUFFERS, MAX_GROWTHS, MAX_SANDBOXES, MAX_SPAN, PAGE, STACK_PAGES},
+    BufferAccess, BufferSpec, Handle, Own, Request, Response, Spec,
+    limits::{LARGE_PAGES, MAX_BUFFERS, MAX_GROWTHS, MAX_GUARDED_PAGES, MAX_SANDBOXES, STACK_PAGES},
 };
 use static_cell::ConstStaticCell;
 
@@ -14,14 +14,14 @@ use crate::stock::loses_nothing;
 pub(crate) const TESTS: &[Test] = tests![
     large_sandboxes_until_memory_runs_out_come_back,
     growths_until_memory_runs_out_come_back,
-    the_largest_sandbox_within_the_limits_is_made,
+    the_sandbox_with_the_most_page_tables_is_made,
     a_sandbox_grows_as_often_as_the_limit_says_and_no_further,
     small_sandboxes_until_the_table_is_full_come_back,
 ];
 
 /// Bytes of a large buffer, and its pages: of so many page tables that a sandbox has room for as many growths as there can be.
-const LARGE_BYTES: usize = 4 * 1024 * 1024;
-const LARGE_PAGES: u16 = 1024;
+const LARGE_BYTES: usize = 4 * 1024 * 1024 - 4096;
+const GROWTH_PAGES: u32 = 2 * LARGE_PAGES - 1;
 /// More large sandboxes than any machine here has the memory for.
 const MOST: usize = 256;
 
@@ -91,13 +91,12 @@ fn growths_until_memory_runs_out_come_back() -> Verdict {
     })
 }
 
-fn the_largest_sandbox_within_the_limits_is_made() -> Verdict {
-    // Behind the argument page, the stack and their guards, each with a guard of its own.
-    let before = 3 + u32::from(*STACK_PAGES.end());
-    let pages = (MAX_SPAN / PAGE - before) / MAX_BUFFERS as u32 - 1;
-    let pages = u16::try_from(pages).map_err(|_| Why::new(format_args!("{pages} pages")))?;
-    let buffers = [BufferSpec::new(pages, BufferAccess::ReadWrite); MAX_BUFFERS];
-    let spec = Spec { stack_pages: *STACK_PAGES.end(), buffers: buffers.into_iter().collect(), ..Spec::default() };
+fn the_sandbox_with_the_most_page_tables_is_made() -> Verdict {
+    // Each buffer has small pages behind its large one, so that its rest and its guard lie in two regions; and all of a
+    // guarded heap can have small ones.
+    let buffers = [BufferSpec::new(2 * LARGE_PAGES - 1, BufferAccess::ReadWrite); MAX_BUFFERS];
+    let own = Some(Own { heap_pages: MAX_GUARDED_PAGES | Own::GUARDED, statics_pages: 0 });
+    let spec = Spec { stack_pages: *STACK_PAGES.end(), buffers: buffers.into_iter().collect(), own, traced: false };
     let handle = init(&spec)?.map_err(|errno| Why::new(format_args!("refused with {errno}")))?;
     same!(request(&Request::Destroy(handle))?, Response::Done);
     Ok(())
@@ -111,7 +110,7 @@ fn a_sandbox_grows_as_often_as_the_limit_says_and_no_further() -> Verdict {
     }
     let further = grow(handle)?;
     same!(request(&Request::Destroy(handle))?, Response::Done);
-    same!(refused, None, "refused growth of {LARGE_PAGES} pages");
+    same!(refused, None, "refused growth of {GROWTH_PAGES} pages");
     same!(further, Err(Errno::Invalid));
     Ok(())
 }
@@ -126,7 +125,7 @@ fn init(spec: &Spec) -> Result<Result<Handle, Errno>, Why> {
 }
 
 fn grow(handle: Handle) -> Result<Result<(), Errno>, Why> {
-    let buffers = [BufferSpec::new(LARGE_PAGES, BufferAccess::ReadWrite)].into_iter().collect();
+    let buffers = [BufferSpec::new(GROWTH_PAGES, BufferAccess::ReadWrite)].into_iter().collect();
     match request(&Request::Grow { handle, buffers })? {
         Response::Grown { .. } => Ok(Ok(())),
         Response::Refused(errno) => Ok(Err(errno)),

@@ -43,8 +43,10 @@ fn run_in(
     system: &Description,
 ) -> Result<Tally, Failure> {
     let (is_root, exact) = (suite.root, suite.exact);
+    let mut machine = options.machine.clone();
+    machine.memory = machine.memory.max(suite.memory);
+    let mut machine = Machine::new(&machine);
     let suite = suite.program.as_str();
-    let mut machine = Machine::new(&options.machine);
     let are_several = system.are_several();
     // A suite in the root task's place has no clients, and reads what it knows.
     machine.items = if is_root { numbers() } else { system.items()? };

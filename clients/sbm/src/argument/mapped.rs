@@ -7,7 +7,10 @@
 
 use core::cell::UnsafeCell;
 
-use sbm_abi::{BufferAccess, Pages, limits::PAGE};
+use sbm_abi::{
+    BufferAccess, Pages,
+    limits::{MAX_MAPPING_PAGES, PAGE},
+};
 
 use super::{Argument, copied::Payload};
 use crate::{
@@ -165,5 +168,6 @@ unsafe impl Argument for Mapped<true> {
 
 /// A run of pages of this program, all of which lies below 4 GiB; one that is too long becomes too long for the server.
 fn run(address: usize, count: usize) -> Pages {
-    Pages { address: u32::try_from(address).unwrap_or(0), count: u16::try_from(count).unwrap_or(u16::MAX) }
+    let most = MAX_MAPPING_PAGES + 1;
+    Pages { address: u32::try_from(address).unwrap_or(0), count: u32::try_from(count).unwrap_or(most).min(most) }
 }

@@ -73,7 +73,7 @@ impl Instance {
         }
         let page = (address - heap.address) / PAGE;
         let mut found = Record::zeroed();
-        for number in 0..count(heap.count.into()) {
+        for number in 0..count(heap.count) {
             let mut record = Record::zeroed();
             records.read(offset(number), &mut bytes_of_mut(&mut record)[..NAME_BYTES]);
             let is_its = is_sound(&record, heap) && (record.first..=record.first + record.pages).contains(&page);

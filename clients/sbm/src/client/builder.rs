@@ -9,7 +9,7 @@ use core::{
 use heapless::Vec;
 use sbm_abi::{
     BufferAccess, BufferSpec, Own, Pages, Spec,
-    limits::{HEAP_PAGES, MAX_BUFFERS, PAGE, STACK_PAGES},
+    limits::{HEAP_PAGES, MAX_BUFFERS, MAX_GUARDED_PAGES, PAGE, STACK_PAGES},
 };
 
 use super::{
@@ -255,10 +255,11 @@ impl Builder {
         if self.guarded || self.walked {
             check_heap(&self)?;
         }
-        let heap_pages = if self.walked { self.plan_walked()? } else { heap_pages(self.heap)? };
+        let most = if self.guarded { MAX_GUARDED_PAGES } else { *HEAP_PAGES.end() };
+        let heap_pages = if self.walked { self.plan_walked()? } else { heap_pages(self.heap, most)? };
         let guarded = self.guarded && heap_pages > 0;
         if guarded {
-            let bytes = records::offset(records::count(heap_pages.into()));
+            let bytes = records::offset(records::count(heap_pages));
             self.plan(Planned::Records, 0, bytes, BufferAccess::ReadWrite);
         }
         if let Some((number, why)) = self.unfit {
@@ -313,13 +314,13 @@ impl Builder {
     }
 
     /// Plans a heap that the client can read, and returns the pages of another one: none.
-    fn plan_walked(&mut self) -> Result<u16, Error> {
+    fn plan_walked(&mut self) -> Result<u32, Error> {
         let bytes = self.heap;
         if bytes > MAX_BUFFER_BYTES {
             return Err(Error::Heap { bytes, limit: MAX_BUFFER_BYTES });
         }
         if bytes > 0 {
-            let fewest = usize::from(*HEAP_PAGES.start()) * PAGE as usize;
+            let fewest = *HEAP_PAGES.start() as usize * PAGE as usize;
             self.plan(Planned::Heap, 0, bytes.max(fewest), BufferAccess::ReadWrite);
         }
         Ok(0)
@@ -342,7 +343,7 @@ impl Builder {
             return;
         }
         #[expect(clippy::cast_possible_truncation, reason = "it was compared with the most there are")]
-        let pages = bytes.div_ceil(PAGE as usize).max(1) as u16;
+        let pages = bytes.div_ceil(PAGE as usize).max(1) as u32;
         // One is planned for each.
         let pushed = self.buffers.push(BufferSpec::new(pages, access)).is_ok() && self.planned.push(planned).is_ok();
         if !pushed {
@@ -361,16 +362,16 @@ const fn check_heap(builder: &Builder) -> Result<(), Error> {
     }
 }
 
-/// Returns how many pages a heap of at least `bytes` has.
-fn heap_pages(bytes: usize) -> Result<u16, Error> {
-    const LIMIT: usize = *HEAP_PAGES.end() as usize * PAGE as usize;
+/// Returns how many pages a heap of at least `bytes` has, which may have this many.
+fn heap_pages(bytes: usize, most: u32) -> Result<u32, Error> {
+    let limit = most as usize * PAGE as usize;
     if bytes == 0 {
         return Ok(0);
     }
-    if bytes > LIMIT {
-        return Err(Error::Heap { bytes, limit: LIMIT });
+    if bytes > limit {
+        return Err(Error::Heap { bytes, limit });
     }
     #[expect(clippy::cast_possible_truncation, reason = "it was compared with the most there are")]
-    let pages = bytes.div_ceil(PAGE as usize) as u16;
+    let pages = bytes.div_ceil(PAGE as usize) as u32;
     Ok(pages.max(*HEAP_PAGES.start()).next_power_of_two())
 }

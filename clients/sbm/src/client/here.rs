@@ -72,8 +72,7 @@ pub(crate) fn argument_page() -> usize {
 /// Returns where functions that run here have what they allocate: the client's statics, of which its own heap is a part.
 pub(super) fn heap() -> SharedMemory {
     let data = env().map();
-    #[expect(clippy::cast_possible_truncation, reason = "a program has at most MAX_DATA_PAGES")]
-    let count = ((data.data_end - data.data) / PAGE) as u16;
+    let count = (data.data_end - data.data) / PAGE;
     // SAFETY: they are the program's own, for its life. They are only read, between calls, by instructions of which the
     // compiler knows nothing else.
     unsafe { SharedMemory::new(Pages { address: data.data, count }) }

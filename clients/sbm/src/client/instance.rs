@@ -8,7 +8,7 @@ use sbm_abi::{
     BufferAccess, BufferSpec, Errno, Fault, FaultKind, Handle, Layout, LayoutError, Outcome, Pages, Region, Request,
     Response, SandboxMap, Spec, Zone,
     limits::{
-        ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, HEAP_OFFSET, MAX_BUFFER_PAGES, MAX_BUFFERS,
+        ARENA_BASE, ARENA_END, CAPTURES_OFFSET, CODE_BASE, HEAP_OFFSET, LARGE_PAGES, MAX_BUFFER_PAGES, MAX_BUFFERS,
         MAX_MAPPING_PAGES, MAX_MAPPINGS, MAX_SPAN, PAGE, PANIC_TEXT_BYTES, PANIC_TEXT_OFFSET, SELF_OFFSET,
         STACK_TOP_OFFSET,
     },
@@ -224,9 +224,9 @@ impl Instance {
     /// Returns what a guarded heap notes of its allocations.
     pub(super) fn records(&self) -> Option<SharedMemory> {
         let (address, heap) = (self.records?.get(), self.heap?);
-        let bytes = records::offset(records::count(heap.count.into()));
+        let bytes = records::offset(records::count(heap.count));
         // As many as were asked for: the largest are fewer than a buffer has.
-        let count = u16::try_from(bytes.div_ceil(PAGE as usize)).ok()?;
+        let count = u32::try_from(bytes.div_ceil(PAGE as usize)).ok()?;
         Some(SharedMemory::from_server(Pages { address, count }))
     }
 
@@ -301,13 +301,21 @@ impl Instance {
     }
 
     fn grow(&mut self, bytes: usize, access: BufferAccess) -> Result<Buffer, Error> {
-        // In powers of four, so that a client whose input grows does not ask each time.
-        let power = bytes.div_ceil(PAGE as usize).max(1).next_power_of_two();
-        let pages = if power.trailing_zeros().is_multiple_of(2) { power } else { power * 2 };
-        self.grow_by(u16::try_from(pages).unwrap_or(u16::MAX).min(MAX_BUFFER_PAGES), access)
+        // In powers of four, so that a client whose input grows does not ask each time; beyond 4 MiB in eighths of the next power
+        // of two and in large pages, since that much more is not spent on a guess.
+        let pages = bytes.div_ceil(PAGE as usize).max(1);
+        let power = pages.next_power_of_two();
+        let pages = if power > 2 * LARGE_PAGES as usize {
+            pages.next_multiple_of((power / 8).max(LARGE_PAGES as usize))
+        } else if power.trailing_zeros().is_multiple_of(2) {
+            power
+        } else {
+            power * 2
+        };
+        self.grow_by(u32::try_from(pages).unwrap_or(u32::MAX).min(MAX_BUFFER_PAGES), access)
     }
 
-    fn grow_by(&mut self, pages: u16, access: BufferAccess) -> Result<Buffer, Error> {
+    fn grow_by(&mut self, pages: u32, access: BufferAccess) -> Result<Buffer, Error> {
         let spec = BufferSpec::new(pages, access);
         let buffers = Vec::from_slice(&[spec]).map_err(|_| Errno::Invalid)?;
         let Response::Grown { base } = server::request(&Request::Grow { handle: self.handle, buffers })? else {

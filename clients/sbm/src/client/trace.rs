@@ -38,7 +38,7 @@ pub(crate) struct Trace {
 /// Returns the client's own stack.
 #[cfg(sbm_guest)]
 pub(crate) const fn own_stack() -> Pages {
-    Pages { address: CLIENT_STACK_BASE, count: (CLIENT_STACK_BYTES / PAGE) as u16 }
+    Pages { address: CLIENT_STACK_BASE, count: CLIENT_STACK_BYTES / PAGE }
 }
 
 impl fmt::Display for Trace {

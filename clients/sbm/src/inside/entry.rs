@@ -158,7 +158,7 @@ unsafe extern "C" fn reset() -> ! {
         "jmp {start}",
         xsave = const HAS_XSAVE as u8,
         first_state = sym FIRST_STATE,
-        first_chunk = const FIRST_CHUNK_PAGES as u32 * PAGE,
+        first_chunk = const FIRST_CHUNK_PAGES * PAGE,
         start = sym start,
     )
 }

@@ -1,0 +1,258 @@
+// SPDX-License-Identifier: MIT OR Apache-2.0
+//! Large pages: which there are, who has them, what they take the place of.
+
+use std::vec::Vec;
+
+use sbm_abi::{
+    BufferAccess::{ReadOnly, ReadWrite},
+    BufferSpec, Chunks, Layout, Own, Request, Response, Spec, Zone,
+    limits::{ARENA_BASE, HIGH_ARENA_BASE, LARGE_PAGE, LARGE_PAGES, PAGE},
+};
+use sbm_system::Amounts;
+
+use super::{LIMIT, QUOTA, World, begin, buffers, fake::Frame, has_answer, pages};
+use crate::{Charge, Handled, Plan, Quota, SLICE, Table};
+
+/// A world with memory for large pages, whose first client may have them.
+fn world() -> World {
+    let mut world = World::new();
+    world.machine.left = (1 << 18, 1 << 18);
+    let limit = Amounts { pages: 1 << 17, slots: 1 << 16, ..LIMIT };
+    world.set_quota(0, Quota { limit, spares: 0, ..QUOTA });
+    world
+}
+
+fn page_table(address: u32) -> Table {
+    Table::Page(u16::try_from(address / LARGE_PAGE).unwrap())
+}
+
+#[test]
+fn what_fills_large_pages_is_made_of_them_for_both_sides() {
+    let mut world = world();
+    let before = world.charge(0);
+    let read = BufferSpec::new(3 * LARGE_PAGES + 5, ReadOnly);
+    let write = BufferSpec::new(2 * LARGE_PAGES, ReadWrite);
+    let wanted = Spec { buffers: heapless::Vec::from_slice(&[read, write]).unwrap(), ..Spec::default() };
+    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
+        panic!("not ready")
+    };
+    assert!((ARENA_BASE..HIGH_ARENA_BASE).contains(&base), "there is room below");
+    let layout = Layout::of_sandbox(&wanted).unwrap().at(base);
+    let made = world.sandbox(handle);
+    let owner = &world.machine.owners[&0].mapped;
+    for (buffer, access) in layout.buffers() {
+        for address in (0..buffer.large()).map(|page| buffer.address + page * LARGE_PAGE) {
+            let (frame, found) = made.mapped[&address];
+            assert!(matches!(frame, Frame::Large(_)) && found == access);
+            assert_eq!(owner[&address], (frame, ReadWrite));
+        }
+        let rest = buffer.count % LARGE_PAGES;
+        for address in pages(buffer.end() - rest * PAGE, rest) {
+            assert!(matches!(made.mapped[&address], (Frame::New(_), found) if found == access));
+        }
+    }
+    // Three small pages of arguments and stack, and the five of the first buffer.
+    assert_eq!(made.mapped.len(), 5 + 3 + 5);
+    let tables = [base, base + 4 * LARGE_PAGE].map(page_table);
+    assert_eq!((made.tables.as_slice(), world.machine.owners[&0].tables.as_slice()), (&tables[..], &tables[..]));
+    let after = world.charge(0);
+    assert_eq!(after.pages - before.pages, 2 + (4 + 2_u32).next_power_of_two() + 5 * LARGE_PAGES + 8);
+    world.check();
+    world.ask(0, &Request::Destroy(handle));
+    world.settle();
+    assert_eq!(world.charge(0), before.plus(Charge { pages: 2, slots: 2 }), "the client keeps its page tables");
+    world.check();
+}
+
+#[test]
+fn each_large_page_is_a_step_and_small_ones_come_first() {
+    let mut world = world();
+    let handle = world.init(0, 1);
+    let before = world.sandbox(handle).mapped.len();
+    let growth = Request::Grow { handle, buffers: buffers(&[4 * LARGE_PAGES + SLICE + 1]) };
+    begin(&mut world, 0, &growth);
+    for frames in [SLICE, SLICE + 1, SLICE + 2, SLICE + 3, SLICE + 4] {
+        assert!(!has_answer(&world, 0));
+        assert_eq!(world.sandbox(handle).mapped.len() - before, frames as usize);
+        world.work();
+        world.check();
+    }
+    assert_eq!(world.sandbox(handle).mapped.len() - before, SLICE as usize + 5);
+    let Response::Grown { base } = world.answered(0) else { panic!("not grown") };
+    let charge = world.charge(0);
+    assert_eq!(world.ask(0, &Request::Shrink { handle, base }), Response::Done);
+    assert_eq!(world.sandbox(handle).mapped.len(), before);
+    let part = Charge { pages: 4 * LARGE_PAGES + SLICE + 1, slots: 128 };
+    let tables = Charge { pages: 2, slots: 2 };
+    assert_eq!(world.charge(0), charge.minus(part).minus(tables));
+    world.check();
+}
+
+#[test]
+fn page_tables_of_the_client_give_way_to_large_pages_in_steps() {
+    let mut world = world();
+    let small = Spec { buffers: buffers(&[511; 8]), ..Spec::default() };
+    let large = Spec { buffers: buffers(&[20 * LARGE_PAGES]), ..Spec::default() };
+    let tables = |world: &World| world.machine.owners[&0].tables.len();
+    let one = |world: &mut World, wanted: &Spec| match world.ask(0, &Request::Init(wanted.clone())) {
+        Response::Ready { handle, base, .. } => (handle, base),
+        other => panic!("not ready: {other:?}"),
+    };
+    // Twice nine regions of small pages, side by side in two spans, for which there is a larger one afterwards.
+    let handles = [one(&mut world, &small), one(&mut world, &small)];
+    let had = tables(&world);
+    for (handle, _) in handles {
+        world.ask(0, &Request::Destroy(handle));
+    }
+    world.settle();
+    assert_eq!((had, tables(&world)), (19, 19), "the client keeps them");
+    assert_eq!(begin(&mut world, 0, &Request::Init(large.clone())), crate::Effect::Wait);
+    assert_eq!(tables(&world), had - 8, "some at a time");
+    assert!(matches!(world.ask(1, &Request::Usage), Response::Usage(_)), "others are served");
+    world.settle();
+    let Response::Ready { handle, base, .. } = world.answered(0) else { panic!("not ready") };
+    assert_eq!(base, handles[0].1, "in their place");
+    assert_eq!(tables(&world), 6, "some of the second one lie beyond");
+    assert!(world.machine.owners[&0].tables.contains(&page_table(base)), "what lies before has its own");
+    world.check();
+    world.ask(0, &Request::Destroy(handle));
+    world.settle();
+    let (_, again) = one(&mut world, &small);
+    assert_eq!((again, tables(&world)), (base, 14));
+    world.check();
+}
+
+#[test]
+fn a_large_part_of_a_heap_comes_in_large_pages() {
+    let mut world = world();
+    let own = Some(Own { heap_pages: 8 * LARGE_PAGES, statics_pages: 0 });
+    let wanted = Spec { own, ..Spec::default() };
+    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
+        panic!("not ready")
+    };
+    let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+    assert_eq!(heap.pages().address % LARGE_PAGE, 0);
+    let needed = [Table::Directory(1), page_table(base), page_table(base + LARGE_PAGE)];
+    assert_eq!(world.sandbox(handle).tables, needed, "no more than small chunks need");
+    for number in (0..16).take_while(|number| heap.chunk(*number).is_some()) {
+        let chunk = heap.chunk(number).unwrap();
+        let before = (world.sandbox(handle).mapped.len(), world.charge(0));
+        let steps = if chunk.large() > 0 { chunk.large() } else { chunk.count.div_ceil(SLICE) };
+        for step in 0..steps {
+            assert_eq!(world.touch(handle, chunk.end() - 1), Handled::GoesOn, "{number}, {step}");
+        }
+        let mapped = &world.sandbox(handle).mapped;
+        let frames = if chunk.large() > 0 { chunk.large() } else { chunk.count };
+        assert_eq!(mapped.len() - before.0, frames as usize, "{number}");
+        let size = chunk.bytes() / frames;
+        let all: Vec<_> = (0..frames).map(|frame| mapped[&(chunk.address + frame * size)]).collect();
+        assert!(all.iter().all(|(frame, access)| {
+            matches!((frame, chunk.count >= LARGE_PAGES), (Frame::Large(_), true) | (Frame::New(_), false))
+                && *access == ReadWrite
+        }));
+        let slots = frames.next_power_of_two();
+        assert_eq!(world.charge(0), before.1.plus(Charge { pages: chunk.count, slots }), "{number}");
+        world.check();
+    }
+    assert_eq!(heap.pages().count, 8 * LARGE_PAGES);
+    world.ask(0, &Request::Destroy(handle));
+    world.settle();
+    world.check();
+}
+
+#[test]
+fn a_snapshot_copies_large_pages_to_large_ones() {
+    let mut world = world();
+    let own = Some(Own { heap_pages: 4 * LARGE_PAGES, statics_pages: 0 });
+    let wanted = Spec { own, ..Spec::default() };
+    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
+        panic!("not ready")
+    };
+    let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+    let (small, large) = (heap.chunk(0).unwrap(), heap.chunk(9).unwrap());
+    assert_eq!((small.count, large.count), (4, 2 * LARGE_PAGES));
+    for address in [small.address, large.address, large.address] {
+        world.touch(handle, address);
+    }
+    assert_eq!(world.ask(0, &Request::Snapshot(handle)), Response::Done);
+    let grounds: Vec<_> = world
+        .sandbox(handle)
+        .mapped
+        .iter()
+        .filter(|(_, (frame, access))| matches!(frame, Frame::Large(_)) && *access == ReadOnly)
+        .map(|(address, _)| *address)
+        .collect();
+    assert_eq!(grounds.len(), 2);
+    let ground = grounds[0] - (large.address - heap.pages().address);
+    let offset = ground - heap.pages().address;
+    let copied: Vec<_> = world.machine.copied.iter().map(|(_, from, to)| (*from, *to)).collect();
+    let wanted = pages(small.address, small.count).chain(pages(large.address, large.count));
+    assert!(copied.into_iter().eq(wanted.map(|page| (page, page + offset))));
+    world.check();
+    world.ask(0, &Request::Destroy(handle));
+    world.settle();
+    world.check();
+}
+
+#[test]
+fn a_large_span_lies_in_the_high_part_as_long_as_there_is_room() {
+    let mut world = world();
+    let wanted = Spec { buffers: buffers(&[16 * LARGE_PAGES]), ..Spec::default() };
+    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted)) else { panic!("not ready") };
+    assert_eq!(base, HIGH_ARENA_BASE);
+    assert_eq!(world.sandbox(handle).tables, [Table::Directory(1), page_table(base)]);
+    assert_eq!(world.machine.owners[&0].tables, [Table::Directory(1), page_table(base)]);
+    let arena = &mut world.server.arenas[0];
+    // What is left of it, and then the low part.
+    let taken: Vec<u32> = core::iter::from_fn(|| arena.reserve(28).ok()).collect();
+    assert_eq!(taken.len(), 7 + 3, "the rest of two GiB, and 768 MiB");
+    assert!(
+        taken[..7].iter().all(|base| *base > HIGH_ARENA_BASE) && taken[7..].iter().all(|base| *base < HIGH_ARENA_BASE)
+    );
+    for base in taken {
+        arena.release(base, 28);
+    }
+    // And the other way round.
+    let small: Vec<u32> = core::iter::from_fn(|| arena.reserve(24).ok()).collect();
+    assert_eq!(small.len(), 48 + 128 - 4);
+    assert!(small[..48].iter().all(|base| *base < HIGH_ARENA_BASE));
+    assert!(small[48..].iter().all(|base| *base >= HIGH_ARENA_BASE));
+    small.into_iter().for_each(|base| arena.release(base, 24));
+    world.check();
+    world.ask(0, &Request::Destroy(handle));
+    world.settle();
+    assert_eq!(world.server.arenas[0].used(), 0);
+}
+
+#[test]
+fn a_large_page_is_taken_apart_in_steps_whatever_few_slots_it_takes() {
+    let mut world = world();
+    let wanted = Spec { buffers: buffers(&[8 * LARGE_PAGES]), ..Spec::default() };
+    let Response::Ready { handle, .. } = world.ask(0, &Request::Init(wanted)) else { panic!("not ready") };
+    begin(&mut world, 0, &Request::Destroy(handle));
+    assert!(world.server.has_work(), "it is gone at once");
+    world.settle();
+    world.check();
+}
+
+#[test]
+fn a_plan_numbers_small_pages_first() {
+    let specs = [
+        BufferSpec::new(LARGE_PAGES + 1, ReadOnly),
+        BufferSpec::new(2, ReadWrite),
+        BufferSpec::new(LARGE_PAGES, ReadOnly),
+    ];
+    let layout = Layout::of_growth(&specs).unwrap().at(ARENA_BASE);
+    let plan = Plan::new(layout, 0, |_| true).unwrap();
+    let runs: Vec<_> =
+        plan.runs().map(|run| ((run.pages.address - ARENA_BASE) / PAGE, run.frames(), run.large)).collect();
+    assert_eq!(runs, [(1024, 1, false), (1026, 2, false), (512, 1, true), (1536, 1, true)]);
+    assert_eq!((plan.frames(), plan.small_frames(), plan.shared_frames()), (5, 3, 5));
+    let chunks = Chunks::default().with(0).with(8).with(9);
+    let heap = Zone::new(sbm_abi::Pages { address: ARENA_BASE, count: 2048 }).unwrap();
+    let plan = Plan::of_ground(heap, chunks, HIGH_ARENA_BASE, |_| true).unwrap();
+    let runs: Vec<_> =
+        plan.runs().map(|run| ((run.pages.address - HIGH_ARENA_BASE) / PAGE, run.frames(), run.large)).collect();
+    assert_eq!(runs, [(0, 4, false), (512, 1, true), (1024, 2, true)]);
+    assert_eq!(plan.tables, [Table::Directory(1), page_table(HIGH_ARENA_BASE)]);
+}
