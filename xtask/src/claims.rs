@@ -68,6 +68,10 @@ fn exists(root: &Path, test: &str) -> io::Result<bool> {
         let source = fs::read_to_string(root.join("xtask/src/test").join(format!("{first}.rs")))?;
         return Ok(source.contains(&format!("name: \"{name}\"")));
     }
+    if first == "bench" {
+        let source = fs::read_to_string(root.join("xtask/src/bench/turns.rs"))?;
+        return Ok(source.contains(&format!("\"{name}\"")));
+    }
     if let Some((_, folder)) = CRATES.iter().find(|(krate, _)| *krate == first) {
         let Some(file) = module_file(&root.join(folder), modules) else { return Ok(false) };
         return Ok(is_host_test(&fs::read_to_string(file)?, name));

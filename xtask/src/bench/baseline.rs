@@ -9,7 +9,7 @@ use std::fs;
 
 use serde::{Deserialize, Serialize};
 
-use super::{BENCH, BenchError, OWN_KEYRING, Wanted, is_default_kernel, measure_all, median};
+use super::{BENCH, BenchError, OWN_KEYRING, Wanted, goals, is_default_kernel, measure_all, median, turns};
 use crate::cli::TestOptions;
 use crate::failure::Failure;
 use crate::image::Image;
@@ -70,6 +70,16 @@ pub(super) fn text(rows: &[Row]) -> String {
     serde_json::to_string_pretty(&Baseline::of(rows)).unwrap_or_default() + "\n"
 }
 
+/// Compares turns with their goals: how long they are depends on all that ran before.
+fn turns_within_goals(rows: &[Row]) -> Vec<(String, Result<(), String>)> {
+    let verdict = |name: &str| match goals::judge(rows, name) {
+        Some(judged) if judged.is_met() => Ok(()),
+        Some(judged) => Err(judged.to_string()),
+        None => Err("not measured".to_owned()),
+    };
+    turns::ROWS.iter().map(|name| ((*name).to_owned(), verdict(name))).collect()
+}
+
 /// Runs the suite: a test for each row.
 pub(crate) fn suite(workspace: &Workspace, image: &Image, options: &TestOptions) -> Result<Tally, Failure> {
     let mut tally = Tally::default();
@@ -79,11 +89,13 @@ pub(crate) fn suite(workspace: &Workspace, image: &Image, options: &TestOptions)
         return Ok(tally);
     }
     let baseline = read(workspace)?;
-    let wanted = Wanted { quick: true, rows: &[] };
-    let verdicts = match measure_all(workspace, image, &wanted, &workspace.root().join(OWN_KEYRING), options.timeout) {
-        Ok(rows) => baseline.compare(&rows),
-        Err(failure) => vec![("measuring".to_owned(), Err(failure.to_string()))],
-    };
+    let keyring = workspace.root().join(OWN_KEYRING);
+    let wanted = |quick| Wanted { quick, rows: &[] };
+    let failed = |failure: Failure| vec![("measuring".to_owned(), Err(failure.to_string()))];
+    let rows = measure_all(workspace, image, &wanted(true), &keyring, options.timeout);
+    let turns = turns::measure(workspace, image, &wanted(false), &keyring, options.timeout);
+    let verdicts = rows.map_or_else(failed, |rows| baseline.compare(&rows)).into_iter();
+    let verdicts = verdicts.chain(turns.map_or_else(failed, |rows| turns_within_goals(&rows)));
     for (name, verdict) in verdicts {
         tally.count(verdict.is_ok());
         match verdict {
@@ -127,6 +139,17 @@ mod tests {
     fn a_row_that_is_only_on_one_side_fails() {
         assert_eq!(failing(&Baseline::of(&[row("a", 1)]), &[]).len(), 1);
         assert_eq!(failing(&Baseline::of(&[]), &[row("a", 1)]).len(), 1);
+    }
+
+    #[test]
+    fn a_turn_that_is_too_long_or_that_is_missing_fails() {
+        let mut rows: Vec<Row> = turns::ROWS.iter().map(|name| row(name, 200_000)).collect();
+        let failing =
+            |rows: &[Row]| turns_within_goals(rows).into_iter().filter(|(_, verdict)| verdict.is_err()).count();
+        assert_eq!(failing(&rows), 0);
+        rows[1] = row(turns::ROWS[1], 200_001);
+        assert_eq!(failing(&rows), 1);
+        assert_eq!(failing(&rows[..2]), 3);
     }
 
     #[test]

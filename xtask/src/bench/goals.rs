@@ -87,6 +87,12 @@ pub(super) struct Judged {
     missed_by: u64,
 }
 
+impl Judged {
+    pub(super) const fn is_met(&self) -> bool {
+        self.missed_by == 0
+    }
+}
+
 impl fmt::Display for Judged {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self.missed_by {

@@ -19,7 +19,7 @@ use crate::ui::Step;
 use crate::workspace::Workspace;
 
 /// Rows, in the order in which the clients end.
-const ROWS: [&str; 4] = ["turn_4000_alive", "turn_end_of_4000", "turn_start_again", "turn_all_memory"];
+pub(super) const ROWS: [&str; 4] = ["turn_4000_alive", "turn_end_of_4000", "turn_start_again", "turn_all_memory"];
 
 /// What a line of the root task begins and ends with that tells the longest turn.
 const TOLD: (&str, &str) = ("root-task: the longest turn took ", " ticks");
