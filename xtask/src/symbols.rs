@@ -89,14 +89,17 @@ impl Symbols {
 /// Where the libraries of guest programs lie in the checkout.
 const LIBRARIES: [&str; 3] = ["clients/sbm", "clients/abi", "platform"];
 
-/// Leaves out what frames of libraries, innermost first, have of an allocator: whoever allocates has called no more than that.
+/// Leaves out what frames of libraries, innermost first, have of an allocator, of a panic, or of a request: whoever allocates,
+/// panics or asks has called no more than that.
 fn told(frames: &[Frame]) -> &[Frame] {
-    let is_allocator = |frame: &Frame| ALLOCATOR.iter().any(|name| without_hash(&frame.function).starts_with(name));
-    frames.iter().rposition(is_allocator).map_or(frames, |last| &frames[last + 1..])
+    let is_machinery = |frame: &Frame| MACHINERY.iter().any(|name| without_hash(&frame.function).starts_with(name));
+    frames.iter().rposition(is_machinery).map_or(frames, |last| &frames[last + 1..])
 }
 
-/// What functions are called that hand an allocation over to the program's allocator.
-const ALLOCATOR: [&str; 3] = ["<alloc::alloc::Global", "alloc::alloc::", "__rustc::__rust_"];
+/// How functions are called that hand an allocation over to the program's allocator, begin a panic, or are the client library's
+/// own in a sandbox.
+const MACHINERY: [&str; 5] =
+    ["<alloc::alloc::Global", "alloc::alloc::", "__rustc::__rust_", "core::panicking::", "sbm::inside::"];
 
 /// One function that an address lies in; inlined functions make several of them.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -251,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn of_many_frames_the_first_and_the_last_are_told_and_none_of_an_allocator() {
+    fn of_many_frames_the_first_and_the_last_are_told_and_none_of_machinery() {
         let symbols = Symbols { root: "/src".into(), files: HashMap::new() };
         let place = |functions: &[&str]| {
             let text: String =
@@ -265,6 +268,9 @@ mod tests {
         assert_eq!(called(&["core::b", "core::a"]), " at user::h (h.rs:3), in core::a, in core::b");
         assert_eq!(called(&["core::a"]), " at user::h (h.rs:3), in core::a");
         assert_eq!(called(&[]), " at user::h (h.rs:3)");
+        let panic = ["sbm::inside::entry::leave", "core::panicking::panic_fmt", "core::option::unwrap_failed"];
+        assert_eq!(place(&panic), " at user::h (h.rs:3), in core::option::unwrap_failed");
+        assert_eq!(place(&panic[..2]), " at user::h (h.rs:3)");
     }
 
     #[test]

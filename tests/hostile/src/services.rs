@@ -4,7 +4,7 @@
 use core::fmt::Debug;
 
 use harness::{Random, Test, Verdict, Why, check, expect::works, raw, same, tests};
-use sbm::{Error, Proxy, Sbm, Tainted, Unreadable, serve};
+use sbm::{Error, PanicText, Proxy, Sbm, Tainted, Unreadable, serve};
 use sbm_abi::{
     Asked, CODED, Label,
     limits::{
@@ -35,7 +35,7 @@ pub(crate) const TESTS: &[Test] = tests![
     a_service_of_an_earlier_call_answers_no_more,
     a_handler_that_is_asked_for_megabytes_gives_none,
     text_that_is_none_or_has_no_end_is_bounded,
-    a_report_of_a_request_waits_a_moment_and_takes_no_word_for_a_stack,
+    a_report_waits_a_moment_and_takes_no_word_for_a_stack,
 ];
 
 #[sbm::service]
@@ -150,11 +150,13 @@ fn ask_and_run_on(_: Proxy<dyn Notes>) {
     raw::spin();
 }
 
-/// Asks for what there is not. The report wants to know where the stack is, and is told `pointer`, or nothing at all.
-fn ask_and_mislead(pointer: u64) {
+/// Asks for what there is not, or says that it has panicked. The report wants to know where the stack is, and is told `pointer`,
+/// or nothing at all.
+fn end_and_mislead(pointer: u64, panics: bool) {
     const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
-    let head = Asked::new(7, 0, 0).into_word();
-    raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, asked(), [head, 0, 0, 0]);
+    const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 2).into_word();
+    let (info, head) = if panics { (PANICKED, 0) } else { (asked(), Asked::new(7, 0, 0).into_word()) };
+    raw::system_call(REPLY_RECV, SANDBOX_ENDPOINT_SLOT, info, [head, pointer, 0, 0]);
     if pointer == 0 {
         raw::spin();
     }
@@ -331,7 +333,7 @@ fn a_function_that_recurses_between_requests_faults() -> Verdict {
     works(&mut sbm)
 }
 
-fn a_report_of_a_request_waits_a_moment_and_takes_no_word_for_a_stack() -> Verdict {
+fn a_report_waits_a_moment_and_takes_no_word_for_a_stack() -> Verdict {
     let mut sbm = Sbm::builder().no_budget().build()?;
     let mut observer = Observer::new()?;
     let place = || {
@@ -341,11 +343,13 @@ fn a_report_of_a_request_waits_a_moment_and_takes_no_word_for_a_stack() -> Verdi
     let inside = sbm.call(place, ())?.assume_checked();
     let elsewhere = [u64::from(ARENA_BASE), u64::from(CLIENT_STACK_BASE), 8, u64::MAX, inside << 32];
     for pointer in elsewhere.into_iter().chain([0, inside, inside & !0xfff, inside | 1, inside | 0xff8]) {
-        let start = sbm::now();
-        let result = sbm.call(ask_and_mislead, (pointer,));
-        let took = sbm::now() - start;
-        check!(took < core::time::Duration::from_secs(2), "it took {took:?}");
-        fails(&mut sbm, result, &Error::Request)?;
+        for (panics, error) in [(false, Error::Request), (true, Error::Panic(PanicText::new()))] {
+            let start = sbm::now();
+            let result = sbm.call(end_and_mislead, (pointer, panics));
+            let took = sbm::now() - start;
+            check!(took < core::time::Duration::from_secs(2), "it took {took:?}");
+            fails(&mut sbm, result, &error)?;
+        }
     }
     observer.nothing_lost()
 }

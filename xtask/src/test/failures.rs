@@ -249,7 +249,10 @@ const CASES: &[Case] = &[
         arguments: &["run", "hostile", "--", "panic-far"],
         variable: None,
         error: &["the program reported failure"],
-        report: &["panicking.rs:6: the message comes whole, although the path is long"],
+        report: &[
+            "panicking.rs:6: the message comes whole, although the path is long program=hostile sandbox=0 ip=0x",
+            " at hostile::reports::panicking::panic_far (tests/hostile/src/reports/where_the_path_is_long/",
+        ],
     },
     Case {
         name: "a_panic_of_a_handler_ends_its_client_as_any_does",
@@ -293,6 +296,16 @@ const CASES: &[Case] = &[
         report: &[
             "client panic: no room for 1,073,741,824 bytes in its heap of ",
             ", see `heap` of sbm::main! program=hostile ip=0x",
+            " at hostile::reports::use_up (tests/hostile/src/reports/mod.rs:",
+        ],
+    },
+    Case {
+        name: "a_sandbox_whose_heap_is_full_is_told_with_who_allocated",
+        arguments: &["run", "hostile", "--", "use-up-a-heap-inside"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &[
+            "sandbox 0 of hostile: no room for 1,073,741,824 bytes in a heap of 16,384 program=hostile sandbox=0 ip=0x",
             " at hostile::reports::use_up (tests/hostile/src/reports/mod.rs:",
         ],
     },

@@ -54,9 +54,17 @@ impl Reply {
         self.label != Label::Returned as u64 && self.label != Label::Asked as u64
     }
 
-    /// Returns where the stack pointer was when the call was ended, if the server has told; else 0.
+    /// Returns where the stack pointer was when the call was ended, if that is told: by the server, or by the sandbox where its
+    /// function has ended it; else 0.
     pub(super) const fn stack_pointer(self) -> u32 {
-        if self.label == Label::Aborted as u64 { (self.words[0] >> 32) as u32 } else { 0 }
+        // Of most there is none.
+        if !self.is_end() {
+            0
+        } else if self.label == Label::Aborted as u64 {
+            (self.words[0] >> 32) as u32
+        } else {
+            self.words[1] as u32
+        }
     }
 
     pub(super) fn outcome(self) -> Outcome {

@@ -23,7 +23,7 @@ use crate::{
     },
     error::{Error, Unfit},
     inside::{
-        entry::{Thunk, resume_address},
+        entry::{Thunk, leave_address, resume_address},
         function::{Function, thunk},
     },
     tainted::Tainted,
@@ -293,6 +293,7 @@ fn report(error: &Error, instance: &Instance, trace: &Trace) {
     let (number, name, program) = (instance.number(), env().name(), env().program());
     let ip = match error {
         Error::Fault { fault: Fault { ip, .. }, .. } | Error::TimedOut { ip } | Error::Canceled { ip } => *ip,
+        Error::Panic(_) | Error::NoRoom { .. } => leave_address(),
         error if error.is_of_one_that_waits() => resume_address(),
         _ => return write_line(format_args!("sandbox {number} of {name}: {error}")),
     };
@@ -310,6 +311,7 @@ fn report(error: &Error, instance: &Instance, trace: &Trace) {
             write_line(format_args!("sandbox fault: {error}: {allocation} {at}"));
             instance.tell(&allocation);
         }
+        Error::Panic(_) | Error::NoRoom { .. } => write_line(format_args!("sandbox {number} of {name}: {error} {at}")),
         _ => write_line(format_args!("sandbox fault: {error} {at}")),
     }
 }

@@ -25,8 +25,8 @@ use crate::kernel::{HAS_XSAVE, MessageInfo, syscall};
 
 const RETURNED: u64 = MessageInfo::new(Label::Returned as u64, 0, 0, 2).into_word();
 const ABORTED: u64 = MessageInfo::new(Label::Aborted as u64, 0, 0, 3).into_word();
-const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 1).into_word();
-const NO_ROOM: u64 = MessageInfo::new(Label::NoRoom as u64, 0, 0, 1).into_word();
+const PANICKED: u64 = MessageInfo::new(Label::Panicked as u64, 0, 0, 2).into_word();
+const NO_ROOM: u64 = MessageInfo::new(Label::NoRoom as u64, 0, 0, 2).into_word();
 
 const ASKED: u64 = MessageInfo::new(Label::Asked as u64, 0, 0, 3).into_word();
 
@@ -274,6 +274,11 @@ pub(crate) fn copy_stack_address() -> u64 {
     copy_stack as unsafe extern "C" fn() -> ! as usize as u64
 }
 
+/// Returns where a call stands that its own function has ended.
+pub(crate) fn leave_address() -> u64 {
+    leave as unsafe extern "C" fn() -> ! as usize as u64
+}
+
 /// Answers the call with a panic whose text, `length` bytes, stands in the argument page, and goes back to waiting with
 /// an empty stack.
 #[unsafe(naked)]
@@ -287,16 +292,22 @@ pub(super) unsafe extern "C" fn answer_no_room(bytes: usize) -> ! {
     naked_asm!("mov esi, {no_room}", "jmp {leave}", no_room = const NO_ROOM, leave = sym leave)
 }
 
-/// Answers the call with the message in `esi` and the word in `rdi`, and goes back to waiting with an empty stack.
+/// Answers the call with the message in `esi`, the word in `rdi` and the stack pointer, and goes back to waiting with an empty
+/// stack.
+///
+/// It stands for whoever has ended the call: a report follows the stack from here.
 #[unsafe(naked)]
 unsafe extern "C" fn leave() -> ! {
     naked_asm!(
+        ".cfi_startproc",
         "mov r10, rdi",
+        "mov r8, rsp",
         "mov rsp, fs:[{stack_top}]",
         "mov rdx, {reply_recv}",
         "mov edi, {endpoint}",
         "mov rbx, rsp",
         "jmp {serve}",
+        ".cfi_endproc",
         stack_top = const STACK_TOP_OFFSET,
         reply_recv = const syscall::REPLY_RECV,
         endpoint = const SANDBOX_ENDPOINT_SLOT,

@@ -36,6 +36,10 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
             "ask-a-slow-one" => asking::a_slow_one(),
             "ask-too-often" => asking::too_often(),
             "use-up-the-own-heap" => Ok(use_up(1 << 30)),
+            "use-up-a-heap-inside" => {
+                let mut sbm = Sbm::builder().heap(1 << 14).build()?;
+                sbm.call(use_up, (1_usize << 30,)).map(Tainted::assume_checked)
+            }
             "copy-wild" => Sbm::new()?.call(wild::copy, (WILD,)).map(Tainted::assume_checked),
             "read-wild" => Sbm::new()?.call(wild::read, (WILD,)).map(Tainted::assume_checked),
             "call-wild" => Sbm::new()?.call(wild::call, (WILD,)).map(Tainted::assume_checked),
@@ -64,7 +68,7 @@ fn overflow(depth: u64) -> u64 {
     if depth == 0 { 0 } else { overflow(depth - 1) + frame[1] }
 }
 
-/// Allocates more from the client's own heap than it has.
+/// Allocates more than there is, of the client's own heap or a sandbox's.
 #[inline(never)]
 fn use_up(bytes: usize) -> u64 {
     Vec::<u8>::with_capacity(bytes).capacity() as u64
