@@ -23,14 +23,12 @@ const JOINS: u32 = 32;
 pub(crate) struct Memory {
     blocks: Buddy<NODES>,
     slots: Ranges<SLOTS>,
-    /// The worker is there to open blocks.
+    /// The worker opens blocks. Else that is done as they are needed: before it is there, and if the kernel refused it.
     has_worker: bool,
     /// What the first one needs of those who wait for a block.
     wanted: Option<SizeBits>,
     /// A large block came back that was not looked at yet.
     has_come_back: bool,
-    /// The kernel refused to open a block: there is no other way to the rest.
-    refused: bool,
 }
 
 /// A row of capability slots. [`Memory::free_slots`] takes it back.
@@ -79,14 +77,7 @@ impl Block {
 
 impl Memory {
     pub(crate) const fn new() -> Self {
-        Self {
-            blocks: Buddy::new(),
-            slots: Ranges::new(),
-            has_worker: false,
-            wanted: None,
-            has_come_back: false,
-            refused: false,
-        }
+        Self { blocks: Buddy::new(), slots: Ranges::new(), has_worker: false, wanted: None, has_come_back: false }
     }
 
     /// Takes over the boot memory, and all slots but those before [`FIRST_SLOT`]. At the beginning of the untyped at
@@ -130,7 +121,7 @@ impl Memory {
         Ok(())
     }
 
-    /// Leaves it to the worker from now on to open blocks. Until then that is done as they are needed.
+    /// Leaves it to the worker from now on to open blocks.
     pub(crate) const fn seal(&mut self) {
         self.has_worker = true;
     }
@@ -143,25 +134,23 @@ impl Memory {
     /// Does a step towards the block that is to be opened next: one that somebody waits for, or ahead of need.
     pub(crate) fn open_next(&mut self) -> Opening {
         let size = self.wanted.unwrap_or(SizeBits::ONE);
-        let mut done = Opening::Nothing;
         for _ in 0..JOINS {
-            if self.refused {
+            if !self.has_worker {
                 return Opening::Nothing;
             }
-            let opening = self.blocks.open(size, &mut Steps { slots: &mut self.slots });
-            self.refused = opening.is_err();
-            done = opening.unwrap_or(Opening::Nothing);
-            if done != Opening::Joined {
-                break;
+            match self.blocks.open(size, &mut Steps { slots: &mut self.slots }) {
+                Ok(Opening::Joined) => {}
+                Ok(opening) => return opening,
+                Err(_) => self.has_worker = false,
             }
         }
-        done
+        Opening::Joined
     }
 
     /// Takes over the block that was opened, unless the kernel refused.
     pub(crate) fn opened(&mut self, is_open: bool) {
         self.blocks.opened(is_open);
-        self.refused |= !is_open;
+        self.has_worker &= is_open;
         self.wanted = None;
     }
 
@@ -171,6 +160,9 @@ impl Memory {
     }
 
     /// Hands out a block of at least `bytes`, all of it untouched, with at least `slots` slots in a row.
+    ///
+    /// Where that says [`Shortage::NotReady`], what was handed out before in the same go has to stay: a large block that is given
+    /// back has to be cleared again, and an attempt that takes two and gives back one would never end.
     pub(crate) fn block(&mut self, bytes: u64, slots: u32) -> Result<Block, Shortage> {
         let slots = self.slots(slots)?;
         match self.alloc(bytes) {
@@ -205,7 +197,7 @@ impl Memory {
         loop {
             match self.blocks.alloc(size, &mut Steps { slots: &mut self.slots }) {
                 Ok(node) => return Ok(node),
-                Err(AllocError::Sealed) if self.has_worker && !self.refused => {
+                Err(AllocError::Sealed) if self.has_worker => {
                     self.wanted.get_or_insert(size);
                     return Err(Shortage::NotReady);
                 }

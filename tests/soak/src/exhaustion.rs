@@ -17,6 +17,7 @@ pub(crate) const TESTS: &[Test] = tests![
     the_sandbox_with_the_most_page_tables_is_made,
     a_sandbox_grows_as_often_as_the_limit_says_and_no_further,
     small_sandboxes_until_the_table_is_full_come_back,
+    what_small_sandboxes_leave_serves_for_large_ones,
 ];
 
 /// Bytes of a large buffer, and its pages: of so many page tables that a sandbox has room for as many growths as there can be.
@@ -159,4 +160,36 @@ fn small_sandboxes_until_the_table_is_full_come_back() -> Verdict {
         println!("soak: {count} sandboxes at once, then {refused}");
     }
     works(&mut bystander)
+}
+
+/// Memory in small pieces is joined and cleared again, but for what has a small piece in use in between.
+fn what_small_sandboxes_leave_serves_for_large_ones() -> Verdict {
+    let mut handles = heapless::Vec::<Handle, 2000>::new();
+    while !handles.is_full() {
+        let handle = init(&Spec::default())?.map_err(|errno| Why::new(format_args!("no sandbox: {errno}")))?;
+        let _ = handles.push(handle);
+    }
+    for handle in handles {
+        same!(request(&Request::Destroy(handle))?, Response::Done);
+    }
+    let (count, most) = (large_until_memory_runs_out()?, sbm::usage()?.most_bytes);
+    let bytes = count as u64 * 2 * u64::from(LARGE_PAGES) * 4096;
+    println!("soak: large sandboxes have {bytes} of {most} bytes");
+    check!(bytes * 5 >= most * 4, "large sandboxes have {bytes} of {most} bytes");
+    Ok(())
+}
+
+/// Makes large sandboxes as long as there is room, and returns how many there were.
+fn large_until_memory_runs_out() -> Result<usize, Why> {
+    let buffers = [BufferSpec::new(LARGE_PAGES, BufferAccess::ReadWrite); 2];
+    let spec = Spec { buffers: buffers.into_iter().collect(), ..Spec::default() };
+    let mut handles = heapless::Vec::<Handle, MOST>::new();
+    while let Ok(handle) = init(&spec)? {
+        check!(handles.push(handle).is_ok(), "memory does not run out");
+    }
+    let count = handles.len();
+    for handle in handles {
+        same!(request(&Request::Destroy(handle))?, Response::Done);
+    }
+    Ok(count)
 }
