@@ -12,7 +12,7 @@ use serde::{
     de::{DeserializeSeed, EnumAccess, MapAccess, SeqAccess, VariantAccess, Visitor},
 };
 
-use crate::room::{Growing, NoRoom, Room};
+use crate::account::{Heap, NoRoom, Room};
 
 /// How deep a value may nest: lists in lists, structs in enums, and so on.
 pub const MAX_NESTING: usize = 128;
@@ -32,7 +32,7 @@ pub enum Unreadable {
         /// Bytes that it may take.
         limit: usize,
     },
-    /// The reader's heap has no room for it.
+    /// The reader's heap has no room for it: as much again has to be free as it takes.
     NoRoom {
         /// Bytes that there were not, in one piece.
         bytes: usize,
@@ -55,15 +55,15 @@ impl fmt::Display for Unreadable {
 /// The memory of whoever decodes.
 #[derive(Debug, Clone, Copy)]
 pub struct Memory {
-    /// Tells whether its heap has so many bytes in one piece. It is asked before anything is made of them.
-    pub has_room: fn(usize) -> bool,
+    /// Its heap.
+    pub heap: Heap,
     /// The lowest address of its stack; 0 where somebody else looks after that.
     pub stack_end: usize,
 }
 
 impl Memory {
     /// As much as the host of a test has.
-    pub const ENOUGH: Self = Self { has_room: |_| true, stack_end: 0 };
+    pub const ENOUGH: Self = Self { heap: Heap::ENDLESS, stack_end: 0 };
 }
 
 /// Bytes of stack that one level may take, beside copies of the value.
@@ -73,40 +73,45 @@ const LEVEL: usize = 16 << 10;
 /// the bytes.
 const COPIES: usize = 3;
 
+/// Bytes that one step may take without more ado: the reserve has as many for some steps.
+const SMALL: usize = 1024;
+
 /// What may still be decoded.
 ///
-/// Memory is counted by the sizes of types. What lies within another value is counted with it, as far as it fits in there:
-/// elements of a list, or what a box holds, do not. An element without a size counts as a byte, and text by the bytes that
-/// it is read from.
+/// Memory is counted by the sizes of types: elements of a list, and what of a value lies outside of the one around it, in a
+/// box. An element without a size counts as a byte, since it costs time.
 #[derive(Debug)]
 pub struct Bounds {
     limit: usize,
     left: Cell<usize>,
-    /// Bytes of the value around the next one that nothing in it has taken yet.
+    /// Size of the value around the next one.
     within: Cell<usize>,
-    depth: Cell<usize>,
     room: Room,
+    /// Below this address there is no stack for another level.
     stack_end: usize,
     reason: Cell<Unreadable>,
 }
 
 impl Bounds {
-    /// Begins to read a value of at most `limit` bytes, into this memory.
-    pub(crate) const fn new(limit: usize, memory: Memory) -> Self {
-        Self {
+    /// Begins to read a `T` that takes at most `limit` bytes, into this memory.
+    #[inline]
+    pub(crate) fn new<T>(limit: usize, memory: Memory) -> Result<Self, Unreadable> {
+        let left = limit.checked_sub(size_of::<T>()).ok_or(Unreadable::Large { limit })?;
+        Ok(Self {
             limit,
-            left: Cell::new(limit),
-            within: Cell::new(0),
-            depth: Cell::new(0),
-            room: Room::new(memory.has_room),
-            stack_end: memory.stack_end,
+            left: Cell::new(left),
+            within: Cell::new(size_of::<T>()),
+            room: Room::new(memory.heap).map_err(|NoRoom(bytes)| Unreadable::NoRoom { bytes })?,
+            stack_end: memory.stack_end.saturating_add(LEVEL),
             reason: Cell::new(Unreadable::Malformed),
-        }
+        })
     }
 
-    /// Returns why decoding failed, if it did.
-    pub(crate) const fn reason(&self) -> Unreadable {
-        self.reason.get()
+    /// Ends with a value, or with why there is none.
+    #[inline]
+    pub(crate) fn end<T, E>(self, value: Result<T, E>) -> Result<T, Unreadable> {
+        let reason = self.reason.get();
+        self.room.end(value.map_err(|_| reason), |NoRoom(bytes)| Unreadable::NoRoom { bytes })
     }
 
     #[cold]
@@ -115,66 +120,45 @@ impl Bounds {
         E::custom(reason)
     }
 
-    #[cold]
-    fn refuse_for_room<E: serde::de::Error>(&self, NoRoom(bytes): NoRoom) -> E {
-        self.refuse(Unreadable::NoRoom { bytes })
-    }
-
-    /// Promises room for one allocation.
+    /// Makes sure that the next step has room, which takes `more` bytes at once.
     #[inline]
-    fn promise<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
-        self.room.promise(bytes).map_err(|error| self.refuse_for_room(error))
-    }
-
-    /// Promises room for a box with a number, if a `T` can be one: a pointer, and nothing else.
-    #[inline]
-    fn promise_box<T, E: serde::de::Error>(&self) -> Result<(), E> {
-        let is_pointer = needs_drop::<T>() && size_of::<T>() == size_of::<usize>();
-        if is_pointer { self.promise(size_of::<u128>()) } else { Ok(()) }
+    fn check<E: serde::de::Error>(&self, more: usize) -> Result<(), E> {
+        self.room.check(more).map_err(|NoRoom(bytes)| self.refuse(Unreadable::NoRoom { bytes }))
     }
 
     /// Goes a level deeper to read a `T`. What of it does not fit in the value around it is in a box.
     #[inline]
-    fn enter<T, E: serde::de::Error>(&self) -> Result<Level<'_>, E> {
-        let level = self.count::<T, E>(0)?;
-        if level.taken > 0 {
-            self.promise(size_of::<T>() + alignment::<T>())?;
+    fn enter<T, E: serde::de::Error>(&self, depth: usize) -> Result<(), E> {
+        let around = self.within.get();
+        if size_of::<T>() > around {
+            self.count(size_of::<T>() - around)?;
         }
-        self.promise_box::<T, E>()?;
-        // Somewhere in the frame of this level.
-        let here = core::ptr::from_ref(&level).addr();
-        let copies = if level.depth == 0 { 0 } else { COPIES };
-        if level.depth >= MAX_NESTING || here < self.stack_end.saturating_add(LEVEL + copies * size_of::<T>()) {
-            return Err(self.refuse(Unreadable::Nested { limit: level.depth }));
-        }
-        self.depth.set(level.depth + 1);
-        Ok(level)
-    }
-
-    /// Counts the whole value.
-    pub(crate) fn begin<T, E: serde::de::Error>(&self) -> Result<(), E> {
-        drop(self.count::<T, E>(0)?);
         self.within.set(size_of::<T>());
-        self.promise_box::<T, E>()
-    }
-
-    /// Counts a `T`, which takes `least` bytes at least.
-    #[inline]
-    fn count<T, E: serde::de::Error>(&self, least: usize) -> Result<Level<'_>, E> {
-        let (size, around) = (size_of::<T>(), self.within.get());
-        let taken = size.saturating_sub(around).max(least);
-        match self.left.get().checked_sub(taken) {
-            Some(left) => self.left.set(left),
-            None => return Err(self.refuse(Unreadable::Large { limit: self.limit })),
+        // Somewhere in the frame of this level.
+        let here = core::ptr::from_ref(&around).addr();
+        let copies = if depth == 0 { 0 } else { COPIES };
+        if depth >= MAX_NESTING || here < self.stack_end.saturating_add(copies * size_of::<T>()) {
+            return Err(self.refuse(Unreadable::Nested { limit: depth }));
         }
-        self.within.set(size);
-        Ok(Level { bounds: self, depth: self.depth.get(), left_around: around.saturating_sub(size), taken })
+        Ok(())
     }
 
-    /// Counts an element of a list, which takes a byte at least, since it costs time.
+    /// Leaves a level with a `T`, which is put in a box perhaps, unless that has failed.
     #[inline]
-    fn count_element<T, E: serde::de::Error>(&self) -> Result<Level<'_>, E> {
-        self.count::<T, E>(usize::from(size_of::<T>() == 0))
+    fn leave<T, E: serde::de::Error>(&self, value: Result<T, E>) -> Result<T, E> {
+        let boxed = size_of::<T>() + alignment::<T>();
+        if value.is_ok() && (needs_drop::<T>() || boxed > SMALL) {
+            self.check(if boxed > SMALL { boxed } else { 0 })?;
+        }
+        value
+    }
+
+    /// Counts so many bytes of a value.
+    #[inline]
+    fn count<E: serde::de::Error>(&self, bytes: usize) -> Result<(), E> {
+        let left = self.left.get().checked_sub(bytes);
+        self.left.set(left.ok_or_else(|| self.refuse(Unreadable::Large { limit: self.limit }))?);
+        Ok(())
     }
 }
 
@@ -183,81 +167,78 @@ const fn alignment<T>() -> usize {
     if align_of::<T>() > align_of::<u128>() { align_of::<T>() } else { 0 }
 }
 
-/// A value that is being read, until it is dropped.
-struct Level<'b> {
-    bounds: &'b Bounds,
-    depth: usize,
-    left_around: usize,
-    taken: usize,
+/// Returns what an `L` may take with its first element, a `T`: a node of a tree, which has eleven. What is small goes without
+/// saying, and what is large has its elements within.
+const fn first<L, T>() -> usize {
+    let bytes = 12 * size_of::<T>();
+    if bytes <= SMALL || size_of::<L>() >= SMALLEST_FIXED { 0 } else { bytes }
 }
 
-impl Level<'_> {
-    /// Counts as nothing: there was no such element.
-    #[inline]
-    fn forget(&self) {
-        self.bounds.left.set(self.bounds.left.get() + self.taken);
-    }
-}
+/// What a list takes that has room for elements within, at least; lists, trees and tables take less.
+const SMALLEST_FIXED: usize = 256;
 
-impl Drop for Level<'_> {
-    #[inline]
-    fn drop(&mut self) {
-        self.bounds.depth.set(self.depth);
-        self.bounds.within.set(self.left_around);
-    }
-}
-
-/// Something of serde's, within bounds.
-pub(crate) struct Bounded<'b, T> {
+/// Something of serde's at some depth, within bounds; a `LIST` that has as many elements as its bytes say, or none.
+pub(crate) struct Bounded<'b, T, const LIST: bool = false> {
     inner: T,
     bounds: &'b Bounds,
-    is_list: bool,
+    depth: usize,
 }
 
 impl<'b, T> Bounded<'b, T> {
+    #[inline]
     pub(crate) const fn new(inner: T, bounds: &'b Bounds) -> Self {
-        Self { inner, bounds, is_list: false }
+        Self { inner, bounds, depth: 0 }
+    }
+}
+
+impl<'b, T, const LIST: bool> Bounded<'b, T, LIST> {
+    #[inline]
+    const fn with<U>(&self, inner: U) -> Bounded<'b, U> {
+        Bounded { inner, bounds: self.bounds, depth: self.depth }
     }
 
-    const fn with<U>(&self, inner: U) -> Bounded<'b, U> {
-        Bounded::new(inner, self.bounds)
+    #[inline]
+    const fn below<U>(&self, inner: U) -> Bounded<'b, U> {
+        Bounded { inner, bounds: self.bounds, depth: self.depth + 1 }
     }
 }
 
 /// Elements of an `L`, or its fields, within bounds.
-struct Elements<'b, A, L> {
+struct Elements<'b, A, L, const LIST: bool> {
     inner: A,
     bounds: &'b Bounds,
-    of: PhantomData<L>,
-    growing: Option<Growing>,
-    /// Size of the key that was read last.
+    depth: usize,
+    /// What the key that was read last may take with its value, beside that.
     key: usize,
+    of: PhantomData<L>,
 }
 
-impl<'b, A, L> Elements<'b, A, L> {
+impl<'b, A, L, const LIST: bool> Elements<'b, A, L, LIST> {
+    /// Reads a `T`, by what reads it without bounds.
     #[inline]
-    fn new(inner: A, bounds: &'b Bounds, is_list: bool) -> Self {
-        let growing = if needs_drop::<L>() && is_list { Some(Growing::new(&bounds.room)) } else { None };
-        Self { inner, bounds, of: PhantomData, growing, key: 0 }
-    }
-
-    /// Promises room for one more, a `T` of `size` bytes with what belongs to it.
-    #[inline]
-    fn grow<T, E: serde::de::Error>(&mut self, size: usize) -> Result<(), E> {
-        if let Some(growing) = &mut self.growing {
-            growing
-                .next::<L>(&self.bounds.room, size, alignment::<T>())
-                .map_err(|error| self.bounds.refuse_for_room(error))?;
+    fn read<S, T, E: serde::de::Error>(
+        &mut self,
+        seed: S,
+        read: impl FnOnce(&mut A, Bounded<'b, S>) -> Result<Option<T>, E>,
+    ) -> Result<Option<T>, E> {
+        let bounds = self.bounds;
+        let is_counted = LIST || size_of::<T>() == 0 || size_of::<T>() > size_of::<L>();
+        // What has no box in it lies within what is around it.
+        let is_within = !is_counted && !needs_drop::<T>();
+        if !is_within {
+            bounds.within.set(size_of::<T>());
         }
-        self.bounds.promise_box::<T, E>()
-    }
-
-    /// Takes note that there are no more.
-    #[inline]
-    fn end(&self) {
-        if let Some(growing) = &self.growing {
-            growing.end(&self.bounds.room);
+        let element = read(&mut self.inner, Bounded { inner: seed, bounds, depth: self.depth });
+        if !is_within {
+            bounds.within.set(size_of::<L>());
         }
+        if is_counted && matches!(element, Ok(Some(_))) {
+            bounds.count(size_of::<T>().max(1))?;
+        }
+        if element.is_ok() {
+            bounds.check(first::<L, T>())?;
+        }
+        element
     }
 }
 
@@ -286,17 +267,30 @@ macro_rules! compound {
     };
 }
 
-/// Methods that take text or bytes, for which room is promised where they are copied.
+/// Methods that take text or bytes, which may be copied twice where they do not lie within the value.
 macro_rules! text {
     ($($method:ident($type:ty))*) => {
         $(
             #[inline]
             fn $method<E: serde::de::Error>(self, text: $type) -> Result<V::Value, E> {
-                if !needs_drop::<V::Value>() {
-                    return self.inner.$method(text);
+                if needs_drop::<V::Value>() && text.len() >= size_of::<V::Value>().max(SMALL / 2) {
+                    self.bounds.check(2 * text.len())?;
                 }
-                let taken = self.bounds.room.take(text.len(), || self.inner.$method(text));
-                taken.unwrap_or_else(|error| Err(self.bounds.refuse_for_room(error)))
+                self.inner.$method(text)
+            }
+        )*
+    };
+}
+
+/// Methods that visit a level.
+macro_rules! level {
+    ($($method:ident<$part:ident: $trait:ident<'de>>)*) => {
+        $(
+            #[inline]
+            fn $method<$part: $trait<'de>>(self, inner: $part) -> Result<V::Value, $part::Error> {
+                self.bounds.enter::<V::Value, $part::Error>(self.depth)?;
+                let (bounds, inner) = (self.bounds, self.below(inner));
+                bounds.leave(self.inner.$method(inner))
             }
         )*
     };
@@ -329,7 +323,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
 
     #[inline]
     fn deserialize_seq<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, D::Error> {
-        let visitor = Bounded { is_list: true, ..self.with(visitor) };
+        let visitor = Bounded::<V, true> { inner: visitor, bounds: self.bounds, depth: self.depth };
         self.inner.deserialize_seq(visitor)
     }
 
@@ -338,7 +332,7 @@ impl<'de, D: Deserializer<'de>> Deserializer<'de> for Bounded<'_, D> {
     }
 }
 
-impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
+impl<'de, V: Visitor<'de>, const LIST: bool> Visitor<'de> for Bounded<'_, V, LIST> {
     type Value = V::Value;
 
     fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -357,45 +351,32 @@ impl<'de, V: Visitor<'de>> Visitor<'de> for Bounded<'_, V> {
         visit_borrowed_bytes(&'de [u8])
     }
 
+    level! {
+        visit_some<D: Deserializer<'de>>
+        visit_newtype_struct<D: Deserializer<'de>>
+        visit_enum<A: EnumAccess<'de>>
+    }
+
     #[inline]
     fn visit_none<E: serde::de::Error>(self) -> Result<V::Value, E> {
-        let _level = self.bounds.enter::<V::Value, E>()?;
+        self.bounds.enter::<V::Value, E>(self.depth)?;
         self.inner.visit_none()
     }
 
     #[inline]
-    fn visit_some<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        let _level = self.bounds.enter::<V::Value, D::Error>()?;
-        let inner = self.with(inner);
-        self.inner.visit_some(inner)
-    }
-
-    #[inline]
-    fn visit_newtype_struct<D: Deserializer<'de>>(self, inner: D) -> Result<V::Value, D::Error> {
-        let _level = self.bounds.enter::<V::Value, D::Error>()?;
-        let inner = self.with(inner);
-        self.inner.visit_newtype_struct(inner)
-    }
-
-    #[inline]
     fn visit_seq<A: SeqAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let elements = Elements::<_, V::Value>::new(inner, self.bounds, self.is_list);
-        self.inner.visit_seq(elements)
+        let Self { inner: visitor, bounds, depth } = self;
+        bounds.enter::<V::Value, A::Error>(depth)?;
+        let elements = Elements::<_, V::Value, LIST> { inner, bounds, depth: depth + 1, key: 0, of: PhantomData };
+        bounds.leave(visitor.visit_seq(elements))
     }
 
     #[inline]
     fn visit_map<A: MapAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let elements = Elements::<_, V::Value>::new(inner, self.bounds, true);
-        self.inner.visit_map(elements)
-    }
-
-    #[inline]
-    fn visit_enum<A: EnumAccess<'de>>(self, inner: A) -> Result<V::Value, A::Error> {
-        let _level = self.bounds.enter::<V::Value, A::Error>()?;
-        let inner = self.with(inner);
-        self.inner.visit_enum(inner)
+        let Self { inner: visitor, bounds, depth } = self;
+        bounds.enter::<V::Value, A::Error>(depth)?;
+        let elements = Elements::<_, V::Value, true> { inner, bounds, depth: depth + 1, key: 0, of: PhantomData };
+        bounds.leave(visitor.visit_map(elements))
     }
 }
 
@@ -410,48 +391,31 @@ impl<'de, S: DeserializeSeed<'de>> DeserializeSeed<'de> for Bounded<'_, S> {
 }
 
 // No size hint is passed on: room would be made for as many elements as the bytes claim to hold.
-impl<'de, A: SeqAccess<'de>, L> SeqAccess<'de> for Elements<'_, A, L> {
+impl<'de, A: SeqAccess<'de>, L, const LIST: bool> SeqAccess<'de> for Elements<'_, A, L, LIST> {
     type Error = A::Error;
 
     #[inline]
     fn next_element_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        if self.inner.size_hint() != Some(0) {
-            self.grow::<S::Value, A::Error>(size_of::<S::Value>())?;
-        }
-        let seed = Bounded::new(seed, self.bounds);
-        let level = self.bounds.count_element::<S::Value, A::Error>()?;
-        let element = self.inner.next_element_seed(seed)?;
-        if element.is_none() {
-            level.forget();
-            self.end();
-        }
-        Ok(element)
+        self.read(seed, A::next_element_seed)
     }
 }
 
-impl<'de, A: MapAccess<'de>, L> MapAccess<'de> for Elements<'_, A, L> {
+impl<'de, A: MapAccess<'de>, L> MapAccess<'de> for Elements<'_, A, L, true> {
     type Error = A::Error;
 
     #[inline]
     fn next_key_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<Option<S::Value>, A::Error> {
-        self.bounds.promise_box::<S::Value, A::Error>()?;
-        self.key = size_of::<S::Value>();
-        let seed = Bounded::new(seed, self.bounds);
-        let level = self.bounds.count_element::<S::Value, A::Error>()?;
-        let key = self.inner.next_key_seed(seed)?;
-        if key.is_none() {
-            level.forget();
-            self.end();
-        }
-        Ok(key)
+        self.key = first::<L, S::Value>();
+        self.read(seed, A::next_key_seed)
     }
 
     #[inline]
     fn next_value_seed<S: DeserializeSeed<'de>>(&mut self, seed: S) -> Result<S::Value, A::Error> {
-        self.grow::<S::Value, A::Error>(self.key + size_of::<S::Value>())?;
-        let seed = Bounded::new(seed, self.bounds);
-        let _level = self.bounds.count_element::<S::Value, A::Error>()?;
-        self.inner.next_value_seed(seed)
+        let value = self.read(seed, |inner, seed| inner.next_value_seed(seed).map(Some))?;
+        if self.key > 0 {
+            self.bounds.check(self.key + first::<L, S::Value>())?;
+        }
+        value.ok_or_else(|| serde::de::Error::custom("no value"))
     }
 }
 
@@ -461,9 +425,9 @@ impl<'b, 'de, A: EnumAccess<'de>> EnumAccess<'de> for Bounded<'b, A> {
 
     #[inline]
     fn variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<(S::Value, Self::Variant), A::Error> {
-        let bounds = self.bounds;
-        let (value, variant) = self.inner.variant_seed(seed)?;
-        Ok((value, Bounded::new(variant, bounds)))
+        let Self { inner, bounds, depth } = self;
+        let (value, inner) = inner.variant_seed(seed)?;
+        Ok((value, Bounded { inner, bounds, depth }))
     }
 }
 
@@ -477,10 +441,11 @@ impl<'de, A: VariantAccess<'de>> VariantAccess<'de> for Bounded<'_, A> {
 
     #[inline]
     fn newtype_variant_seed<S: DeserializeSeed<'de>>(self, seed: S) -> Result<S::Value, A::Error> {
-        self.bounds.promise_box::<S::Value, A::Error>()?;
-        let seed = self.with(seed);
         // What it holds lies within the enum; what a box in it holds does not.
-        let _level = self.bounds.count::<S::Value, A::Error>(0)?;
+        if needs_drop::<S::Value>() {
+            self.bounds.within.set(size_of::<S::Value>());
+        }
+        let seed = self.with(seed);
         self.inner.newtype_variant_seed(seed)
     }
 

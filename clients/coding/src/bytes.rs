@@ -66,15 +66,13 @@ pub fn encode<T: Serialize + ?Sized>(value: &T, room: &mut [u8]) -> Result<Encod
 /// # Errors
 /// [`Unreadable`].
 pub fn decode<'de, T: Deserialize<'de>>(bytes: &'de [u8], most_bytes: usize, memory: Memory) -> Result<T, Unreadable> {
-    let bounds = Bounds::new(most_bytes, memory);
+    let bounds = Bounds::new::<T>(most_bytes, memory)?;
     let mut deserializer = postcard::Deserializer::from_bytes(bytes);
-    let value = bounds.begin::<T, postcard::Error>();
-    let value = value.and_then(|()| T::deserialize(Bounded::new(&mut deserializer, &bounds)));
-    let value = value.map_err(|_| bounds.reason())?;
-    match deserializer.finalize() {
-        Ok([]) => Ok(value),
-        _ => Err(Unreadable::Malformed),
+    let mut value = T::deserialize(Bounded::new(&mut deserializer, &bounds));
+    if value.is_ok() && deserializer.finalize().is_ok_and(|left| !left.is_empty()) {
+        value = Err(postcard::Error::DeserializeBadEncoding);
     }
+    bounds.end(value)
 }
 
 /// Reads a value that the one who reads trusts to be one: in a sandbox, what its client wrote.

@@ -9,10 +9,11 @@
 #[cfg(test)]
 extern crate alloc;
 
+mod account;
 mod bounds;
 mod bytes;
-mod room;
 pub mod words;
 
+pub use account::{Account, Heap};
 pub use bounds::{Bounds, MAX_NESTING, Memory, Unreadable};
 pub use bytes::{Encoded, NotEncodable, decode, encode, read};

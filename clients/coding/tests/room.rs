@@ -3,107 +3,17 @@
 //! program.
 #![allow(clippy::unwrap_used, clippy::panic, unsafe_code, reason = "a test, with an allocator of its own")]
 
+mod heap;
+
 use std::{
-    alloc::{GlobalAlloc, Layout, System},
-    cell::Cell,
-    collections::{BTreeMap, BTreeSet, HashMap, HashSet, VecDeque},
+    collections::{BTreeMap, BTreeSet, HashMap, HashSet, LinkedList, VecDeque},
     fmt::Debug,
-    ptr::NonNull,
-    sync::{Mutex, MutexGuard, PoisonError},
 };
 
+use heap::{DECODES, begin, decode_small, has_room};
 use proptest::prelude::*;
 use sbm_coding::{Encoded, Memory as Reader, Unreadable, decode, encode};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
-use talc::{ErrOnOom, Span, Talc};
-
-/// The system's allocator, but for a thread that decodes: that has a small heap, by the allocator of clients.
-struct Small;
-
-/// Most bytes of the small heap.
-const HEAP: usize = 1 << 20;
-
-#[repr(align(4096))]
-struct Memory(#[expect(dead_code, reason = "by its address")] [u8; HEAP]);
-
-static mut MEMORY: Memory = Memory([0; HEAP]);
-static mut ALLOCATOR: Talc<ErrOnOom> = Talc::new(ErrOnOom);
-
-thread_local! {
-    static DECODES: Cell<bool> = const { Cell::new(false) };
-}
-
-/// For the thread that uses the small heap.
-static ONE: Mutex<()> = Mutex::new(());
-
-fn is_small(memory: *mut u8) -> bool {
-    let start = (&raw mut MEMORY).addr();
-    (start..start + HEAP).contains(&memory.addr())
-}
-
-// SAFETY: both are allocators, and what one gave goes back to it. The small one is used under `ONE` only.
-unsafe impl GlobalAlloc for Small {
-    unsafe fn alloc(&self, layout: Layout) -> *mut u8 {
-        if DECODES.get() {
-            let allocator = &raw mut ALLOCATOR;
-            // SAFETY: by this function's contract; under `ONE`.
-            return unsafe { (*allocator).malloc(layout) }.map_or(std::ptr::null_mut(), NonNull::as_ptr);
-        }
-        // SAFETY: by this function's contract.
-        unsafe { System.alloc(layout) }
-    }
-
-    unsafe fn dealloc(&self, memory: *mut u8, layout: Layout) {
-        if is_small(memory) {
-            let allocator = &raw mut ALLOCATOR;
-            // SAFETY: by this function's contract; under `ONE`.
-            return unsafe { (*allocator).free(NonNull::new(memory).unwrap(), layout) };
-        }
-        // SAFETY: by this function's contract.
-        unsafe { System.dealloc(memory, layout) }
-    }
-}
-
-#[global_allocator]
-static ALLOCATOR_OF_ALL: Small = Small;
-
-const MEMORY_OF_ONE: Reader = Reader { has_room, stack_end: 0 };
-
-fn has_room(bytes: usize) -> bool {
-    let layout = Layout::from_size_align(bytes.max(1), 16).unwrap();
-    // SAFETY: the size is not zero, and it goes back by the same layout.
-    unsafe {
-        let memory = std::hint::black_box(std::alloc::alloc(layout));
-        if memory.is_null() {
-            return false;
-        }
-        std::alloc::dealloc(memory, layout);
-    }
-    true
-}
-
-/// A heap of so many bytes, in which every second one of some allocations was given back.
-fn begin(bytes: usize, holes: &[usize]) -> (MutexGuard<'static, ()>, Vec<Box<[u8]>>) {
-    let guard = ONE.lock().unwrap_or_else(PoisonError::into_inner);
-    let allocator = &raw mut ALLOCATOR;
-    // SAFETY: nothing of an earlier heap is used any more; the memory is this allocator's alone.
-    unsafe {
-        *allocator = Talc::new(ErrOnOom);
-        (*allocator).claim(Span::from_base_size((&raw mut MEMORY).cast(), bytes)).unwrap();
-    }
-    let mut kept = Vec::with_capacity(holes.len());
-    let mut gone = Vec::with_capacity(holes.len());
-    DECODES.set(true);
-    for (number, hole) in holes.iter().enumerate() {
-        if has_room(*hole) {
-            let list = if number % 2 == 0 { &mut kept } else { &mut gone };
-            list.push(vec![0; *hole].into_boxed_slice());
-        }
-    }
-    DECODES.set(false);
-    drop(gone);
-    (guard, kept)
-}
 
 /// Decodes a value into ever larger heaps, until it fits.
 fn fits_or_is_refused<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, holes: &[usize]) {
@@ -117,9 +27,7 @@ fn fits_in<T: Serialize + DeserializeOwned + PartialEq + Debug>(value: &T, holes
     let mut bytes = 2048;
     loop {
         let (guard, kept) = begin(bytes, holes);
-        DECODES.set(true);
-        let result = decode::<T>(&room[..length], 1 << 22, MEMORY_OF_ONE);
-        DECODES.set(false);
+        let result = decode_small::<T>(&room[..length], 1 << 22);
         match &result {
             Ok(decoded) => return assert_eq!(decoded, value),
             Err(Unreadable::NoRoom { .. }) => {
@@ -210,7 +118,7 @@ fn a_value_nests_no_deeper_than_the_stack_has_room_for() {
     let mut bytes = [0; 128];
     let Encoded::Fits(length) = encode(&chain, &mut bytes).unwrap() else { panic!() };
     let within = |stack: usize| {
-        decode::<Wide>(&bytes[..length], 1 << 20, Reader { has_room: |_| true, stack_end: here.saturating_sub(stack) })
+        decode::<Wide>(&bytes[..length], 1 << 20, Reader { stack_end: here.saturating_sub(stack), ..Reader::ENOUGH })
     };
     let Err(Unreadable::Nested { limit }) = within(40 << 10) else { panic!("no limit") };
     assert!((1..100).contains(&limit), "{limit}");
@@ -247,6 +155,7 @@ values! {
     sets: (BTreeSet<u64>, HashSet<u16>, BTreeSet<u8>, HashSet<u8>);
     sets_of_texts: BTreeSet<String>;
     queues: VecDeque<Option<(u8, Vec<u16>)>>;
+    linked_lists: (LinkedList<u8>, LinkedList<(u64, String)>, LinkedList<LinkedList<u16>>);
 }
 
 proptest! {
@@ -277,8 +186,8 @@ fn a_heap_that_is_full_takes_nothing() {
             *place = has_room(24).then(|| Box::new([0; 24]));
         }
         taken.iter_mut().take(free).for_each(|place| *place = None);
-        let result = decode::<T>(&room[..length], 1 << 20, MEMORY_OF_ONE);
         DECODES.set(false);
+        let result = decode_small::<T>(&room[..length], 1 << 20);
         assert!(matches!(&result, Ok(decoded) if decoded == value) || matches!(result, Err(Unreadable::NoRoom { .. })));
         drop((result, taken, kept));
         drop(guard);

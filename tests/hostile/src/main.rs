@@ -8,6 +8,7 @@
 //! | `forging` | a sandbox sends what only the kernel should send |
 //! | `early` | a sandbox answers too early, too often, or out of turn, and goes on running |
 //! | `values` | a sandbox sends results and requests that are none |
+//! | `lists` | a sandbox sends values that take more than its client has |
 //! | `services` | a sandbox asks for what it must not have |
 //! | `statics` | a sandbox spoils its private statics, and what they are reset from |
 //! | `snapshot` | snapshots are taken of what was spoiled, and of what runs on |
@@ -33,6 +34,7 @@ mod garbage;
 mod growing;
 mod guarded;
 mod heap;
+mod lists;
 mod memory;
 mod observer;
 mod printing;
@@ -73,6 +75,7 @@ fn main(env: &'static Env) -> u8 {
         forging::TESTS,
         early::TESTS,
         values::TESTS,
+        lists::TESTS,
         services::TESTS,
         growing::TESTS,
         memory::TESTS,

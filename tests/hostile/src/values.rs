@@ -101,7 +101,7 @@ fn page() -> usize {
     usize::try_from(raw::argument_page_word(SELF_OFFSET as usize)).unwrap_or(0)
 }
 
-fn outbox() -> usize {
+pub(crate) fn outbox() -> usize {
     usize::try_from(raw::argument_page_word(OUTBOX_OFFSET as usize)).unwrap_or(0)
 }
 
@@ -115,7 +115,7 @@ fn answer(words: [u64; 2]) {
 }
 
 /// Answers as if `length` bytes of a result stood in the outbox.
-fn claim<T>(length: u64) -> T {
+pub(crate) fn claim<T>(length: u64) -> T {
     answer([length, CODED]);
     loop {
         core::hint::spin_loop();
@@ -139,7 +139,7 @@ fn claim_list<T>(byte: u8, length: u64) -> T {
     claim(head.len() as u64 + length)
 }
 
-fn random_bytes<T>(seed: u64, length: u64) -> T {
+pub(crate) fn random_bytes<T>(seed: u64, length: u64) -> T {
     let mut random = Random::new(seed);
     for at in 0..length {
         // Small numbers are lengths, variants and flags: what decodes goes further.
