@@ -59,14 +59,14 @@ struct Objects {
     watched: Slot,
     /// Large frames of the code.
     code: Row,
-    /// Small frames, numbered as the program's holdings are; the last of them copies of the input files'.
+    /// All frames but the code's, numbered as the program's holdings are; the last of them copies of the input files'.
     frames: Row,
     /// Those that are copies.
     inputs: Row,
     /// Page tables, but for those of the arena, and how many of them there are.
     tables: Row,
     tabled: u32,
-    /// How many of the small frames there are.
+    /// How many of these frames there are.
     made: u32,
 }
 
@@ -103,7 +103,7 @@ impl Client {
         self.objects.code
     }
 
-    /// Returns the small frames, numbered as the program's holdings are.
+    /// Returns all frames but the code's, numbered as the program's holdings are.
     pub(crate) const fn frames(&self) -> Row {
         self.objects.frames
     }
@@ -275,9 +275,8 @@ fn make_code(machine: &mut Machine, code: &Block, launch: &Launch) -> Result<Row
 
 /// Returns the bytes and slots of everything but the code.
 fn size(program: &Program) -> (u64, u32) {
-    let small = |holding: &Holding| holding.pages.count;
-    let frames: u32 = program.holdings().iter().map(small).sum();
-    let own: u32 = program.holdings().iter().filter(|holding| !is_input(holding)).map(small).sum();
+    let frames: u32 = program.holdings().iter().map(Holding::frames).sum();
+    let own: u32 = program.holdings().iter().filter(|holding| !is_input(holding)).map(Holding::frames).sum();
     #[expect(clippy::cast_possible_truncation, reason = "few")]
     let tables = program.tables().len() as u32;
     let cnode = ObjectBlueprint::CNode { size_bits: usize::from(CNODE_BITS) };
@@ -324,8 +323,8 @@ impl Objects {
         #[expect(clippy::cast_possible_truncation, reason = "few")]
         let tables = maker.empty(program.tables().len() as u32)?;
         let own = program.holdings().iter().filter(|holding| !is_input(holding));
-        let own = maker.empty(own.map(|holding| holding.pages.count).sum())?;
-        let inputs = maker.empty(launch.inputs.iter().map(|input| input.pages.count).sum())?;
+        let own = maker.empty(own.map(Holding::frames).sum())?;
+        let inputs = maker.empty(launch.inputs.iter().map(|input| input.frames.count()).sum())?;
         for (frame, address) in code.iter().zip((CODE_BASE as usize..).step_by(LARGE_PAGE as usize)) {
             frame.cap::<LargePage>().frame_map(vspace, address, CapRights::read_only(), VmAttributes::default())?;
         }
@@ -347,9 +346,9 @@ impl Objects {
             block.maker_at(self.frames.slot(from), count).objects::<SmallPage>(count)?;
         }
         for holding in launch.program.holdings() {
-            let end = holding.frame + holding.pages.count;
+            let end = holding.frame + holding.frames();
             for number in holding.frame.max(from)..end.min(until) {
-                let address = holding.pages.address + (number - holding.frame) * PAGE;
+                let address = holding.address(number);
                 let frame = self.frames.slot(number);
                 match number.checked_sub(own) {
                     None => fill(machine, launch, frame, address)?,
@@ -431,7 +430,7 @@ fn fill(machine: &mut Machine, launch: &Launch, frame: Slot, address: u32) -> Re
 /// Finds a frame of the input files, of which all follow each other.
 fn input_frame(launch: &Launch, mut number: u32) -> Option<Slot> {
     for input in &launch.inputs {
-        let count = input.pages.count;
+        let count = input.frames.count();
         if number < count {
             return Some(input.frames.slot(number));
         }

@@ -10,12 +10,16 @@ use heapless::{String, Vec};
 use pc::{DmaBuffer, FwCfg};
 use sbm_abi::{
     Input, MAX_INPUTS, Pages,
-    limits::{INPUT_BASE, INPUT_END, PAGE},
+    limits::{INPUT_BASE, INPUT_END, LARGE_PAGE, PAGE},
 };
 use sbm_loader::Archive;
-use sbm_server::place_input;
+use sbm_objects::Chain;
+use sbm_server::Shortage;
 use sbm_system::{System, Wrong};
-use sel4::{Error, cap, cap_type::SmallPage};
+use sel4::{
+    Error, cap,
+    cap_type::{LargePage, SmallPage},
+};
 
 use crate::{failing::Failing, machine::Machine, object::Row, turns::Turns};
 
@@ -24,18 +28,31 @@ const DMA_PAGES: u32 = 16;
 /// Bytes of the description, and of what else is short.
 pub(crate) const TEXT_BYTES: usize = sbm_system::MAX_BYTES + 64;
 
-/// An input file, in frames of its own.
+/// An input file, in frames of its own: the large ones first.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct InputFile {
     name: &'static str,
     length: u32,
     pub(crate) pages: Pages,
     pub(crate) frames: Row,
+    large: u32,
 }
 
 impl InputFile {
     pub(crate) const fn describe(&self) -> Input<'static> {
         Input { name: self.name, address: self.pages.address, length: self.length }
+    }
+
+    /// Lets `fill` write the frames, one after the other.
+    fn fill(&self, machine: &mut Machine, mut fill: impl FnMut(&mut [u8])) -> Result<(), Error> {
+        for (number, frame) in (0..).zip(self.frames.iter()) {
+            if number < self.large {
+                machine.window.fill_large(frame, &mut fill)?;
+            } else {
+                machine.window.fill_small(frame, &mut fill)?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -90,8 +107,8 @@ impl From<Error> for InputError {
     }
 }
 
-impl From<sbm_server::Shortage> for InputError {
-    fn from(_: sbm_server::Shortage) -> Self {
+impl From<Shortage> for InputError {
+    fn from(_: Shortage) -> Self {
         Self::Exhausted
     }
 }
@@ -182,12 +199,9 @@ fn read_file(
     let file = device.find(path).map_err(|_| InputError::Device)?.ok_or(InputError::Device)?;
     let input = place(machine, name, file.bytes(), before)?;
     let mut reader = device.open(&file);
-    for frame in input.frames.iter() {
-        let mut read = Ok(0);
-        machine.window.fill_small(frame, |bytes| read = reader.read(bytes))?;
-        read.map_err(|_| InputError::Device)?;
-    }
-    Ok(input)
+    let mut is_well = true;
+    input.fill(machine, |bytes| is_well &= reader.read(bytes).is_ok())?;
+    is_well.then_some(input).ok_or(InputError::Device)
 }
 
 /// Copies a file of the archive into frames of its own, of which clients get copies to read.
@@ -199,13 +213,8 @@ fn copy_file(
 ) -> Result<InputFile, InputError> {
     let length = u32::try_from(bytes.len()).map_err(|_| InputError::TooLarge)?;
     let input = place(machine, name, length, before)?;
-    for (frame, piece) in input.frames.iter().zip(bytes.chunks(PAGE as usize)) {
-        machine.window.fill_small(frame, |page| {
-            for (to, from) in page.iter_mut().zip(piece) {
-                *to = *from;
-            }
-        })?;
-    }
+    let mut rest = bytes.iter();
+    input.fill(machine, |frame| frame.iter_mut().zip(rest.by_ref()).for_each(|(to, from)| *to = *from))?;
     Ok(input)
 }
 
@@ -216,8 +225,20 @@ fn place(
     length: u32,
     before: Option<Pages>,
 ) -> Result<InputFile, InputError> {
-    let pages = place_input(before, length).ok_or(InputError::TooLarge)?;
-    let block = machine.memory.block(u64::from(pages.bytes()), pages.count)?;
-    let frames = block.maker().objects::<SmallPage>(pages.count)?;
-    Ok(InputFile { name, length, pages, frames })
+    let pages = Pages::of_input(before, length).ok_or(InputError::TooLarge)?;
+    let (large, small) = pages.of_large_input();
+    let large = large.frames(true);
+    let frames =
+        Row::new(machine.memory.slots(large + small.count).map_err(Shortage::from)?.first(), large + small.count);
+    // It stays as long as the machine runs.
+    let mut blocks = Chain::EMPTY;
+    for number in 0..large {
+        let mut maker = machine.memory.link(&mut blocks, LARGE_PAGE.into(), frames.slot(number), 1)?;
+        maker.objects::<LargePage>(1)?;
+    }
+    if small.count > 0 {
+        let mut maker = machine.memory.link(&mut blocks, small.bytes().into(), frames.slot(large), small.count)?;
+        maker.objects::<SmallPage>(small.count)?;
+    }
+    Ok(InputFile { name, length, pages, frames, large })
 }

@@ -144,7 +144,7 @@ impl Part {
 
     /// Sets slots apart for copies of the client's own frames.
     pub(crate) fn of_copies(machine: &mut Machine, share: &Share) -> Result<Self, Shortage> {
-        Ok(Self::Copies(machine.memory.slots(share.pages())?, 0))
+        Ok(Self::Copies(machine.memory.slots(share.frames())?, 0))
     }
 
     /// Returns the frame that holds a page, a small one unless it says where in a large one.
@@ -281,12 +281,13 @@ pub(crate) fn map_copies(
 ) -> Result<(), Error> {
     let rights = rights(share.access);
     let mut before = 0;
-    for (pages, first) in &share.pieces {
-        let end = before + pages.count;
+    for piece in &share.pieces {
+        let end = before + piece.frames();
         for number in which.start.max(before)..which.end.min(end) {
-            let (copy, page) = (copies.slot(number), number - before);
-            copy.path().copy(&client.frames().slot(first + page).path(), rights)?;
-            let address = (pages.address + page * PAGE) as usize;
+            let (copy, within) = (copies.slot(number), number - before);
+            copy.path().copy(&client.frames().slot(piece.frame + within).path(), rights)?;
+            let address = piece.pages.frame(piece.large, within) as usize;
+            // As in `map_page`.
             copy.cap::<SmallPage>().frame_map(vspace, address, rights, VmAttributes::default())?;
         }
         before = end;

@@ -147,11 +147,11 @@ impl Sandbox {
         share: &Share,
     ) -> Result<Progress, Shortage> {
         let Part::Copies(slots, made) = part else { return Err(Shortage::Exhausted) };
-        let row = Row::new(slots.first(), share.pages());
+        let row = Row::new(slots.first(), share.frames());
         let from = *made;
-        *made = share.pages().min(from + SLICE);
+        *made = share.frames().min(from + SLICE);
         match map_copies(client, self.vspace, share, row, from..*made) {
-            Ok(()) => Ok(if *made < share.pages() { Progress::More } else { Progress::Done }),
+            Ok(()) => Ok(if *made < share.frames() { Progress::More } else { Progress::Done }),
             Err(error) => {
                 machine.complain("a mapping", error);
                 strip_copies(row.slot(0), from..*made, true);

@@ -90,6 +90,11 @@ pub enum MapError {
         /// The first address that it does not.
         address: u32,
     },
+    /// It has a part of a large page, which is mapped as a whole.
+    Cut {
+        /// The large pages that are there.
+        large: Pages,
+    },
     /// The client's quota has no room.
     Quota(OverQuota),
     /// Something ran out.
@@ -280,7 +285,9 @@ impl From<MapError> for Errno {
     fn from(error: MapError) -> Self {
         match error {
             MapError::NoSandbox => Self::BadHandle,
-            MapError::Range { .. } | MapError::Full { .. } | MapError::Overlaps { .. } => Self::Invalid,
+            MapError::Range { .. } | MapError::Full { .. } | MapError::Overlaps { .. } | MapError::Cut { .. } => {
+                Self::Invalid
+            }
             MapError::NotHeld { .. } => Self::Perm,
             MapError::Quota(over) => over.errno(),
             MapError::Exhausted | MapError::NotYet => Self::NoMemory,

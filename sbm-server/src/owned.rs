@@ -102,7 +102,7 @@ impl<P: Platform> Owned<'_, P> {
         });
         let (part, progress) = begun.inspect_err(|_| self.drop_unused(platform))?;
         // There is room: it was looked for above.
-        let _ = self.additions.mappings.push(Mapping { pages, part });
+        let _ = self.additions.mappings.push(Mapping { pages, frames: share.frames(), part });
         self.client.mappings += 1;
         self.charge(charge);
         Ok(progress)

@@ -128,13 +128,13 @@ impl Run {
     /// Returns the number of its frames.
     #[must_use]
     pub const fn frames(&self) -> u32 {
-        if self.large { self.pages.count / LARGE_PAGES } else { self.pages.count }
+        self.pages.frames(self.large)
     }
 
     /// Returns the address of one of its frames, from 0.
     #[must_use]
     pub const fn address(&self, frame: u32) -> u32 {
-        self.pages.address + frame * if self.large { LARGE_PAGE } else { PAGE }
+        self.pages.frame(self.large, frame)
     }
 
     /// Returns what of it are large pages, or what is left.
@@ -385,27 +385,46 @@ fn grounds(heap: Zone, chunks: Chunks, base: u32) -> impl Iterator<Item = Pages>
 pub struct Share {
     /// Paging structures to make, in this order.
     pub tables: Vec<Table, MAX_TABLES>,
-    /// Pieces of pages whose frames follow each other, each with the number of its first frame among the client's.
-    pub pieces: Vec<(Pages, u32), MAX_PIECES>,
+    /// What is to be mapped.
+    pub pieces: Vec<Piece, MAX_PIECES>,
     /// What the sandbox may do with them.
     pub access: BufferAccess,
+}
+
+/// Pages of a client's whose frames follow each other.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Piece {
+    /// Where.
+    pub pages: Pages,
+    /// Whether they are whole large pages, each of them one frame.
+    pub large: bool,
+    /// Number of the first frame among the client's.
+    pub frame: u32,
+}
+
+impl Piece {
+    /// Returns the number of its frames.
+    #[must_use]
+    pub const fn frames(&self) -> u32 {
+        self.pages.frames(self.large)
+    }
 }
 
 /// Most pieces of one share: input files lie one after the other.
 pub(crate) const MAX_PIECES: usize = 8;
 
 impl Share {
-    /// Returns the number of pages.
+    /// Returns the number of frames.
     #[must_use]
-    pub fn pages(&self) -> u32 {
-        self.pieces.iter().map(|(pages, _)| pages.count).sum()
+    pub fn frames(&self) -> u32 {
+        self.pieces.iter().map(Piece::frames).sum()
     }
 
     /// Returns what is charged for the mappings, and for the paging structures.
     #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
     pub(crate) fn charges(&self) -> (Charge, Charge) {
         let tables = self.tables.len() as u32;
-        (Charge::of(0, self.pages()), Charge::of(tables, tables))
+        (Charge::of(0, self.frames()), Charge::of(tables, tables))
     }
 }
 

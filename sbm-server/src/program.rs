@@ -13,25 +13,41 @@ use sbm_abi::{
 };
 
 use crate::{
-    MapError, Share, Table,
+    MapError, Piece, Share, Table,
     plan::{MAX_PIECES, regions_of},
 };
 
 /// Runs beside the input files: data, stack, IPC buffer, start information.
 const PRIVATE: usize = 4;
 
-/// Most page tables of a client's own pages: input files take 48, data nine, and the rest one.
-const MAX_OWN_TABLES: usize = 64;
+/// Most page tables of a client's own pages: input files take one for each region at most, data nine, and the rest one.
+const MAX_OWN_TABLES: usize = ((INPUT_END - INPUT_BASE) / LARGE_PAGE) as usize + 10;
 
 /// Pages that a client holds by itself.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Holding {
     /// Where.
     pub pages: Pages,
+    /// Whether they are whole large pages, each of them one frame.
+    pub large: bool,
     /// What it may do with them.
     pub access: BufferAccess,
-    /// Number of the first frame among all of the client's small frames, which are numbered through.
+    /// Number of the first frame among all of the client's but its code's, which are numbered through.
     pub frame: u32,
+}
+
+impl Holding {
+    /// Returns the number of its frames.
+    #[must_use]
+    pub const fn frames(&self) -> u32 {
+        self.pages.frames(self.large)
+    }
+
+    /// Returns the address of one of its frames, by its number.
+    #[must_use]
+    pub const fn address(&self, frame: u32) -> u32 {
+        self.pages.frame(self.large, frame - self.frame)
+    }
 }
 
 /// Why a program has no place in a client's address space.
@@ -62,12 +78,12 @@ impl fmt::Display for ProgramError {
 pub struct Program {
     map: ClientMap,
     code_frames: u8,
-    holdings: Vec<Holding, { PRIVATE + MAX_INPUTS }>,
+    holdings: Vec<Holding, { PRIVATE + 2 * MAX_INPUTS }>,
     tables: Vec<u16, MAX_OWN_TABLES>,
 }
 
 impl Program {
-    /// Plans a client whose code and data lie in these ranges, with input files as [`place_input`] has placed them.
+    /// Plans a client whose code and data lie in these ranges, with input files as [`Pages::of_input`] has placed them.
     ///
     /// # Errors
     /// [`ProgramError`].
@@ -82,20 +98,26 @@ impl Program {
         let code_frames = u8::try_from(code.bytes().div_ceil(LARGE_PAGE)).map_err(|_| ProgramError::Parts)?;
         let single = |address| Pages { address, count: 1 };
         let private = [
-            (data, BufferAccess::ReadWrite),
-            (STACK, BufferAccess::ReadWrite),
-            (single(CLIENT_IPC_BUFFER), BufferAccess::ReadWrite),
-            (single(CLIENT_START_INFO), BufferAccess::ReadOnly),
+            (data, false, BufferAccess::ReadWrite),
+            (STACK, false, BufferAccess::ReadWrite),
+            (single(CLIENT_IPC_BUFFER), false, BufferAccess::ReadWrite),
+            (single(CLIENT_START_INFO), false, BufferAccess::ReadOnly),
         ];
         let map = ClientMap { code_end: code.end(), data: data.address, data_end: data.end() };
         let mut program = Self { map, code_frames, holdings: Vec::new(), tables: Vec::new() };
-        let inputs = inputs.iter().map(|pages| (*pages, BufferAccess::ReadOnly));
+        if inputs.len() > MAX_INPUTS {
+            return Err(ProgramError::Inputs { limit: MAX_INPUTS });
+        }
+        let inputs = inputs.iter().flat_map(|pages| {
+            let (large, small) = pages.of_large_input();
+            [(large, true, BufferAccess::ReadOnly), (small, false, BufferAccess::ReadOnly)]
+        });
         let mut frame = 0;
-        for (pages, access) in private.into_iter().chain(inputs).filter(|(pages, _)| pages.count > 0) {
-            let holding = Holding { pages, access, frame };
+        for (pages, large, access) in private.into_iter().chain(inputs).filter(|(pages, ..)| pages.count > 0) {
+            let holding = Holding { pages, large, access, frame };
             program.holdings.push(holding).map_err(|_| ProgramError::Inputs { limit: MAX_INPUTS })?;
-            frame += pages.count;
-            for region in regions_of(pages) {
+            frame += holding.frames();
+            for region in regions_of(pages).filter(|_| !large) {
                 let region = u16::try_from(region).map_err(|_| ProgramError::Parts)?;
                 if !program.tables.contains(&region) {
                     program.tables.push(region).map_err(|_| ProgramError::Parts)?;
@@ -149,27 +171,27 @@ impl Program {
             let may =
                 |holding: &&Holding| holding.access == BufferAccess::ReadWrite || access == BufferAccess::ReadOnly;
             let holding = holding.filter(may).ok_or(MapError::NotHeld { address })?;
+            let large = holding.large;
+            if large && holding.pages.cuts(pages) {
+                return Err(MapError::Cut { large: holding.pages });
+            }
             let end = pages.end().min(holding.pages.end());
-            let count = (end - address) / PAGE;
-            let frame = holding.frame + (address - holding.pages.address) / PAGE;
+            let piece = Pages { address, count: (end - address) / PAGE };
+            let before = Pages { count: (address - holding.pages.address) / PAGE, ..holding.pages };
+            let frame = holding.frame + before.frames(large);
             let full = MapError::Full { limit: MAX_PIECES };
-            share.pieces.push((Pages { address, count }, frame)).map_err(|_| full)?;
+            share.pieces.push(Piece { pages: piece, large, frame }).map_err(|_| full)?;
             address = end;
         }
-        for table in Table::of(regions_of(pages)).filter(|table| lacks(*table)) {
+        let is_large = |table: &Table| {
+            let lies = |piece: &Piece| piece.large && piece.pages.contains(table.address().into());
+            matches!(table, Table::Page(_)) && share.pieces.iter().any(lies)
+        };
+        for table in Table::of(regions_of(pages)).filter(|table| lacks(*table) && !is_large(table)) {
             share.tables.push(table).map_err(|_| MapError::Exhausted)?;
         }
         Ok(share)
     }
-}
-
-/// Places an input file of `bytes` after the pages of the one before it, if there is room.
-#[must_use]
-pub fn place_input(before: Option<Pages>, bytes: u32) -> Option<Pages> {
-    let address = before.map_or(INPUT_BASE, Pages::end);
-    let count = bytes.div_ceil(PAGE).max(1);
-    let fits = count <= INPUT_END.checked_sub(address)? / PAGE;
-    fits.then_some(Pages { address, count })
 }
 
 /// Takes a range of whole pages below 4 GiB.
@@ -191,8 +213,8 @@ mod tests {
     const DATA: Range<u64> = 0x80_0000..0x80_3000;
 
     fn program() -> Program {
-        let first = place_input(None, 5000).unwrap();
-        let second = place_input(Some(first), 0).unwrap();
+        let first = Pages::of_input(None, 5000).unwrap();
+        let second = Pages::of_input(Some(first), 0).unwrap();
         Program::new(&CODE, &DATA, &[first, second]).unwrap()
     }
 
@@ -206,7 +228,7 @@ mod tests {
         let mut frame = 0;
         for holding in program.holdings() {
             assert_eq!(holding.frame, frame);
-            frame += holding.pages.count;
+            frame += holding.frames();
         }
         assert_eq!(frame, 3 + 64 + 1 + 1 + 2 + 1);
         assert_eq!(program.code_frames(), 2);
@@ -250,10 +272,11 @@ mod tests {
     #[test]
     fn a_share_across_two_inputs_names_the_frames_of_both() {
         let share = share(INPUT_BASE + PAGE, 2, BufferAccess::ReadOnly).unwrap();
-        assert_eq!(share.pages(), 2);
+        assert_eq!(share.frames(), 2);
         let first = 3 + 64 + 1 + 1;
         let single = |address| Pages { address, count: 1 };
-        assert_eq!(share.pieces, [(single(INPUT_BASE + PAGE), first + 1), (single(INPUT_BASE + 2 * PAGE), first + 2)]);
+        let piece = |address, frame| Piece { pages: single(address), large: false, frame };
+        assert_eq!(share.pieces, [piece(INPUT_BASE + PAGE, first + 1), piece(INPUT_BASE + 2 * PAGE, first + 2)]);
         assert_eq!(share.tables, [Table::Directory(3), Table::Page(1536)]);
     }
 
@@ -262,17 +285,6 @@ mod tests {
         let pages = Pages { address: INPUT_BASE, count: 1 };
         let share = program().share(pages, BufferAccess::ReadOnly, |table| table == Table::Page(1536)).unwrap();
         assert_eq!(share.tables, [Table::Page(1536)]);
-    }
-
-    #[test]
-    fn inputs_are_placed_one_after_the_other_up_to_the_end() {
-        assert_eq!(place_input(None, 1), Some(Pages { address: INPUT_BASE, count: 1 }));
-        assert_eq!(place_input(None, 0), Some(Pages { address: INPUT_BASE, count: 1 }));
-        let whole = place_input(None, INPUT_END - INPUT_BASE).unwrap();
-        assert_eq!(whole.end(), INPUT_END);
-        assert_eq!(place_input(None, INPUT_END - INPUT_BASE + 1), None);
-        assert_eq!(place_input(Some(whole), 0), None);
-        assert_eq!(place_input(None, u32::MAX), None);
     }
 
     #[test]

@@ -124,6 +124,8 @@ impl<T> Growth<T> {
 #[derive(Debug)]
 pub(crate) struct Mapping<T> {
     pub(crate) pages: Pages,
+    /// Frames that they are.
+    pub(crate) frames: u32,
     pub(crate) part: T,
 }
 

@@ -477,7 +477,7 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 }
                 let mapping = mappings.swap_remove(at);
                 owned.client.mappings -= 1;
-                (mapping.part, Charge::of(0, mapping.pages.count))
+                (mapping.part, Charge::of(0, mapping.frames))
             }
         };
         platform.remove(part);

@@ -11,7 +11,10 @@ mod verb;
 use std::io;
 use std::path::PathBuf;
 
-use sbm_abi::limits::{INPUT_BASE, INPUT_END, PAGE};
+use sbm_abi::{
+    Pages,
+    limits::{INPUT_BASE, INPUT_END, PAGE},
+};
 use sbm_system::{Amounts, Client, DEFAULT_PROGRAM, MAX_BYTES, System, TooLong, Wrong};
 
 use crate::failure::Reason;
@@ -95,6 +98,14 @@ impl Description {
         Self { clients: programs.into_iter().map(Entry::new).collect(), inputs: Vec::new() }
     }
 
+    /// Gives all clients a file, under its own name.
+    pub(crate) fn add_input(&mut self, path: PathBuf) {
+        let number = self.inputs.len();
+        let name = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
+        self.inputs.push((name, path));
+        self.clients.iter_mut().for_each(|client| client.inputs.push(number));
+    }
+
     /// Returns the names of the clients and of their programs.
     pub(crate) fn names(&self) -> impl Iterator<Item = (&str, &str)> {
         self.clients.iter().map(|client| (client.name.as_str(), client.program.as_str()))
@@ -141,14 +152,17 @@ impl Description {
     /// Refuses input files that no client has room for.
     fn check_sizes(&self) -> Result<(), SystemError> {
         let most = u64::from(INPUT_END - INPUT_BASE);
-        let mut bytes = 0;
+        let mut before = None;
         for (_, path) in &self.inputs {
             // One that cannot be read is told by whoever reads it.
             let length = std::fs::metadata(path).map_or(0, |data| data.len());
-            bytes += length.max(1).next_multiple_of(u64::from(PAGE));
-            if bytes > most {
+            let pages = u32::try_from(length).ok().and_then(|length| Pages::of_input(before, length));
+            let Some(pages) = pages else {
+                let there = before.map_or(0, |before| u64::from(before.end() - INPUT_BASE));
+                let bytes = there + length.next_multiple_of(u64::from(PAGE));
                 return Err(SystemError::Size { path: path.clone(), bytes, most });
-            }
+            };
+            before = Some(pages);
         }
         Ok(())
     }

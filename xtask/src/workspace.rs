@@ -5,7 +5,8 @@
 //! its program into the archive, `suite = true` makes that program a test suite, and `slow = true` keeps the suite out
 //! of a run that names none; `system = "FILE"` names the description of the system that it runs in, beside its manifest, a
 //! list several, in each of which it runs;
-//! `exact = true` makes QEMU's instruction counter its clock. A suite with `root = true` is no client:
+//! `exact = true` makes QEMU's instruction counter its clock; `memory = MIB` gives the machine so much at least; `inputs = [MIB, ..]`
+//! gives the suite files of that length, in which each MiB begins with its number. A suite with `root = true` is no client:
 //! it boots in the root task's place; one with `contained = true` is left out on a debug kernel.
 
 use std::io::{self, BufRead as _, BufReader};
@@ -78,6 +79,8 @@ pub(crate) struct Client {
     pub(crate) exact: bool,
     /// Fewest MiB of the machine that the suite runs on; 0 where any will do.
     pub(crate) memory: u32,
+    /// MiB of the files that the suite is given.
+    pub(crate) inputs: Vec<u32>,
 }
 
 /// The checkout, and the project that is worked on if that is another one.
@@ -434,7 +437,8 @@ fn client(package: &Package) -> Option<Client> {
         contained: flag(package, "contained"),
         systems: texts(package, "system").map(|file| package.manifest_path.with_file_name(file).into()).collect(),
         exact: flag(package, "exact"),
-        memory: number(package, "memory"),
+        memory: numbers(package, "memory").next().unwrap_or(0),
+        inputs: numbers(package, "inputs").collect(),
     })
 }
 
@@ -445,10 +449,11 @@ fn texts<'a>(package: &'a Package, name: &str) -> impl Iterator<Item = &'a str> 
     value.into_iter().chain(several).filter_map(serde_json::Value::as_str)
 }
 
-/// Returns the number that stands there; 0 where there is none.
-fn number(package: &Package, name: &str) -> u32 {
+/// Lists what stands there: one number, or several.
+fn numbers(package: &Package, name: &str) -> impl Iterator<Item = u32> {
     let value = package.metadata.get("sbm").and_then(|sbm| sbm.get(name));
-    value.and_then(serde_json::Value::as_u64).and_then(|value| value.try_into().ok()).unwrap_or(0)
+    let several = value.and_then(serde_json::Value::as_array).into_iter().flatten();
+    value.into_iter().chain(several).filter_map(|value| value.as_u64()?.try_into().ok())
 }
 
 fn flag(package: &Package, name: &str) -> bool {

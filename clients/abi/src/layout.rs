@@ -142,6 +142,18 @@ impl Pages {
         if self.address.is_multiple_of(LARGE_PAGE) { self.count / LARGE_PAGES } else { 0 }
     }
 
+    /// Returns the number of frames that they are, all large or all small.
+    #[must_use]
+    pub const fn frames(self, large: bool) -> u32 {
+        if large { self.count / LARGE_PAGES } else { self.count }
+    }
+
+    /// Returns the address of one of these frames, from 0.
+    #[must_use]
+    pub const fn frame(self, large: bool, number: u32) -> u32 {
+        self.address + number * if large { LARGE_PAGE } else { PAGE }
+    }
+
     /// Returns the numbers of the 2 MiB regions that these large pages are.
     const fn large_regions(self) -> Range<u32> {
         let first = self.address / LARGE_PAGE;

@@ -16,6 +16,7 @@ mod errno;
 mod fault;
 pub mod guarded;
 mod heap;
+mod input;
 mod layout;
 pub mod limits;
 mod message;

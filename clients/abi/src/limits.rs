@@ -37,8 +37,8 @@ pub const HIGH_ARENA_BASE: u32 = 0x4000_0000;
 pub const ARENA_END: u32 = 0xc000_0000;
 /// Where input files are mapped, read-only, each from a page boundary.
 pub const INPUT_BASE: u32 = 0xc000_0000;
-/// First address after the input files: 96 MiB of them.
-pub const INPUT_END: u32 = 0xc600_0000;
+/// First address after the input files: 768 MiB of them.
+pub const INPUT_END: u32 = 0xf000_0000;
 
 /// Most buffers of one sandbox; SBM's calls take at most six parameters.
 pub const MAX_BUFFERS: usize = 8;
@@ -57,8 +57,8 @@ pub const HEAP_PAGES: core::ops::RangeInclusive<u32> = 4..=131_072;
 pub const MAX_GUARDED_PAGES: u32 = 16_384;
 /// Most ranges of its own pages that a client can map into one sandbox.
 pub const MAX_MAPPINGS: usize = 4;
-/// Most pages in one such range: as many as the input files have (96 MiB).
-pub const MAX_MAPPING_PAGES: u32 = 24_576;
+/// Most pages in one such range: as many as the input files have (768 MiB).
+pub const MAX_MAPPING_PAGES: u32 = (INPUT_END - INPUT_BASE) / PAGE;
 /// Most growths of one sandbox at once: for six arguments that are read in one call and written in another, or for fewer
 /// and its mail. Each takes room in the root task's tables, for every sandbox that there can be.
 pub const MAX_GROWTHS: usize = 12;

@@ -29,11 +29,13 @@ pub(super) enum Frame {
     Large(u32),
     /// The client's own, by its number.
     Own(u32),
+    /// A large page of the client's own, by its number.
+    OwnLarge(u32),
 }
 
 impl Frame {
     const fn pages(self) -> u32 {
-        if matches!(self, Self::Large(_)) { LARGE_PAGES } else { 1 }
+        if matches!(self, Self::Large(_) | Self::OwnLarge(_)) { LARGE_PAGES } else { 1 }
     }
 }
 
@@ -169,7 +171,7 @@ fn assert_reach(tables: &[Table], address: u32, frame: Frame) {
     let (gib, region) = ((address >> 30) as u8, u16::try_from(address >> 21).unwrap());
     assert!(gib == 0 || tables.contains(&Table::Directory(gib)), "no page directory at {address:#x}");
     let has_table = tables.contains(&Table::Page(region));
-    if let Frame::Large(_) = frame {
+    if frame.pages() > 1 {
         assert!(
             address.is_multiple_of(LARGE_PAGE) && !has_table,
             "a page table in place of a large page, at {address:#x}"
@@ -493,7 +495,7 @@ impl Platform for Fake {
     }
 
     fn share(&mut self, client: &u32, sandbox: &u32, share: &Share) -> Result<u32, Shortage> {
-        let taken = self.take(*client, 0, share.pages())?;
+        let taken = self.take(*client, 0, share.frames())?;
         Ok(self.part(Added { sandbox: *sandbox, is_own: true, taken, ..Added::default() }))
     }
 
@@ -506,19 +508,18 @@ impl Platform for Fake {
     ) -> Result<Progress, Shortage> {
         assert_eq!((self.parts[part].sandbox, self.boxes[sandbox].client), (*sandbox, *client));
         let from = self.parts[part].pages.len();
-        let all = share
-            .pieces
-            .iter()
-            .flat_map(|(pages, first)| (0..pages.count).map(move |page| (pages.address + page * PAGE, first + page)));
+        let all = share.pieces.iter().flat_map(|piece| (0..piece.frames()).map(move |number| (piece, number)));
         let next: Vec<_> = all.skip(from).take(SLICE as usize).collect();
         assert!(!next.is_empty(), "extended though it is full");
         // It takes nothing, and may fail.
         self.take(*client, 0, 0)?;
-        for (address, frame) in next {
-            self.map_page(*sandbox, address, Frame::Own(frame), share.access);
+        for (piece, number) in next {
+            let (address, name) = (piece.pages.frame(piece.large, number), piece.frame + number);
+            let frame = if piece.large { Frame::OwnLarge(name) } else { Frame::Own(name) };
+            self.map_page(*sandbox, address, frame, share.access);
             self.parts.get_mut(part).unwrap().pages.push(address);
         }
-        let is_full = self.parts[part].pages.len() == share.pages() as usize;
+        let is_full = self.parts[part].pages.len() == share.frames() as usize;
         Ok(if is_full { Progress::Done } else { Progress::More })
     }
 

@@ -5,13 +5,13 @@ use std::vec::Vec;
 
 use sbm_abi::{
     BufferAccess::{ReadOnly, ReadWrite},
-    BufferSpec, Chunks, Layout, Own, Request, Response, Spec, Zone,
-    limits::{ARENA_BASE, HIGH_ARENA_BASE, LARGE_PAGE, LARGE_PAGES, PAGE},
+    BufferSpec, Chunks, Errno, Layout, Own, Pages, Request, Response, Spec, Zone,
+    limits::{ARENA_BASE, CODE_BASE, HIGH_ARENA_BASE, LARGE_PAGE, LARGE_PAGES, PAGE},
 };
 use sbm_system::Amounts;
 
-use super::{LIMIT, QUOTA, World, begin, buffers, fake::Frame, has_answer, pages};
-use crate::{Charge, Handled, Plan, Quota, SLICE, Table};
+use super::{DATA, LIMIT, QUOTA, World, begin, buffers, client, fake::Frame, has_answer, map, pages};
+use crate::{Charge, Handled, MapError, Plan, Program, Quota, SLICE, Table};
 
 /// A world with memory for large pages, whose first client may have them.
 fn world() -> World {
@@ -249,10 +249,72 @@ fn a_plan_numbers_small_pages_first() {
     assert_eq!(runs, [(1024, 1, false), (1026, 2, false), (512, 1, true), (1536, 1, true)]);
     assert_eq!((plan.frames(), plan.small_frames(), plan.shared_frames()), (5, 3, 5));
     let chunks = Chunks::default().with(0).with(8).with(9);
-    let heap = Zone::new(sbm_abi::Pages { address: ARENA_BASE, count: 2048 }).unwrap();
+    let heap = Zone::new(Pages { address: ARENA_BASE, count: 2048 }).unwrap();
     let plan = Plan::of_ground(heap, chunks, HIGH_ARENA_BASE, |_| true).unwrap();
     let runs: Vec<_> =
         plan.runs().map(|run| ((run.pages.address - HIGH_ARENA_BASE) / PAGE, run.frames(), run.large)).collect();
     assert_eq!(runs, [(0, 4, false), (512, 1, true), (1024, 2, true)]);
     assert_eq!(plan.tables, [Table::Directory(1), page_table(HIGH_ARENA_BASE)]);
+}
+
+/// Gives the first client an input file of two large pages and three small ones, behind one of three small pages.
+fn with_input(world: &mut World) -> [Pages; 2] {
+    let small = Pages::of_input(None, 3 * PAGE).unwrap();
+    let large = Pages::of_input(Some(small), 2 * LARGE_PAGE + 3 * PAGE).unwrap();
+    let code = u64::from(CODE_BASE);
+    let data = u64::from(DATA);
+    let ranges = (code..code + 0x1000, data..data + u64::from(PAGE));
+    let program = Program::new(&ranges.0, &ranges.1, &[small, large]).unwrap();
+    world.server.clients[0].as_mut().unwrap().program = program;
+    [small, large]
+}
+
+#[test]
+fn an_input_in_large_pages_is_mapped_by_few_slots_and_no_page_table_for_them() {
+    let mut world = world();
+    let [small, large] = with_input(&mut world);
+    let handle = world.init(0, 1);
+    let before = (world.sandbox(handle).clone(), world.charge(0));
+    assert_eq!(world.ask(0, &map(handle, large.address, large.count)), Response::Done);
+    let made = world.sandbox(handle);
+    // Data, stack, IPC buffer, start information, and the first file come before.
+    let first = 1 + 64 + 1 + 1 + 3;
+    for (number, address) in (first..).zip([large.address, large.address + LARGE_PAGE]) {
+        assert_eq!(made.mapped[&address], (Frame::OwnLarge(number), ReadOnly));
+    }
+    for (number, address) in (first + 2..).zip(pages(large.address + 2 * LARGE_PAGE, 3)) {
+        assert_eq!(made.mapped[&address], (Frame::Own(number), ReadOnly));
+    }
+    assert_eq!(made.mapped.len() - before.0.mapped.len(), 5);
+    let added = [Table::Directory(3), page_table(large.address + 2 * LARGE_PAGE)];
+    assert_eq!(made.tables[before.0.tables.len()..], added);
+    assert_eq!(world.charge(0), before.1.plus(Charge { pages: 2, slots: 2 + 8 }));
+    assert_eq!(world.ask(0, &map(handle, small.address + PAGE, 2)), Response::Done, "any pages of a small one");
+    world.check();
+    world.ask(0, &Request::Destroy(handle));
+    world.settle();
+    world.check();
+}
+
+#[test]
+fn a_part_of_a_large_page_is_refused() {
+    let mut world = world();
+    let [small, large] = with_input(&mut world);
+    let handle = world.init(0, 1);
+    let before = world.sandbox(handle).clone();
+    let end = large.address + 2 * LARGE_PAGE;
+    for (address, count) in [(large.address, 1), (large.address + PAGE, 1024), (end - PAGE, 2), (large.address, 1023)] {
+        let pages = Pages { address, count };
+        let refused = world.server.map(&mut world.machine, client(0), handle, pages, ReadOnly);
+        assert_eq!(refused, Err(MapError::Cut { large: Pages { count: 1024, ..large } }), "{address:#x} {count}");
+        assert_eq!(world.ask(0, &map(handle, address, count)), Response::Refused(Errno::Invalid));
+    }
+    assert_eq!(*world.sandbox(handle), before);
+    for (address, count) in [(large.address, 512), (large.address + LARGE_PAGE, 513), (end + PAGE, 2)] {
+        assert_eq!(world.ask(0, &map(handle, address, count)), Response::Done, "{address:#x} {count}");
+    }
+    let between = Pages { address: small.end(), count: 1 };
+    let refused = world.server.map(&mut world.machine, client(0), handle, between, ReadOnly);
+    assert_eq!(refused, Err(MapError::NotHeld { address: small.end() }), "nothing lies before a large file");
+    world.check();
 }

@@ -7,11 +7,14 @@
 extern crate alloc;
 
 use alloc::vec;
-use core::time::Duration;
+use core::{cell::OnceCell, time::Duration};
 
-use harness::{Test, Verdict, Why, check, expect::works, raw, same, tests};
-use sbm::{Builder, Env, Errno, Error, Far, Sbm, Tainted, copy_in, shared, shared_out};
-use sbm_abi::limits::{HEAP_PAGES, MAX_BUFFER_PAGES};
+use harness::{Test, Verdict, Why, check, expect::works, raw, same, server, tests};
+use sbm::{Builder, Env, Errno, Error, Far, InputFile, Region, Sbm, Tainted, copy_in, shared, shared_out};
+use sbm_abi::{
+    BufferAccess, Request, Response, Spec,
+    limits::{HEAP_PAGES, MAX_BUFFER_PAGES},
+};
 
 sbm::main!(main);
 
@@ -21,12 +24,28 @@ const TESTS: &[Test] = tests![
     a_walked_heap_can_be_as_large_as_a_buffer,
     what_is_set_up_together_fills_the_machine,
     a_snapshot_of_a_large_heap_is_what_a_reset_returns_to,
+    a_large_input_is_mapped_as_a_whole,
+    a_part_of_a_large_page_of_an_input_is_refused,
     more_than_there_is_is_refused_with_the_figures,
     large_memory_comes_back,
 ];
 
+struct Inputs(OnceCell<&'static Env>);
+
+// SAFETY: a client has one thread, and this is none of what a sandbox is given.
+unsafe impl Sync for Inputs {}
+
+static ENV: Inputs = Inputs(OnceCell::new());
+
 fn main(env: &'static Env) -> u8 {
+    ENV.0.get_or_init(|| env);
     harness::run(env, &[TESTS])
+}
+
+/// Finds the input file of so many MiB.
+fn input(mib: usize) -> Result<InputFile, Why> {
+    let file = ENV.0.get().and_then(|env| env.inputs().find(|file| file.bytes.len() == mib * MIB));
+    file.ok_or_else(|| Why::new(format_args!("no input of {mib} MiB; run it by ./x test")))
 }
 
 const MIB: usize = 1 << 20;
@@ -142,6 +161,55 @@ fn a_snapshot_of_a_large_heap_is_what_a_reset_returns_to() -> Verdict {
         let found = sbm.call(read_both, (first, last))?.assume_checked();
         check!(found != [byte; 2], "what came later is still there");
     }
+    Ok(())
+}
+
+/// Checks that each MiB begins with its number, and counts them.
+fn count_mibs(file: &[u8]) -> Option<usize> {
+    let numbers = file.chunks(MIB).map(|mib| Some(u32::from_le_bytes(mib.get(..4)?.try_into().ok()?)));
+    (0..).zip(numbers).try_fold(0, |count, (wanted, found)| (found == Some(wanted)).then_some(count + 1))
+}
+
+fn a_large_input_is_mapped_as_a_whole() -> Verdict {
+    let mut sbm = quiet().build()?;
+    let before = sbm::usage()?.slots;
+    for mib in [240, 1, 5, 3] {
+        let file = input(mib)?;
+        same!(count_mibs(file.bytes), Some(mib), "the client's own");
+        same!(sbm.call(count_mibs, (file.map(),))?.assume_checked(), Some(mib), "{mib} MiB");
+        let last = file.bytes.as_ptr() as usize + file.bytes.len() - 1;
+        let written = sbm.call(|at: usize| raw::write(at, 1), (last,));
+        check!(matches!(written, Err(Error::Fault { region: Region::ClientInput, .. })), "{mib} MiB: {written:?}");
+        sbm.reset()?;
+    }
+    let slots = sbm::usage()?.slots - before;
+    // 120 large pages, 256 small ones, 2 large and 256 small ones, 768 small ones, each as a power of two; and page tables.
+    check!(slots < 128 + 256 + 512 + 1024 + 32, "{slots} slots");
+    Ok(())
+}
+
+fn a_part_of_a_large_page_of_an_input_is_refused() -> Verdict {
+    let Response::Ready { handle, .. } = server::request(&Request::Init(Spec::default()))? else {
+        return Err(Why::new(format_args!("no sandbox")));
+    };
+    let start = |mib| input(mib).map(|file| file.bytes.as_ptr() as u32);
+    let (large, small, both) = (start(240)?, start(3)?, start(5)?);
+    let mib = MIB as u32;
+    for (address, pages, answer) in [
+        (large, 256, Response::Refused(Errno::Invalid)),
+        (large + PAGE as u32, 511, Response::Refused(Errno::Invalid)),
+        (large + 101 * mib, 256, Response::Refused(Errno::Invalid)),
+        (large + 239 * mib, 256, Response::Refused(Errno::Invalid)),
+        (both + 3 * mib, 512, Response::Refused(Errno::Invalid)),
+        (large + 4 * mib, 1024, Response::Done),
+        // Of small pages any can be mapped, those behind the large ones too.
+        (both + 4 * mib + PAGE as u32, 3, Response::Done),
+        (small + PAGE as u32, 1, Response::Done),
+    ] {
+        let asked = Request::Map { handle, address, pages, access: BufferAccess::ReadOnly };
+        same!(server::request(&asked)?, answer, "{address:#x}, {pages} pages");
+    }
+    same!(server::request(&Request::Destroy(handle))?, Response::Done);
     Ok(())
 }
 

@@ -72,7 +72,7 @@ const CASES: &[Case] = &[
         name: "input_files_that_are_too_large_are_told_with_the_limit",
         arguments: &["run", "hello", "--input", LARGE],
         variable: None,
-        error: &["the input files take 100667392 bytes", "at most 100663296 can be"],
+        error: &["the input files take 805310464 bytes", "at most 805306368 can be"],
         report: &[],
     },
     Case {
@@ -512,7 +512,7 @@ const UNBOOTABLE: &str = "target/failures/unbootable";
 
 /// Makes these files, which take no space: they are all hole.
 fn make_large(workspace: &Workspace) -> io::Result<()> {
-    for (name, bytes) in [(LARGE, (96 << 20) + 1), (UNBOOTABLE, 30 << 20)] {
+    for (name, bytes) in [(LARGE, (768 << 20) + 1), (UNBOOTABLE, 30 << 20)] {
         let path = workspace.root().join(name);
         fs::create_dir_all(path.parent().unwrap_or(&path))?;
         fs::File::create(path)?.set_len(bytes)?;

@@ -1,6 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! The suites that run in the guest: one boot each, or one in each of the systems that they are a part of.
 
+use std::io::{Seek as _, SeekFrom, Write as _};
+use std::path::PathBuf;
 use std::time::Duration;
 
 use super::Tally;
@@ -25,7 +27,19 @@ pub(super) fn run(
     suite: &Client,
 ) -> Result<Tally, Failure> {
     if suite.systems.is_empty() {
-        return run_in(workspace, image, options, suite, &Description::of_programs([suite.program.as_str()]));
+        let mut system = Description::of_programs([suite.program.as_str()]);
+        for mib in &suite.inputs {
+            match make_input(workspace, *mib) {
+                Ok(path) => system.add_input(path),
+                Err(why) => {
+                    let mut tally = Tally::default();
+                    say!("test {} ... FAILED: an input of {mib} MiB cannot be made ({why})", suite.program);
+                    tally.count(false);
+                    return Ok(tally);
+                }
+            }
+        }
+        return run_in(workspace, image, options, suite, &system);
     }
     let mut tally = Tally::default();
     for path in &suite.systems {
@@ -33,6 +47,19 @@ pub(super) fn run(
         tally.add(run_in(workspace, image, options, suite, &system)?);
     }
     Ok(tally)
+}
+
+/// Makes a file of so many MiB, each of which begins with its number. The rest takes no space: it is all hole.
+fn make_input(workspace: &Workspace, mib: u32) -> std::io::Result<PathBuf> {
+    let path = workspace.target().join("inputs").join(format!("{mib}"));
+    std::fs::create_dir_all(path.parent().unwrap_or(&path))?;
+    let mut file = std::fs::File::create(&path)?;
+    file.set_len(u64::from(mib) << 20)?;
+    for number in 0..mib {
+        file.seek(SeekFrom::Start(u64::from(number) << 20))?;
+        file.write_all(&number.to_le_bytes())?;
+    }
+    Ok(path)
 }
 
 fn run_in(
