@@ -131,6 +131,11 @@ impl Memory {
         self.wanted.is_some()
     }
 
+    /// Tells whether there is a block that can be opened ahead of need.
+    pub(crate) fn is_sealed(&self) -> bool {
+        self.blocks.has_sealed()
+    }
+
     /// Does a step towards the block that is to be opened next: one that somebody waits for, or ahead of need.
     pub(crate) fn open_next(&mut self) -> Opening {
         let size = self.wanted.unwrap_or(SizeBits::ONE);

@@ -103,11 +103,17 @@ impl Service {
             self.server.resume(&mut self.machine);
         }
         self.server.work(&mut self.machine);
+        let is_idle = self.machine.worker.is_ahead();
         let memory = &mut self.machine.memory;
         let order = if let Some(untyped) = self.machine.worker.revoking() {
             Order::Revoke(untyped)
         } else if self.server.has_work() && !memory.is_wanted() {
             Order::Step
+        } else if !memory.is_wanted() && !is_idle && memory.is_sealed() {
+            // Whose work comes next is not to wait until a block is clear that nobody waits for: it is begun when nothing else
+            // wants to run, and the worker calls again.
+            self.machine.worker.told(Order::Step, None);
+            return Order::Step;
         } else {
             match memory.open_next() {
                 Opening::Block(block) => Order::Open(Slot(block.value)),

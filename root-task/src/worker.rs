@@ -165,6 +165,11 @@ impl Worker {
         self.set_priority(priority.unwrap_or(AHEAD));
     }
 
+    /// Tells whether it runs when nothing else wants to.
+    pub(crate) const fn is_ahead(&self) -> bool {
+        self.priority == AHEAD
+    }
+
     fn set_priority(&mut self, priority: u8) {
         if self.priority != priority {
             self.priority = priority;

@@ -13,7 +13,8 @@ use crate::{
 };
 
 /// Heaps, by name: the bytes, and how many runs there are.
-const SIZES: [(&str, usize, usize); 2] = [("64k", 64 * 1024, RUNS / 10), ("1m", 1024 * 1024, RUNS / 50)];
+const SIZES: [(&str, usize, usize); 3] =
+    [("64k", 64 * 1024, RUNS / 10), ("1m", 1024 * 1024, RUNS / 50), ("16m", 16 * 1024 * 1024, RUNS / 100)];
 
 fn null() {}
 
@@ -80,8 +81,17 @@ fn lives(runs: &mut Runs, rows: [&str; 2], heap: usize, count: usize) -> Result<
 
 /// Returns the name of a row; there are few.
 fn name(step: &str, size: &str) -> &'static str {
-    let rows =
-        ["heap_init_64k", "heap_init_1m", "heap_first_use_64k", "heap_first_use_1m", "heap_reset_64k", "heap_reset_1m"];
+    let rows = [
+        "heap_init_64k",
+        "heap_init_1m",
+        "heap_init_16m",
+        "heap_first_use_64k",
+        "heap_first_use_1m",
+        "heap_first_use_16m",
+        "heap_reset_64k",
+        "heap_reset_1m",
+        "heap_reset_16m",
+    ];
     let is_it = |row: &&str| row.strip_prefix(step) == Some(size);
     rows.into_iter().find(is_it).unwrap_or("?")
 }

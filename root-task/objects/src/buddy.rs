@@ -259,6 +259,11 @@ impl<const NODES: usize> Buddy<NODES> {
         Ok(Opening::Block(self.describe(index)))
     }
 
+    /// Tells whether there is a block that [`Buddy::open`] would open for the smallest size.
+    pub fn has_sealed(&self) -> bool {
+        self.to_open(SizeBits::ONE).is_some()
+    }
+
     /// Takes over the block that was being opened, if there is one: it is clear, or sealed as before.
     pub fn opened(&mut self, is_clear: bool) {
         if let Some(index) = core::mem::replace(&mut self.opening, Link::NONE).get() {
