@@ -91,8 +91,14 @@ impl NewPages {
             let mut maker = machine.memory.link(&mut self.blocks, bytes.into(), self.frames.plus(from), count)?;
             self.made += count;
             let made = if small > 0 { maker.objects::<SmallPage>(count) } else { maker.objects::<LargePage>(1) };
-            let made =
-                made.and_then(|_| map_runs(machine, client, vspace, plan, self.frames, self.copies, from..self.made));
+            let mapping = Mapping { client, vspace, frames: self.frames, copies: self.copies, which: from..self.made };
+            let made = made.and_then(|_| {
+                if plan.has_large() {
+                    mapping.map_runs(machine, plan.runs())
+                } else {
+                    mapping.map_runs(machine, plan.all_runs())
+                }
+            });
             if let Err(error) = made {
                 machine.complain("buffers", error);
                 self.strip(machine, true);
@@ -224,29 +230,33 @@ pub(crate) fn strip_copies(first: Slot, which: Range<u32>, lives_on: bool) {
     }
 }
 
-/// Fills and maps frames `which` of a plan on both sides; each copy has the place of its frame.
-fn map_runs(
-    machine: &mut Machine,
-    client: &Client,
+/// What of a plan is to be mapped on both sides: these of its frames. Each copy has the place of its frame.
+struct Mapping<'a> {
+    client: &'a Client,
     vspace: cap::VSpace,
-    plan: &Plan<'_>,
     frames: Slot,
     copies: Slot,
     which: Range<u32>,
-) -> Result<(), Error> {
-    let mut first = 0;
-    for run in plan.runs() {
-        let end = first + run.frames();
-        for number in which.start.max(first)..which.end.min(end) {
-            let copy = run.client.map(|_| copies.plus(number));
-            if let Some(data) = run.data {
-                client.fill_data(machine, frames.plus(number), data + (number - first) * PAGE)?;
+}
+
+impl Mapping<'_> {
+    /// Fills and maps the frames.
+    fn map_runs(&self, machine: &mut Machine, runs: impl Iterator<Item = Run>) -> Result<(), Error> {
+        let Self { client, vspace, frames, copies, which } = self;
+        let mut first = 0;
+        for run in runs {
+            let end = first + run.frames();
+            for number in which.start.max(first)..which.end.min(end) {
+                let copy = run.client.map(|_| copies.plus(number));
+                if let Some(data) = run.data {
+                    client.fill_data(machine, frames.plus(number), data + (number - first) * PAGE)?;
+                }
+                map_page(client, *vspace, &run, number - first, frames.plus(number), copy)?;
             }
-            map_page(client, vspace, &run, number - first, frames.plus(number), copy)?;
+            first = end;
         }
-        first = end;
+        Ok(())
     }
-    Ok(())
 }
 
 #[inline]

@@ -239,7 +239,7 @@ impl<'a> Plan<'a> {
     /// Returns the frames to make and map, in the order of their numbers: all small pages, then the large ones.
     pub fn runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         let mut runs = self.all_runs();
-        let mut again = (self.large > 0).then(|| self.all_runs());
+        let mut again = self.has_large().then(|| self.all_runs());
         core::iter::from_fn(move || {
             loop {
                 let run = match (runs.next(), &mut again) {
@@ -254,8 +254,8 @@ impl<'a> Plan<'a> {
         })
     }
 
-    /// Returns the pages to make and map, in the order of their addresses: of a plan that is not [long](Plan::is_long) they are
-    /// the runs, and quicker to go through.
+    /// Returns the pages to make and map, in the order of their addresses, whatever they are made of. Quicker to go through than
+    /// the runs.
     #[inline]
     pub fn all_runs(&self) -> impl Iterator<Item = Run> + use<'a> {
         const WHOLE: BufferAccess = BufferAccess::ReadWrite;
@@ -292,6 +292,12 @@ impl<'a> Plan<'a> {
         self.small
     }
 
+    /// Tells whether there are large pages among them: where there are none, [`Plan::all_runs`] are the runs.
+    #[must_use]
+    pub const fn has_large(&self) -> bool {
+        self.large > 0
+    }
+
     /// Returns the number of new frames that the client has as well: all but stack, heap, statics and grounds.
     #[must_use]
     pub fn shared_frames(&self) -> u32 {
@@ -311,7 +317,7 @@ impl<'a> Plan<'a> {
     /// Tells whether the pages of a new sandbox are more than one step makes.
     #[must_use]
     pub const fn is_long(&self) -> bool {
-        self.small > SLICE || self.large > 0
+        self.small > SLICE || self.has_large()
     }
 
     /// Returns the pages of the block that a new sandbox begins with, and the slots of all of it, in a row.
