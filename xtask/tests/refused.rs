@@ -24,7 +24,7 @@ fn build(programs: &BTreeMap<String, String>) -> BTreeMap<String, String> {
     let manifest = format!(
         "[package]\nname = \"refused\"\nedition = \"2024\"\n\n[workspace]\n\n[dependencies]\n\
          sbm = {{ path = \"{}\" }}\n\
-         serde = {{ version = \"1\", default-features = false, features = [\"derive\"] }}\n",
+         serde = {{ version = \"1\", default-features = false, features = [\"alloc\", \"derive\"] }}\n",
         root.join("clients/sbm").display()
     );
     fs::write(project.join("Cargo.toml"), manifest).unwrap();

@@ -104,7 +104,7 @@ pub use embedded_io;
 pub use error::{Error, PanicText, Unfit};
 pub use heap::ClientHeap;
 pub use inside::{
-    function::Function,
+    function::{Function, Takes},
     reader::{ChunkError, Chunks, Reader},
 };
 // The traits. Their derives name bytemuck's crate; the one of `sbm_macros` stands in front.

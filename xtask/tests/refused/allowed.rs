@@ -1,6 +1,6 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! What the others do, in the way that is allowed.
-use sbm::{Error, Pod, Proxy, Sbm, Tainted, copy_in, copy_out, serve, value};
+use sbm::{Arguments, Error, Function, Pod, Proxy, Sbm, Tainted, copy_in, copy_out, serve, value};
 use serde::{Deserialize, Serialize};
 
 #[derive(Serialize, Deserialize)]
@@ -38,6 +38,16 @@ fn write(header: &mut Header) {
     header.length = 1;
 }
 
+fn keys(bytes: &[u8], at_most: u64) -> Vec<Key> {
+    bytes.iter().map(|byte| Key(u32::from(*byte))).take(at_most as usize).collect()
+}
+
+fn call_twice<A: Arguments, F: Function<A>>(function: F, first: A, second: A) -> Result<Tainted<F::Output>, Error> {
+    let mut sbm = Sbm::new()?;
+    sbm.call(function, first)?;
+    sbm.call(function, second)
+}
+
 fn main() -> Result<(), Error> {
     let mut sbm = Sbm::new()?;
     let table = [1_u8; 864];
@@ -45,5 +55,8 @@ fn main() -> Result<(), Error> {
     sbm.call(take, (serve::<dyn Ids>(&mut Counter(0)), value(&Key(1))))?;
     sbm.call(write, (copy_out(&mut Tainted::zeroed()),))?;
     sbm.call(move || table.len(), ())?;
+    sbm.call(keys, (copy_in(&b"bytes"[..]), 7_u64))?;
+    sbm.call(|array: &[u8; 5], number: usize| array.len() + number, (copy_in(b"bytes"), 7_usize))?;
+    call_twice(|number| number + 1, (7,), (8,))?;
     Ok(())
 }

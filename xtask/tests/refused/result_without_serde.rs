@@ -1,7 +1,8 @@
 // SPDX-License-Identifier: MIT OR Apache-2.0
 //! A result of a type that serde does not know.
-// says: this cannot be called in a sandbox with these arguments
-// says: what it returns is a type that serde can write and read, and that borrows nothing
+// says: consider adding `#[derive(serde::Serialize)]` to your `Key` type
+// says: consider adding `#[derive(serde::Deserialize)]` to your `Key` type
+// says: derive `serde::Serialize` and `serde::Deserialize` on each type in it
 use sbm::{Error, Sbm, copy_in};
 
 struct Key(u32);
@@ -11,6 +12,6 @@ fn parse(bytes: &[u8]) -> Result<Key, ()> {
 }
 
 fn main() -> Result<(), Error> {
-    Sbm::new()?.call(parse, (copy_in(b"bytes"),))?;
+    Sbm::new()?.call(parse, (copy_in(&b"bytes"[..]),))?;
     Ok(())
 }

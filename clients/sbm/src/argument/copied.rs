@@ -16,7 +16,8 @@ use crate::{client::instance::Instance, error::Error, tainted::Tainted, value::W
     message = "`{Self}` is not plain data",
     label = "has to be `sbm::Pod`, or a slice of what is",
     note = "write `#[derive(Clone, Copy, sbm::Pod)]` and `#[repr(C)]` on a struct of numbers; any other type that serde knows \
-            is passed by `value(&x)`"
+            is passed by `value(&x)`",
+    note = "a `Vec` of plain data is passed as the slice that it holds: `copy_in(&x[..])`"
 )]
 pub unsafe trait Payload: 'static {
     /// Alignment in bytes.

@@ -24,7 +24,7 @@ use crate::{
     error::{Error, Unfit},
     inside::{
         entry::{Thunk, leave_address, resume_address},
-        function::{Function, thunk},
+        function::{Function, Takes, thunk},
     },
     tainted::Tainted,
     value::Value,
@@ -74,7 +74,11 @@ impl Sbm {
     pub fn call<F, A>(&mut self, function: F, arguments: A) -> Result<Tainted<F::Output>, Error>
     where
         A: Arguments,
-        F: Function<A>,
+        // The compiler quotes the line of a bound that a call does not meet, and with it what to do.
+        F: Copy,          // captures only what is `Copy`: pass the rest by `copy_in(&x[..])` or `value(&x)`
+        F: 'static,       // captures no reference: copy what it refers to, or pass that by `copy_in` or `value`
+        F: Takes<A>,      // a slice takes `copy_in(&array[..])`; a `u64` takes `7_u64`, since `7` is an `i32`
+        F::Output: Value, // derive `serde::Serialize` and `serde::Deserialize` on each type in it
     {
         self.call_with(self.budget, function, arguments)
     }
@@ -91,7 +95,10 @@ impl Sbm {
     ) -> Result<Tainted<F::Output>, Error>
     where
         A: Arguments,
-        F: Function<A>,
+        F: Copy,          // captures only what is `Copy`: pass the rest by `copy_in(&x[..])` or `value(&x)`
+        F: 'static,       // captures no reference: copy what it refers to, or pass that by `copy_in` or `value`
+        F: Takes<A>,      // a slice takes `copy_in(&array[..])`; a `u64` takes `7_u64`, since `7` is an `i32`
+        F::Output: Value, // derive `serde::Serialize` and `serde::Deserialize` on each type in it
     {
         self.call_with(Budget::of(budget)?, function, arguments)
     }

@@ -13,17 +13,22 @@ use crate::{argument::Argument, value::Value};
 
 /// A function that can be called in a sandbox with arguments `A`: any `fn` that takes what they are inside, and any
 /// closure whose captures are plain data, [`MAX_CAPTURES`] bytes at most.
+pub trait Function<A>: Takes<A, Output: Value> + Copy + 'static {}
+
+impl<A, F: Takes<A, Output: Value> + Copy + 'static> Function<A> for F {}
+
+/// A function that takes what arguments `A` are inside.
+///
+/// With what else makes it a [`Function`], each a bound of its own, the compiler can say which of them a call does not meet.
 #[diagnostic::on_unimplemented(
     message = "this cannot be called in a sandbox with these arguments",
     label = "called with `{A}`",
     note = "its parameters are what the arguments are inside: `&T` for `copy_in(&value)`, `&mut T` for `copy_out` and \
-            `copy_inout`, `T` for `value(&value)` and for numbers",
-    note = "a closure captures by `move`, and only what is `Copy` and holds no references; pass everything else as an argument",
-    note = "what it returns is a type that serde can write and read, and that borrows nothing"
+            `copy_inout`, `T` for `value(&value)` and for numbers"
 )]
-pub trait Function<A>: Copy + 'static {
+pub trait Takes<A> {
     /// What it returns.
-    type Output: Value;
+    type Output;
 
     /// Runs the function in the sandbox.
     ///
@@ -34,10 +39,9 @@ pub trait Function<A>: Copy + 'static {
 
 macro_rules! tuple {
     ($($name:ident $index:tt),*) => {
-        impl<F, R, $($name: Argument),*> Function<($($name,)*)> for F
+        impl<F, R, $($name: Argument),*> Takes<($($name,)*)> for F
         where
-            F: Copy + 'static + for<'x> Fn($($name::Inside<'x>),*) -> R,
-            R: Value,
+            F: for<'x> Fn($($name::Inside<'x>),*) -> R,
         {
             type Output = R;
 
