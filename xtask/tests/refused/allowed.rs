@@ -57,6 +57,8 @@ fn main() -> Result<(), Error> {
     sbm.call(move || table.len(), ())?;
     sbm.call(keys, (copy_in(&b"bytes"[..]), 7_u64))?;
     sbm.call(|array: &[u8; 5], number: usize| array.len() + number, (copy_in(b"bytes"), 7_usize))?;
+    sbm.call(|bytes: &mut [u8]| bytes.fill(1), (copy_out(&mut [0_u8; 5][..]),))?;
+    sbm.call(|text: &str| text.len(), (String::from("text").as_str(),))?;
     call_twice(|number| number + 1, (7,), (8,))?;
     Ok(())
 }

@@ -17,7 +17,7 @@ use crate::{client::instance::Instance, error::Error, tainted::Tainted, value::W
     label = "has to be `sbm::Pod`, or a slice of what is",
     note = "write `#[derive(Clone, Copy, sbm::Pod)]` and `#[repr(C)]` on a struct of numbers; any other type that serde knows \
             is passed by `value(&x)`",
-    note = "a `Vec` of plain data is passed as the slice that it holds: `copy_in(&x[..])`"
+    note = "a `Vec` of plain data is passed as the slice that it holds, `copy_in(&x[..])`, and a `&str` as it is"
 )]
 pub unsafe trait Payload: 'static {
     /// Alignment in bytes.
@@ -87,7 +87,8 @@ pub struct Seal(());
 #[diagnostic::on_unimplemented(
     message = "nothing checks what a sandbox writes to `{Self}`",
     label = "has to be a number, a slice of numbers, or `Tainted`",
-    note = "begin with `Tainted::<{Self}>::zeroed()`, and check it after the call"
+    note = "begin with `Tainted::<{Self}>::zeroed()`, and check it after the call",
+    note = "an array or a `Vec` of numbers is passed as the slice that it holds: `copy_out(&mut x[..])`"
 )]
 pub trait Target {
     /// What the function sees.
@@ -136,13 +137,13 @@ impl Place {
 }
 
 /// Argument: copied in, read-only inside.
-pub struct CopyIn<'a, P: Payload + ?Sized> {
+pub struct CopyIn<'a, P: ?Sized> {
     payload: &'a P,
     place: Place,
 }
 
 /// Argument: copied out after a call that ran to its end; before it, zeros inside, or copied in.
-pub struct Copied<'a, P: Payload + ?Sized, const IN: bool> {
+pub struct Copied<'a, P: ?Sized, const IN: bool> {
     payload: &'a mut P,
     place: Place,
 }

@@ -30,7 +30,7 @@ use crate::{
 #[diagnostic::on_unimplemented(
     message = "`{Self}` does not say how it travels into a sandbox",
     label = "say it: `copy_in(&x)`, `copy_out(&mut x)`, `copy_inout(&mut x)`, or `value(&x)`",
-    note = "numbers, `bool`, `char` and `&str` are passed as they are"
+    note = "numbers, `bool`, `char` and `&str` are passed as they are, and of a `String` `x.as_str()`"
 )]
 pub unsafe trait Argument {
     /// What the function takes.
