@@ -75,40 +75,36 @@ impl<P: Platform, const N: usize> Server<P, N> {
                 }
             }
         };
-        loop {
-            let sandbox = self.sandboxes.get(index.get())?.sandbox.as_ref()?;
-            let plan = sandbox.zones.plan_of(number)?;
-            if !matches!(sandbox.state, State::Ready | State::Faulted) {
-                return None;
-            }
-            let owner = sandbox.owner;
-            let room = self.room(owner);
-            let entry = &mut self.sandboxes[index.get()];
-            let sandbox = entry.sandbox.as_mut()?;
-            let client = self.clients[owner.get()].as_mut()?;
-            let brought = match entry.additions.chunks.iter_mut().find(|chunk| chunk.number == number) {
-                Some(chunk) if chunk.is_whole => return None,
-                Some(chunk) => extend_chunk(platform, client, sandbox, chunk, &plan).map_err(NoChunk::from),
-                None if is_ground => return None,
-                None => add_chunk(platform, client, &room, sandbox, &mut entry.additions, number, &plan),
-            };
-            let kind = match brought {
-                Ok(()) => return Some(Ok(Handled::GoesOn)),
-                Err(NoChunk::NotYet) if client.note_touch(index) => return Some(Ok(Handled::Waits)),
-                Err(NoChunk::Exhausted | NoChunk::NotYet) => FaultKind::NoMemory,
-                Err(NoChunk::Quota) => FaultKind::OverQuota,
-            };
-            if !self.drop_spare(platform, owner) {
-                return Some(Err(Fault { kind, ..fault }));
-            }
-            // A large spare leaves its room in steps: the touch waits for it.
-            if self.has_doomed(owner)
-                && let Some(client) = &mut self.clients[owner.get()]
-                && client.note_touch(index)
-            {
-                return Some(Ok(Handled::Waits));
-            }
+        let sandbox = self.sandboxes.get(index.get())?.sandbox.as_ref()?;
+        let plan = sandbox.zones.plan_of(number)?;
+        if !matches!(sandbox.state, State::Ready | State::Faulted) {
+            return None;
         }
+        let owner = sandbox.owner;
+        let room = self.room(owner);
+        let entry = &mut self.sandboxes[index.get()];
+        let sandbox = entry.sandbox.as_mut()?;
+        let client = self.clients[owner.get()].as_mut()?;
+        let brought = match entry.additions.chunks.iter_mut().find(|chunk| chunk.number == number) {
+            Some(chunk) if chunk.is_whole => return None,
+            Some(chunk) => extend_chunk(platform, client, sandbox, chunk, &plan).map_err(NoChunk::from),
+            None if is_ground => return None,
+            None => add_chunk(platform, client, &room, sandbox, &mut entry.additions, number, &plan),
+        };
+        let kind = match brought {
+            Ok(()) => return Some(Ok(Handled::GoesOn)),
+            Err(NoChunk::NotYet) if client.note_touch(index) => return Some(Ok(Handled::Waits)),
+            Err(NoChunk::Exhausted | NoChunk::NotYet) => FaultKind::NoMemory,
+            Err(NoChunk::Quota) => FaultKind::OverQuota,
+        };
+        if !self.drop_spare(platform, owner) {
+            return Some(Err(Fault { kind, ..fault }));
+        }
+        // A large spare leaves its room in steps: the touch waits for it. Of others one go has time for one: the thread touches
+        // again.
+        let waits =
+            self.has_doomed(owner) && self.clients[owner.get()].as_mut().is_some_and(|client| client.note_touch(index));
+        Some(Ok(if waits { Handled::Waits } else { Handled::GoesOn }))
     }
 }
 
@@ -154,7 +150,7 @@ fn add_chunk<P: Platform>(
         }
     };
     // There is room: it was looked for above.
-    let _ = additions.chunks.push(Chunk { number, is_whole, charge, part });
+    let _ = additions.chunks.push(Chunk { number, is_whole, is_large: plan.has_large(), charge, part });
     sandbox.chunks = sandbox.chunks.with(number);
     sandbox.charge = sandbox.charge.plus(charge);
     client.charge = client.charge.plus(charge);

@@ -51,7 +51,7 @@ impl<P: Platform> Owned<'_, P> {
         let plan = Plan::new(layout, 0, |table| self.additions.lacks(table)).ok_or(Exhausted)?;
         let (charge, tables) = plan.charges_of_growth();
         cover::<_, GrowError>(platform, self.client, self.arena, room, layout, charge.plus(tables).with(0))?;
-        self.add_tables(platform, &plan.tables, tables)?;
+        self.add_tables(platform, &plan.tables)?;
         let begun = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
         let begun = begun.and_then(|mut part| {
             let extended = platform.extend(&self.client.objects, &self.sandbox.objects, &mut part, &plan);
@@ -94,7 +94,7 @@ impl<P: Platform> Owned<'_, P> {
             return Err(OverQuota { resource: Resource::Mappings, requested: 1, used, limit, kept: false }.into());
         }
         room.admits(self.client.used(), charge.plus(tables).with(0))?;
-        self.add_tables(platform, &share.tables, tables)?;
+        self.add_tables(platform, &share.tables)?;
         let begun = platform.share(&self.client.objects, &self.sandbox.objects, &share);
         let begun = begun.and_then(|mut part| {
             let mapped = platform.extend_share(&self.client.objects, &self.sandbox.objects, &mut part, &share);
@@ -108,12 +108,18 @@ impl<P: Platform> Owned<'_, P> {
         Ok(progress)
     }
 
-    /// Adds paging structures, as one bundle.
-    pub(crate) fn add_tables(&mut self, platform: &mut P, tables: &[Table], charge: Charge) -> Result<(), Shortage> {
-        let additions = &mut *self.additions;
-        if tables.is_empty() {
-            return Ok(());
+    /// Adds paging structures: a page directory as a bundle of its own, since it can be needed longer than the page tables
+    /// that it came with, which must not lie where large pages come later.
+    pub(crate) fn add_tables(&mut self, platform: &mut P, tables: &[Table]) -> Result<(), Shortage> {
+        let (directories, pages) = Table::divide(tables);
+        for bundle in [directories, pages].into_iter().filter(|bundle| !bundle.is_empty()) {
+            self.add_bundle(platform, bundle).inspect_err(|_| self.drop_unused(platform))?;
         }
+        Ok(())
+    }
+
+    fn add_bundle(&mut self, platform: &mut P, tables: &[Table]) -> Result<(), Shortage> {
+        let additions = &mut *self.additions;
         let room = additions.tables.capacity() - additions.tables.len();
         if tables.len() > room || additions.bundles.is_full() {
             return Err(Shortage::Exhausted);
@@ -124,7 +130,7 @@ impl<P: Platform> Owned<'_, P> {
         // There is room for all: it was looked for above.
         let _ = additions.bundles.push(Bundle { name, part });
         additions.tables.extend(tables.iter().map(|table| (*table, name)));
-        self.charge(charge);
+        self.charge(Table::charge(tables));
         Ok(())
     }
 
@@ -201,6 +207,11 @@ pub(crate) fn cover<P: Platform, E: From<OverQuota> + From<Exhausted> + From<Sho
             client.tables.set(table, true);
             client.charge = client.charge.plus(TABLE);
         }
+    }
+    if changed > COVERED_AT_ONCE / 2 {
+        // What comes after it has a go of its own.
+        client.asks_again = true;
+        return Err(Shortage::NotReady.into());
     }
     Ok(())
 }

@@ -50,6 +50,19 @@ impl Table {
         directories.chain(regions.map(Self::page))
     }
 
+    /// Divides paging structures into page directories, which come first, and page tables.
+    pub(crate) fn divide(tables: &[Self]) -> (&[Self], &[Self]) {
+        tables.split_at(tables.iter().take_while(|table| matches!(table, Self::Directory(_))).count())
+    }
+
+    /// Returns the charge for paging structures that are added to a sandbox.
+    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
+    pub(crate) fn charge(tables: &[Self]) -> Charge {
+        let (directories, pages) = Self::divide(tables);
+        let of = |tables: &[Self]| Charge::of(tables.len() as u32, tables.len() as u32);
+        of(directories).plus(of(pages))
+    }
+
     /// Names the page table of a region.
     #[expect(clippy::cast_possible_truncation, reason = "addresses lie below 4 GiB")]
     const fn page(region: u32) -> Self {
@@ -350,7 +363,7 @@ impl<'a> Plan<'a> {
     /// Returns what is charged for the pages of an addition, and for its paging structures.
     pub(crate) fn charges_of_growth(&self) -> (Charge, Charge) {
         let slots = Charge::of(0, self.slots_of_pages());
-        (self.charge_of_pages().plus(slots), Charge::of(self.table_count(), self.table_count()))
+        (self.charge_of_pages().plus(slots), Table::charge(&self.tables))
     }
 
     /// Returns what is charged for pages that have blocks of their own: a large page, [`SLICE`] small ones or what is left.
@@ -429,8 +442,7 @@ impl Share {
     /// Returns what is charged for the mappings, and for the paging structures.
     #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
     pub(crate) fn charges(&self) -> (Charge, Charge) {
-        let tables = self.tables.len() as u32;
-        (Charge::of(0, self.frames()), Charge::of(tables, tables))
+        (Charge::of(0, self.frames()), Table::charge(&self.tables))
     }
 }
 

@@ -37,15 +37,13 @@ impl<P: Platform, const N: usize> Server<P, N> {
             None if self.has_doomed(id) => return Err(InitError::NotYet),
             index => index.ok_or(InitError::AllInUse { limit: N })?,
         };
-        let made = loop {
-            match self.make(platform, id, index, layout, statics, entries) {
-                Ok(made) => break made,
+        let made = match self.make(platform, id, index, layout, statics, entries) {
+            Ok(made) => made,
+            Err(error) => {
+                self.put_vacant(index);
                 // Whatever there was no room for: a spare that is given up may make it.
-                Err(error) if error != InitError::NotYet && self.drop_spare(platform, id) && !self.has_doomed(id) => {}
-                Err(error) => {
-                    self.put_vacant(index);
-                    return Err(if self.has_doomed(id) { InitError::NotYet } else { error });
-                }
+                let again = error != InitError::NotYet && self.gives_up_spare(platform, id);
+                return Err(if again || self.has_doomed(id) { InitError::NotYet } else { error });
             }
         };
         let (layout, bits) = (layout.at(made.base), layout.span_bits());
@@ -126,23 +124,20 @@ impl<P: Platform, const N: usize> Server<P, N> {
     ) -> Result<Option<Response>, GrowError> {
         let layout = Layout::of_growth(buffers)?;
         let room = self.room(id);
-        loop {
-            let mut owned = self.owned(id, handle)?;
-            if owned.additions.growths.is_full() {
-                return Err(GrowError::Full { limit: MAX_GROWTHS });
+        let mut owned = self.owned(id, handle)?;
+        if owned.additions.growths.is_full() {
+            return Err(GrowError::Full { limit: MAX_GROWTHS });
+        }
+        match owned.grow(platform, &room, layout) {
+            Ok((base, Progress::Done)) => Ok(Some(Response::Grown { base })),
+            Ok((base, Progress::More)) => {
+                self.begin(id, Job::Grow { handle, buffers: buffers.clone(), base });
+                Ok(None)
             }
-            match owned.grow(platform, &room, layout) {
-                Ok((base, Progress::Done)) => return Ok(Some(Response::Grown { base })),
-                Ok((base, Progress::More)) => {
-                    self.begin(id, Job::Grow { handle, buffers: buffers.clone(), base });
-                    return Ok(None);
-                }
-                Err(GrowError::Exhausted | GrowError::Quota(_)) if self.drop_spare(platform, id) => {}
-                Err(error) => return Err(error),
+            Err(GrowError::Exhausted | GrowError::Quota(_)) if self.gives_up_spare(platform, id) => {
+                Err(GrowError::NotYet)
             }
-            if self.has_doomed(id) {
-                return Err(GrowError::NotYet);
-            }
+            Err(error) => Err(error),
         }
     }
 
@@ -185,26 +180,22 @@ impl<P: Platform, const N: usize> Server<P, N> {
             return Err(MapError::Range { address, pages: count });
         }
         let room = self.room(id);
-        loop {
-            match self.owned(id, handle)?.map(platform, &room, pages, access) {
-                Ok(Progress::Done) => return Ok(Some(Response::Done)),
-                Ok(Progress::More) => {
-                    self.begin(id, Job::Map { handle, pages, access });
-                    return Ok(None);
-                }
-                Err(MapError::Exhausted | MapError::Quota(_)) if self.drop_spare(platform, id) => {}
-                Err(error) => return Err(error),
+        match self.owned(id, handle)?.map(platform, &room, pages, access) {
+            Ok(Progress::Done) => Ok(Some(Response::Done)),
+            Ok(Progress::More) => {
+                self.begin(id, Job::Map { handle, pages, access });
+                Ok(None)
             }
-            if self.has_doomed(id) {
-                return Err(MapError::NotYet);
-            }
+            Err(MapError::Exhausted | MapError::Quota(_)) if self.gives_up_spare(platform, id) => Err(MapError::NotYet),
+            Err(error) => Err(error),
         }
     }
 
-    /// `sbm_reset`. A chunk of heap or statics that is there in part is not what the thread could clear: a job takes it out first.
+    /// `sbm_reset`. A chunk of heap or statics that is there in part is not what the thread could clear, and a large one would
+    /// take it long: a job takes them out first.
     pub(crate) fn reset(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Progress, NoSandbox> {
         let Owned { index, sandbox, additions, .. } = self.owned(id, handle)?;
-        if sandbox.chunks != Chunks::default() && !additions.has_whole_chunks() {
+        if sandbox.chunks != Chunks::default() && !additions.stay(sandbox.kept) {
             // What its thread touches meanwhile is not brought in.
             sandbox.state = State::Unfinished;
             self.begin(id, Job::Reset(index));
@@ -218,9 +209,10 @@ impl<P: Platform, const N: usize> Server<P, N> {
     pub(crate) fn destroy(&mut self, platform: &mut P, id: ClientId, handle: Handle) -> Result<Response, NoSandbox> {
         let Owned { index, client, sandbox, additions, .. } = self.owned(id, handle)?;
         let spares = usize::from(client.quota.spares).min(MAX_SPARES);
-        // Nothing is brought in for a spare, whose thread could not clear a chunk that is there in part.
-        let is_clearable = additions.is_empty() && additions.has_whole_chunks() && sandbox.kept.is_none();
-        if spares == 0 || !is_clearable || sandbox.state == State::Stopped {
+        // Nothing is brought in or taken out of a spare, whose thread could not clear a chunk that is there in part, nor a large one
+        // in a short time.
+        let is_clearable = additions.is_empty() && additions.stay(None);
+        if spares == 0 || !is_clearable || sandbox.kept.is_some() || sandbox.state == State::Stopped {
             self.remove(platform, index);
             return Ok(Response::Done);
         }
@@ -253,6 +245,15 @@ impl<P: Platform, const N: usize> Server<P, N> {
             }
         }
         None
+    }
+
+    /// Gives a spare up for a request that found no room, which is carried out by another step: one go has time for one spare.
+    pub(crate) fn gives_up_spare(&mut self, platform: &mut P, id: ClientId) -> bool {
+        let gives = self.drop_spare(platform, id);
+        if let Some(client) = self.clients[id.get()].as_mut().filter(|_| gives) {
+            client.asks_again = true;
+        }
+        gives
     }
 
     /// Gives the client's oldest spare back, if it has one.

@@ -56,20 +56,17 @@ impl<P: Platform, const N: usize> Server<P, N> {
         handle: Handle,
     ) -> Result<Option<Response>, SnapshotError> {
         let room = self.room(id);
-        loop {
-            let mut owned = self.owned(id, handle)?;
-            let chunks = owned.sandbox.chunks;
-            match owned.make_ground(platform, &room, chunks) {
-                Ok(ground) => {
-                    self.begin(id, Job::Keep(Keeping { handle, chunks, ground, is_made: false, copied: 0 }));
-                    return Ok(None);
-                }
-                Err(SnapshotError::Exhausted | SnapshotError::Quota(_)) if self.drop_spare(platform, id) => {}
-                Err(error) => return Err(error),
+        let mut owned = self.owned(id, handle)?;
+        let chunks = owned.sandbox.chunks;
+        match owned.make_ground(platform, &room, chunks) {
+            Ok(ground) => {
+                self.begin(id, Job::Keep(Keeping { handle, chunks, ground, is_made: false, copied: 0 }));
+                Ok(None)
             }
-            if self.has_doomed(id) {
-                return Err(SnapshotError::NotYet);
+            Err(SnapshotError::Exhausted | SnapshotError::Quota(_)) if self.gives_up_spare(platform, id) => {
+                Err(SnapshotError::NotYet)
             }
+            Err(error) => Err(error),
         }
     }
 
@@ -167,7 +164,7 @@ impl<P: Platform> Owned<'_, P> {
         let plan = Plan::of_ground(heap, chunks, base, |table| self.additions.lacks(table)).ok_or(Exhausted)?;
         let (charge, tables) = plan.charges_of_growth();
         room.admits(self.client.used(), charge.plus(tables).with(0))?;
-        self.add_tables(platform, &plan.tables, tables)?;
+        self.add_tables(platform, &plan.tables)?;
         let begun = platform.add_pages(&self.client.objects, &self.sandbox.objects, &plan);
         let part = begun.inspect_err(|_| self.drop_unused(platform))?;
         // There is room: it was looked for before.

@@ -135,8 +135,18 @@ pub(crate) struct Chunk<T> {
     pub(crate) number: u8,
     /// Whether all of its pages are there and mapped, so that a thread can clear them: never in a guarded heap.
     pub(crate) is_whole: bool,
+    /// Whether it is made of large pages.
+    pub(crate) is_large: bool,
     pub(crate) charge: Charge,
     pub(crate) part: T,
+}
+
+impl<T> Chunk<T> {
+    /// Tells whether a reset leaves it where it is, and the sandbox's thread clears it or puts it back: large ones only where a
+    /// snapshot has kept them.
+    pub(crate) fn stays(&self, kept: Option<Chunks>) -> bool {
+        self.is_whole && (!self.is_large || kept.is_some_and(|kept| kept.has(self.number)))
+    }
 }
 
 /// Paging structures that were added to a sandbox, all at once.
@@ -147,8 +157,9 @@ pub(crate) struct Bundle<T> {
 }
 
 /// Most bundles of one sandbox. Spans of an arena are powers of two, so those that share a region are each smaller than
-/// it: a bundle that is in use has a growth or a mapping of its own.
-pub(crate) const MAX_BUNDLES: usize = MAX_GROWTHS + MAX_MAPPINGS;
+/// it: a bundle of page tables that is in use has a growth or a mapping of its own. And one for each page directory but the
+/// first.
+pub(crate) const MAX_BUNDLES: usize = MAX_GROWTHS + MAX_MAPPINGS + 3;
 
 /// What a sandbox has for itself beside its stack.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,9 +283,9 @@ impl<P: Platform> Additions<P> {
         self.growths.is_empty() && self.mappings.is_empty()
     }
 
-    /// Tells whether no chunk is there in part.
-    pub(crate) fn has_whole_chunks(&self) -> bool {
-        self.chunks.iter().all(|chunk| chunk.is_whole)
+    /// Tells whether a reset leaves all chunks where they are.
+    pub(crate) fn stay(&self, kept: Option<Chunks>) -> bool {
+        self.chunks.iter().all(|chunk| chunk.stays(kept))
     }
 
     pub(crate) fn lacks(&self, table: Table) -> bool {

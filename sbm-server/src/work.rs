@@ -429,12 +429,12 @@ impl<P: Platform, const N: usize> Server<P, N> {
         }
     }
 
-    /// Takes pages out of a chunk that is there in part; without such chunks the sandbox is reset.
+    /// Takes pages out of a chunk that a reset does not leave; without such chunks the sandbox is reset.
     fn go_on_resetting(&mut self, platform: &mut P, id: ClientId, index: SandboxIndex) {
         let entry = &mut self.sandboxes[index.get()];
         let (Some(client), Some(sandbox)) = (&mut self.clients[id.get()], &mut entry.sandbox) else { return };
         let chunks = &mut entry.additions.chunks;
-        let Some(at) = chunks.iter().position(|chunk| !chunk.is_whole) else {
+        let Some(at) = chunks.iter().position(|chunk| !chunk.stays(sandbox.kept)) else {
             sandbox.state = State::Ready;
             sandbox.restart(platform);
             self.answer(platform, id, Response::Done);

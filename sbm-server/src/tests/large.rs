@@ -123,6 +123,34 @@ fn page_tables_of_the_client_give_way_to_large_pages_in_steps() {
 }
 
 #[test]
+fn page_tables_of_a_sandbox_give_way_to_large_pages() {
+    let mut world = world();
+    let handle = world.init(0, 1);
+    let grow = |world: &mut World, pages: u32| match world.ask(0, &Request::Grow { handle, buffers: buffers(&[pages]) })
+    {
+        Response::Grown { base } => base,
+        other => panic!("not grown: {other:?}"),
+    };
+    let before = world.charge(0);
+    // The first one brings the page directory of both, and page tables where the third one has large pages.
+    let first = grow(&mut world, 9 * LARGE_PAGES + 5);
+    let second = grow(&mut world, 9 * LARGE_PAGES + 5);
+    assert!(first >= HIGH_ARENA_BASE && second >= HIGH_ARENA_BASE);
+    world.ask(0, &Request::Shrink { handle, base: first });
+    world.check();
+    // In all places that there are, and so in that one.
+    let others: Vec<_> = (0..4).map(|_| grow(&mut world, 14 * LARGE_PAGES)).collect();
+    assert!(others.contains(&first), "{first:#x} {others:x?}");
+    world.check();
+    for base in others.into_iter().chain([second]) {
+        world.ask(0, &Request::Shrink { handle, base });
+        world.check();
+    }
+    let after = world.charge(0);
+    assert_eq!(after.pages - before.pages, after.slots - before.slots, "nothing but the client's own page tables");
+}
+
+#[test]
 fn a_large_part_of_a_heap_comes_in_large_pages() {
     let mut world = world();
     let own = Some(Own { heap_pages: 8 * LARGE_PAGES, statics_pages: 0 });
@@ -316,5 +344,77 @@ fn a_part_of_a_large_page_is_refused() {
     let between = Pages { address: small.end(), count: 1 };
     let refused = world.server.map(&mut world.machine, client(0), handle, between, ReadOnly);
     assert_eq!(refused, Err(MapError::NotHeld { address: small.end() }), "nothing lies before a large file");
+    world.check();
+}
+
+#[test]
+fn a_reset_takes_large_pages_out_unless_a_snapshot_has_kept_them() {
+    let mut world = world();
+    let own = Some(Own { heap_pages: 8 * LARGE_PAGES, statics_pages: 0 });
+    let wanted = Spec { own, ..Spec::default() };
+    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
+        panic!("not ready")
+    };
+    let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+    let (small, kept, later) = (heap.chunk(0).unwrap(), heap.chunk(8).unwrap(), heap.chunk(9).unwrap());
+    let before = world.charge(0);
+    for address in [small.address, kept.address] {
+        assert_eq!(world.touch(handle, address), Handled::GoesOn);
+    }
+    let has = |world: &World, address: u32| world.sandbox(handle).mapped.contains_key(&address);
+    assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
+    assert_eq!([small, kept].map(|chunk| has(&world, chunk.address)), [true, false]);
+    assert_eq!(world.charge(0), before.plus(Charge { pages: 4, slots: 4 }));
+    world.check();
+    world.touch(handle, kept.address);
+    assert_eq!(world.ask(0, &Request::Snapshot(handle)), Response::Done);
+    for _ in 0..2 {
+        world.touch(handle, later.address);
+    }
+    assert_eq!(world.ask(0, &Request::Reset(handle)), Response::Done);
+    assert_eq!([small, kept, later].map(|chunk| has(&world, chunk.address)), [true, true, false]);
+    world.check();
+}
+
+#[test]
+fn a_sandbox_with_large_pages_in_its_heap_becomes_no_spare() {
+    let mut world = world();
+    world.set_quota(0, Quota { spares: 4, ..world.server.clients[0].as_ref().unwrap().quota });
+    let own = Some(Own { heap_pages: 4 * LARGE_PAGES, statics_pages: 0 });
+    let wanted = Spec { own, ..Spec::default() };
+    for (touches_large, spares) in [(false, 1), (true, 0)] {
+        let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else { panic!() };
+        let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+        world.touch(handle, heap.pages().address);
+        if touches_large {
+            world.touch(handle, heap.chunk(8).unwrap().address);
+        }
+        world.ask(0, &Request::Destroy(handle));
+        world.settle();
+        assert_eq!(world.server.clients[0].as_ref().unwrap().spares.len(), spares);
+        world.check();
+    }
+}
+
+#[test]
+fn a_request_gives_up_one_spare_a_go() {
+    let mut world = world();
+    let limit = Amounts { pages: 1000, slots: 4000, ..LIMIT };
+    world.set_quota(0, Quota { limit, spares: 4, ..QUOTA });
+    let handles: Vec<_> = (0..4).map(|_| world.init(0, 56)).collect();
+    for handle in handles {
+        world.ask(0, &Request::Destroy(handle));
+    }
+    let spares = |world: &World| world.server.clients[0].as_ref().unwrap().spares.len();
+    assert_eq!(spares(&world), 4);
+    let wanted = Spec { buffers: buffers(&[900]), ..Spec::default() };
+    begin(&mut world, 0, &Request::Init(wanted));
+    for left in [3, 2, 1] {
+        assert_eq!(spares(&world), left);
+        assert!(world.server.has_work(), "{left}");
+        world.work();
+    }
+    world.settle();
+    assert!(matches!(world.answered(0), Response::Ready { .. }));
     world.check();
 }
