@@ -440,7 +440,6 @@ impl Share {
     }
 
     /// Returns what is charged for the mappings, and for the paging structures.
-    #[expect(clippy::cast_possible_truncation, reason = "at most MAX_TABLES")]
     pub(crate) fn charges(&self) -> (Charge, Charge) {
         (Charge::of(0, self.frames()), Table::charge(&self.tables))
     }

@@ -74,6 +74,17 @@ fn crowd(env: &'static Env) -> Result<(), Error> {
     sbm.call(null, ())?;
     sbm.call(fill, (1_usize << 18,))?;
     drop(sbm);
+    // All spares that there can be, of nearly the size that is taken apart in one go, which a request gives up for nothing.
+    for shape in 0..8 {
+        drop(Sbm::builder().report(false).room_in(1, (50 + shape) * 4096).build()?);
+    }
+    drop(Sbm::builder().report(false).room_in(1, 500 << 20).build());
+    // Eight buffers whose page tables are all missing.
+    let mut sbm = Sbm::builder().report(false);
+    for _ in 0..8 {
+        sbm.input(1023 * 4096);
+    }
+    drop(sbm.build()?);
     // Who comes too late would be measured as somebody else.
     let left = CROWD.checked_sub(now()).ok_or(Error::Garbled)?;
     sleep(left)
