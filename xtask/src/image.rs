@@ -44,7 +44,7 @@ pub(crate) enum ImageError {
          {}, the root task itself {}; carry less, or name by SEL4_PREFIX a kernel built with \
          -DKernelRootCNodeSizeBits={}",
         grouped(*pages), kernel.display(), grouped(*most), mib(carried.items), mib(carried.programs),
-        mib((pages * PAGE).saturating_sub(carried.items + carried.programs)), bits + 1
+        mib((pages * PAGE).saturating_sub(carried.items + carried.programs)), bits_for(*pages, *most, *bits)
     )]
     Slots { pages: u64, most: u64, bits: u64, kernel: PathBuf, carried: Carried },
     /// The root task's file is none.
@@ -171,6 +171,12 @@ fn telling_line(text: &str) -> String {
         return "No space left on device".to_owned();
     }
     text.lines().find(has("error")).unwrap_or("no message").trim_start_matches("grub-mkrescue: ").to_owned()
+}
+
+/// Returns how large the kernel's first CNode has to be for so many pages, where it has room for `most` and this size.
+fn bits_for(pages: u64, most: u64, bits: u64) -> u64 {
+    let others = (1_u64 << bits).saturating_sub(most);
+    u64::from((pages + others).next_power_of_two().trailing_zeros())
 }
 
 /// Bytes of a page, for each of which the kernel has a slot at boot.

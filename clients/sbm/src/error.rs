@@ -249,7 +249,7 @@ impl fmt::Display for Error {
                 [_, heap] => {
                     let (bytes, heap) = (Grouped(*bytes), Grouped(heap));
                     write!(f, "what the sandbox answered does not fit this client's heap of {heap} bytes, ")?;
-                    write!(f, "in which it may take {bytes} more in one piece; see `heap` of sbm::main!")
+                    write!(f, "which lacks room for {bytes} in one piece; see `heap` of sbm::main!")
                 }
             },
             Self::Unreadable(why) => write!(f, "what the sandbox answered {why}"),

@@ -12,7 +12,7 @@ use bytemuck::{Pod, Zeroable};
 use sbm_abi::limits::{CODE_BASE, PANIC_TEXT_BYTES};
 
 /// Most words of a stack that are noted.
-pub(crate) const SITE_WORDS: usize = 24;
+pub(crate) const SITE_WORDS: usize = 40;
 
 /// Most words of a stack that are looked at, as in a report.
 const LOOKED_AT: usize = PANIC_TEXT_BYTES as usize / 8;

@@ -255,6 +255,13 @@ const CASES: &[Case] = &[
         ],
     },
     Case {
+        name: "an_error_that_is_unwrapped_in_a_sandbox_is_told_with_function_and_line",
+        arguments: &["run", "hostile", "--", "unwrap-an-error"],
+        variable: None,
+        error: &["the program reported failure"],
+        report: &["ParseIntError", " at hostile::reports::unwrap_an_error (tests/hostile/src/reports/mod.rs:"],
+    },
+    Case {
         name: "a_panic_of_a_handler_ends_its_client_as_any_does",
         arguments: &["run", "hostile", "--", "panic-handler"],
         variable: None,

@@ -209,7 +209,7 @@ impl Builder {
     }
 
     /// Sets how long a result may be, in `postcard`'s form, and how much memory it may take once it is decoded; and
-    /// how many bytes a request may send, or ask for. A mebibyte unless told otherwise, and 48 at most. A longer one ends its
+    /// how many bytes a request may send, or ask for. A MiB unless told otherwise, and 512 MiB at most. A longer one ends its
     /// call with [`Error::Long`] or [`Error::Unreadable`], and so does one for which the client's heap has no room.
     pub const fn result_limit(mut self, bytes: usize) -> Self {
         self.result_limit = bytes;

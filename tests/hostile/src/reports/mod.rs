@@ -26,6 +26,7 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
             "overflow-inside" => Sbm::new()?.call(overflow, (u64::MAX,)).map(Tainted::assume_checked),
             "touch-static" => Sbm::new()?.call(touch, ()).map(Tainted::assume_checked),
             "panic-far" => Sbm::new()?.call(panicking::panic_far, ()).map(Tainted::assume_checked),
+            "unwrap-an-error" => Sbm::new()?.call(unwrap_an_error, ("many",)).map(Tainted::assume_checked),
             "call-again" => {
                 let mut sbm = Sbm::new()?;
                 let first = sbm.call(panicking::panic_far, ());
@@ -59,6 +60,13 @@ pub(crate) fn run(env: &'static Env) -> Result<(), Error> {
 fn in_guarded_heap(function: fn(usize) -> u64) -> Result<u64, Error> {
     let mut sbm = Sbm::builder().heap(1 << 20).guarded().build()?;
     sbm.call(function, (24_usize,)).map(Tainted::assume_checked)
+}
+
+/// Unwraps an error, whose text takes the panic much of the stack.
+#[inline(never)]
+#[expect(clippy::unwrap_used, reason = "it is what is told")]
+fn unwrap_an_error(number: &str) -> u64 {
+    number.parse().unwrap()
 }
 
 /// Takes more stack than there is.
