@@ -240,6 +240,11 @@ fn a_large_span_lies_in_the_high_part_as_long_as_there_is_room() {
     for base in taken {
         arena.release(base, 28);
     }
+    let bounds = [24, 25].map(|bits| arena.reserve(bits).map(|base| (base, bits)).unwrap());
+    assert_eq!(bounds.map(|(base, _)| base < HIGH_ARENA_BASE), [true, false]);
+    for (base, bits) in bounds {
+        arena.release(base, bits);
+    }
     // And the other way round.
     let small: Vec<u32> = core::iter::from_fn(|| arena.reserve(24).ok()).collect();
     assert_eq!(small.len(), 48 + 128 - 4);

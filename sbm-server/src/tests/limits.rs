@@ -378,6 +378,10 @@ fn page_tables_are_noted_for_each_region_of_the_arena_and_for_no_other() {
         tables.set(table, true);
         assert!(tables.has(table));
     }
+    // Twice is once.
+    let again = crate::Table::Page(u16::try_from(first).unwrap());
+    tables.set(again, true);
+    assert!(tables.has(again));
     for region in (first..end).step_by(7) {
         let [table, next] = [region, region + 1].map(|region| crate::Table::Page(u16::try_from(region).unwrap()));
         tables.set(table, false);
