@@ -245,10 +245,11 @@ pub(crate) fn archive_path(workspace: &Workspace, kernel: &Kernel) -> PathBuf {
     folder(workspace, kernel).join("clients.tar")
 }
 
-/// Copies a program that cargo built, unless the copy is there and younger.
+/// Copies a program that cargo built, unless the copy is the same. Which one is younger says nothing: cargo puts an earlier
+/// program back with its old time, where others are built beside it than the last time.
 fn keep(from: &Path, to: &Path) -> Result<(), GuestError> {
     let failed = |cause| GuestError::File { path: to.to_owned(), cause };
-    if is_younger(to, from) {
+    if matches!((fs::read(from), fs::read(to)), (Ok(from), Ok(to)) if from == to) {
         return Ok(());
     }
     fs::create_dir_all(to.parent().unwrap_or(Path::new("."))).map_err(failed)?;
