@@ -5,7 +5,7 @@ use std::vec::Vec;
 
 use sbm_abi::{
     BufferAccess::{ReadOnly, ReadWrite},
-    BufferSpec, Chunks, Errno, Layout, Own, Pages, Request, Response, Spec, Zone,
+    BufferSpec, Chunks, Errno, Handle, Layout, Own, Pages, Request, Response, Spec, Zone,
     limits::{ARENA_BASE, CODE_BASE, HIGH_ARENA_BASE, LARGE_PAGE, LARGE_PAGES, PAGE},
 };
 use sbm_system::Amounts;
@@ -20,6 +20,16 @@ fn world() -> World {
     let limit = Amounts { pages: 1 << 17, slots: 1 << 16, ..LIMIT };
     world.set_quota(0, Quota { limit, spares: 0, ..QUOTA });
     world
+}
+
+/// Makes a sandbox with a heap of so many large pages, and returns where its span begins, and the heap.
+fn with_heap(world: &mut World, large_pages: u32) -> (Handle, u32, Zone) {
+    let own = Some(Own { heap_pages: large_pages * LARGE_PAGES, statics_pages: 0 });
+    let wanted = Spec { own, ..Spec::default() };
+    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
+        panic!("not ready")
+    };
+    (handle, base, Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap())
 }
 
 fn page_table(address: u32) -> Table {
@@ -153,12 +163,7 @@ fn page_tables_of_a_sandbox_give_way_to_large_pages() {
 #[test]
 fn a_large_part_of_a_heap_comes_in_large_pages() {
     let mut world = world();
-    let own = Some(Own { heap_pages: 8 * LARGE_PAGES, statics_pages: 0 });
-    let wanted = Spec { own, ..Spec::default() };
-    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
-        panic!("not ready")
-    };
-    let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+    let (handle, base, heap) = with_heap(&mut world, 8);
     assert_eq!(heap.pages().address % LARGE_PAGE, 0);
     let needed = [Table::Directory(1), page_table(base), page_table(base + LARGE_PAGE)];
     assert_eq!(world.sandbox(handle).tables, needed, "no more than small chunks need");
@@ -191,12 +196,7 @@ fn a_large_part_of_a_heap_comes_in_large_pages() {
 #[test]
 fn a_snapshot_copies_large_pages_to_large_ones() {
     let mut world = world();
-    let own = Some(Own { heap_pages: 4 * LARGE_PAGES, statics_pages: 0 });
-    let wanted = Spec { own, ..Spec::default() };
-    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
-        panic!("not ready")
-    };
-    let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+    let (handle, _, heap) = with_heap(&mut world, 4);
     let (small, large) = (heap.chunk(0).unwrap(), heap.chunk(9).unwrap());
     assert_eq!((small.count, large.count), (4, 2 * LARGE_PAGES));
     for address in [small.address, large.address, large.address] {
@@ -355,12 +355,7 @@ fn a_part_of_a_large_page_is_refused() {
 #[test]
 fn a_reset_takes_large_pages_out_unless_a_snapshot_has_kept_them() {
     let mut world = world();
-    let own = Some(Own { heap_pages: 8 * LARGE_PAGES, statics_pages: 0 });
-    let wanted = Spec { own, ..Spec::default() };
-    let Response::Ready { handle, base, .. } = world.ask(0, &Request::Init(wanted.clone())) else {
-        panic!("not ready")
-    };
-    let heap = Layout::of_sandbox(&wanted).unwrap().at(base).heap().unwrap();
+    let (handle, _, heap) = with_heap(&mut world, 8);
     let (small, kept, later) = (heap.chunk(0).unwrap(), heap.chunk(8).unwrap(), heap.chunk(9).unwrap());
     let before = world.charge(0);
     for address in [small.address, kept.address] {
